@@ -1,0 +1,167 @@
+"""The tables the benchmarks run on: files, splits, column types and prediction targets."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+TABLE = "table"
+ADULT_TRAIN_ROWS = 32_561
+MAX_TARGET_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a CSV becomes a benchmark table."""
+
+    target: str
+    categorical: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    regression: bool = False
+
+
+RECIPES = {
+    "adult": Recipe("income"),
+    "default": Recipe(
+        "has_default",
+        (
+            "sex",
+            "education",
+            "marriage",
+            "has_default",
+            "pay_0",
+            *(f"pay_{month}" for month in range(2, 7)),
+        ),
+    ),
+    "shoppers": Recipe(
+        "Revenue",
+        (
+            "Month",
+            "OperatingSystems",
+            "Browser",
+            "Region",
+            "TrafficType",
+            "VisitorType",
+            "Weekend",
+            "Revenue",
+        ),
+    ),
+    "magic": Recipe("class"),
+    "beijing": Recipe("pm2.5", ("year", "month", "day", "hour", "cbwd"), regression=True),
+    "king": Recipe(
+        "price", ("waterfront", "view", "condition", "grade", "zipcode"), regression=True
+    ),
+    "california": Recipe("median_house_value", regression=True),
+    "churn": Recipe(
+        "Exited",
+        ("HasCrCard", "IsActiveMember", "Exited"),
+        ("RowNumber", "CustomerId", "Surname"),
+    ),
+    "abalone": Recipe("Rings", regression=True),
+    "insurance": Recipe("charges", regression=True),
+    "titanic": Recipe(
+        "Survived", ("Survived", "Pclass"), ("PassengerId", "Name", "Ticket", "Cabin")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A split table with its metadata (SDV's dictionary form) and its prediction target."""
+
+    name: str
+    train: pd.DataFrame
+    test: pd.DataFrame
+    columns: dict[str, str]
+    target: str | None
+    regression: bool
+
+    @property
+    def metadata(self) -> dict:
+        columns = {name: {"sdtype": sdtype} for name, sdtype in self.columns.items()}
+        return {
+            "METADATA_SPEC_VERSION": "V1",
+            "tables": {TABLE: {"columns": columns}},
+            "relationships": [],
+        }
+
+
+def default_folder() -> Path:
+    """``$SDV_WGANGP_DATASETS``, or ``shared/datasets`` beside the checkout."""
+    root = Path(__file__).resolve().parents[1]
+    return Path(os.environ.get("SDV_WGANGP_DATASETS", root.parent / "shared" / "datasets"))
+
+
+def _parse_datetimes(frame: pd.DataFrame) -> pd.DataFrame:
+    parsed = {}
+    for column in frame.select_dtypes(include=["object", "string"]):
+        values = pd.to_datetime(frame[column], format="ISO8601", errors="coerce")
+        if frame[column].notna().any() and values.notna().equals(frame[column].notna()):
+            parsed[column] = values
+    return frame.assign(**parsed)
+
+
+def _with_target_type(recipe: Recipe, frame: pd.DataFrame) -> Recipe:
+    if recipe.target is None or not pd.api.types.is_numeric_dtype(frame[recipe.target]):
+        return recipe
+    if frame[recipe.target].nunique() > MAX_TARGET_CLASSES:
+        return replace(recipe, regression=True)
+    return replace(recipe, categorical=(recipe.target,))
+
+
+def _sdtype(values: pd.Series, recipe: Recipe) -> str:
+    if pd.api.types.is_bool_dtype(values):
+        return "boolean"
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return "datetime"
+    numeric = pd.api.types.is_numeric_dtype(values) and values.name not in recipe.categorical
+    return "numerical" if numeric else "categorical"
+
+
+def load(name_or_path: str, target: str | None = None, folder: Path | None = None) -> Dataset:
+    """Read a named table (see `RECIPES`) or any CSV, and split it.
+
+    Adult keeps its official split; every other table is permuted with seed 1234 and cut 90/10.
+    ``?`` and empty cells are missing values (NaN, NaT). In a CSV of the user's, text that reads as
+    ISO 8601 throughout is a datetime, other text is categorical, numbers are numerical; a numeric
+    `target` of at most `MAX_TARGET_CLASSES` distinct values is a class, of more it is regressed.
+
+    Raises:
+        SystemExit: for an unknown name, a missing file, or a target that is no column.
+    """
+    path = Path(name_or_path)
+    named = path.suffix != ".csv"
+    if not named:
+        name, recipe = path.stem, Recipe(target)
+    else:
+        name = name_or_path
+        if name not in RECIPES:
+            known = ", ".join(RECIPES)
+            raise SystemExit(f"unknown table {name!r}: give a CSV file or one of {known}")
+        recipe = RECIPES[name]
+        path = (folder or default_folder()) / name / f"{name}.csv"
+    if not path.exists():
+        remedy = "set SDV_WGANGP_DATASETS to the datasets folder" if named else "check the path"
+        raise SystemExit(f"{path} is missing: {remedy}")
+    frame = pd.read_csv(path, na_values=["?"], skipinitialspace=True)
+    frame = frame.drop(columns=list(recipe.dropped))
+    if recipe.target is not None and recipe.target not in frame:
+        raise SystemExit(
+            f"{name} has no column {recipe.target!r} for the target: its columns are "
+            + ", ".join(frame.columns)
+        )
+    if not named:
+        frame = _parse_datetimes(frame)
+        recipe = _with_target_type(recipe, frame)
+    columns = {column: _sdtype(frame[column], recipe) for column in frame}
+    if named and name == "adult":
+        order, cut = np.arange(len(frame)), ADULT_TRAIN_ROWS
+    else:
+        order = np.random.RandomState(1234).permutation(len(frame))
+        cut = int(len(frame) * 0.9)
+    train, test = (frame.iloc[rows].reset_index(drop=True) for rows in (order[:cut], order[cut:]))
+    return Dataset(name, train, test, columns, recipe.target, recipe.regression)

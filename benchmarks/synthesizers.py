@@ -1,0 +1,174 @@
+"""What the quality benchmark compares: how each synthesizer is fitted on a `Dataset` and sampled.
+
+A recipe is one fit. It may give more than one sample: ours is fitted once and sampled with and
+without calibration.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from baselines import ChowLiuTree, IndependentColumns
+from datasets import TABLE, Dataset
+
+Sampler = Callable[[], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted recipe: one sampler for each of its outputs, and the parameters for the record."""
+
+    samplers: dict[str, Sampler]
+    parameters: dict
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One fit of the benchmark.
+
+    Args:
+        fit: takes the dataset, the seed and the number of epochs (``None``: the default).
+        outputs: the names under which its samples are stored and scored.
+        random: whether another seed gives another sample; if not, only seed 0 is run.
+        has_epochs: whether ``--epochs`` applies to it.
+        ours: whether it depends on the code of this repository's package.
+    """
+
+    fit: Callable[[Dataset, int, int | None], Fitted]
+    outputs: tuple[str, ...]
+    random: bool = True
+    has_epochs: bool = False
+    ours: bool = False
+
+
+def _sdv_frames(frame: pd.DataFrame) -> pd.DataFrame | dict[str, pd.DataFrame]:
+    """A table as SDV takes it: a dictionary of frames from 2.0 on, a frame before."""
+    import sdv
+
+    return {TABLE: frame} if int(sdv.__version__.split(".")[0]) >= 2 else frame
+
+
+def _sdv_sample(synthesizer, rows: int) -> pd.DataFrame:
+    sample = synthesizer.sample(rows)
+    return sample[TABLE] if isinstance(sample, dict) else sample
+
+
+def _sdv_metadata(dataset: Dataset):
+    from sdv.metadata import Metadata
+
+    return Metadata.load_from_dict(dataset.metadata)
+
+
+def _seed_globally(seed: int) -> None:
+    """SDV's own synthesizers take no seed: they fit from numpy's and torch's global state."""
+    import random
+
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def fit_sdv(class_name: str, output: str) -> Callable[[Dataset, int, int | None], Fitted]:
+    """A fit function for one of SDV's single-table synthesizers with its default parameters."""
+
+    def fit(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
+        from sdv import single_table
+
+        options = {} if epochs is None else {"epochs": epochs}
+        synthesizer = getattr(single_table, class_name)(_sdv_metadata(dataset), **options)
+        _seed_globally(seed)
+        synthesizer.fit(_sdv_frames(dataset.train))
+        rows = len(dataset.train)
+        return Fitted(
+            {output: lambda: _sdv_sample(synthesizer, rows)}, synthesizer.get_parameters()
+        )
+
+    return fit
+
+
+def fit_wgangp(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
+    """Ours with default parameters. Calibration comes after training, so both samples share it."""
+    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+
+    options = {} if epochs is None else {"epochs": epochs}
+    synthesizer = WGANGPMFSSynthesizer(_sdv_metadata(dataset), random_state=seed, **options)
+    synthesizer.fit(_sdv_frames(dataset.train))
+    model = synthesizer._model
+    if model.calibrated is not True:
+        raise RuntimeError("the default fit is not calibrated: the two samples would be one")
+
+    def sample(calibrated: bool) -> pd.DataFrame:
+        model.calibrated = calibrated
+        synthesizer.reset_sampling()
+        try:
+            return _sdv_sample(synthesizer, len(dataset.train))
+        finally:
+            model.calibrated = True
+
+    return Fitted(
+        {"wgangp": lambda: sample(True), "wgangp-uncalibrated": lambda: sample(False)},
+        synthesizer.get_parameters(),
+    )
+
+
+def fit_independent(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
+    model = IndependentColumns().fit(dataset.train, dataset.columns)
+    return Fitted({"independent": lambda: model.sample(len(dataset.train), seed)}, {})
+
+
+def fit_chow_liu(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
+    model = ChowLiuTree().fit(dataset.train, dataset.columns)
+    return Fitted(
+        {"chow_liu": lambda: model.sample(len(dataset.train), seed)},
+        {"max_bins": model.max_bins, "smoothing": model.smoothing},
+    )
+
+
+def fit_real(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
+    """The ceiling: held-out rows of the table itself in the place of a sample."""
+    return Fitted({"real": lambda: dataset.test}, {})
+
+
+RECIPES = {
+    "real": Recipe(fit_real, ("real",), random=False),
+    "wgangp": Recipe(fit_wgangp, ("wgangp", "wgangp-uncalibrated"), has_epochs=True, ours=True),
+    "ctgan": Recipe(fit_sdv("CTGANSynthesizer", "ctgan"), ("ctgan",), has_epochs=True),
+    "tvae": Recipe(fit_sdv("TVAESynthesizer", "tvae"), ("tvae",), has_epochs=True),
+    "copulagan": Recipe(
+        fit_sdv("CopulaGANSynthesizer", "copulagan"), ("copulagan",), has_epochs=True
+    ),
+    # SDV samples from a fixed seed, and this fit has nothing random in it.
+    "gaussian_copula": Recipe(
+        fit_sdv("GaussianCopulaSynthesizer", "gaussian_copula"), ("gaussian_copula",), random=False
+    ),
+    "independent": Recipe(fit_independent, ("independent",)),
+    "chow_liu": Recipe(fit_chow_liu, ("chow_liu",)),
+}
+SYNTHESIZERS = {output: name for name, recipe in RECIPES.items() for output in recipe.outputs}
+
+
+def source_digest() -> str | None:
+    """A digest of the package's own Python sources, or ``None`` where it is not installed.
+
+    Kept with each fit of ours, so that a stored sample of other code is noticed. Reporting and
+    the command line cannot change a sample and are left out.
+    """
+    from importlib.util import find_spec
+
+    spec = find_spec("sdv_wgangp")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    root = Path(spec.submodule_search_locations[0])
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        place = path.relative_to(root)
+        if place.parts[0] not in ("reporting", "cli.py"):
+            digest.update(place.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,100 @@
+// Argument checks: every error names the operator, the argument and what was found.
+#pragma once
+
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace sdv_wgangp {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+template <class... Parts>
+[[noreturn]] inline void fail(const Parts&... parts) {
+  std::ostringstream text;
+  (text << ... << parts);
+  throw std::runtime_error(text.str());
+}
+
+// A macro, so that the message is put together only when it is needed. torch's STD_TORCH_CHECK
+// would put the source file's path, as it was on the machine that compiled it, before the message.
+#define SDV_CHECK(condition, ...)                       \
+  do {                                                  \
+    if (!(condition)) ::sdv_wgangp::fail(__VA_ARGS__);  \
+  } while (0)
+
+inline std::string shape(const Tensor& tensor) {
+  std::ostringstream text;
+  text << '[';
+  for (int64_t i = 0; i < tensor.dim(); ++i) text << (i ? ", " : "") << tensor.size(i);
+  text << ']';
+  return text.str();
+}
+
+inline void check_floating(const char* op, const char* name, const Tensor& tensor) {
+  const ScalarType type = tensor.scalar_type();
+  SDV_CHECK(type == ScalarType::Float || type == ScalarType::Double, op, ": ", name,
+        " must be float32 or float64");
+}
+
+inline void check_matrix(const char* op, const char* name, const Tensor& tensor) {
+  SDV_CHECK(tensor.dim() == 2, op, ": ", name, " must have two dimensions (rows, width), got shape ",
+        shape(tensor));
+  check_floating(op, name, tensor);
+  // Positions inside a row are kept in 32 bits.
+  SDV_CHECK(tensor.size(1) < std::numeric_limits<int32_t>::max(), op, ": ", name,
+        " is too wide, got shape ", shape(tensor));
+}
+
+// `other` must be what `tensor` is: same type and device, and the given shape.
+inline void check_like(const char* op, const char* name, const Tensor& tensor,
+                       const char* other_name, const Tensor& other, int64_t rows,
+                       int64_t columns) {
+  SDV_CHECK(other.dim() == 2 && other.size(0) == rows && other.size(1) == columns, op, ": ",
+        other_name, " must have shape [", rows, ", ", columns, "], got ", shape(other));
+  SDV_CHECK(other.scalar_type() == tensor.scalar_type(), op, ": ", other_name,
+        " must have the same dtype as ", name);
+  SDV_CHECK(other.device() == tensor.device(), op, ": ", other_name, " must be on the device of ",
+        name);
+}
+
+inline void check_temperature(const char* op, double temperature) {
+  SDV_CHECK(temperature > 0 && std::isfinite(temperature), op,
+        ": temperature must be positive and finite, got ", temperature);
+}
+
+// The parts of `offsets` that can be checked without reading its values. Returns the number of
+// columns.
+inline int64_t check_offsets_shape(const char* op, const Tensor& offsets, const Tensor& tensor) {
+  SDV_CHECK(offsets.dim() == 1 && offsets.size(0) >= 1, op,
+        ": offsets must have one dimension (columns + 1), got shape ", shape(offsets));
+  SDV_CHECK(offsets.scalar_type() == ScalarType::Long, op, ": offsets must be int64");
+  SDV_CHECK(offsets.device() == tensor.device(), op, ": offsets must be on the device of the logits");
+  return offsets.size(0) - 1;
+}
+
+// Rows of a matrix whose elements are adjacent within a row; the rows themselves may be anywhere
+// (a slice of columns) or all the same (an expanded row). `held` keeps a temporary copy alive
+// where one was needed: a pointer into an unnamed temporary would dangle.
+template <class T>
+struct Rows {
+  explicit Rows(const Tensor& tensor)
+      : held(tensor.stride(1) == 1 || tensor.size(1) <= 1 ? tensor
+                                                          : torch::stable::contiguous(tensor)),
+        data(held.const_data_ptr<T>()),
+        stride(held.stride(0)) {}
+
+  const Tensor held;
+  const T* const data;
+  const int64_t stride;
+};
+
+}  // namespace sdv_wgangp

@@ -1,0 +1,310 @@
+// Softmax, its backward, and exact sampling over the ragged blocks of a row, on CUDA.
+//
+// Same operators, same formulas and same conventions as cpu/column_softmax.cpp. A team of threads
+// owns one block of one row, i.e. one (row, column) pair:
+//
+//     team = one warp          columns of tens of levels; eight teams share a thread block
+//     team = 256 threads       columns of a thousand levels and more
+//
+// Neighbouring threads read neighbouring logits, and nothing here waits for the host: the
+// operators can be captured in a CUDA graph. The values of `offsets` and the distributions of
+// column_sample are therefore checked by the device, like torch's own index checks, and not by an
+// exception.
+#undef NDEBUG
+#include <torch/csrc/stable/library.h>
+
+#include <algorithm>
+#include <cassert>
+#include <limits>
+#include <tuple>
+
+#include "../checks.h"
+#include "../formulas.h"
+#include "stream.h"
+
+namespace sdv_wgangp {
+namespace {
+
+constexpr int kWarp = 32;
+constexpr int kThreads = 256;
+constexpr int64_t kWideColumn = 1024;
+constexpr unsigned kAll = 0xffffffffu;
+
+struct Maximum {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return b > a ? b : a;
+  }
+};
+struct Minimum {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return b < a ? b : a;
+  }
+};
+struct Sum {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+
+// Combines `value` over the team's threads; all of them get the result.
+template <int Team, class T, class Combine>
+__device__ T team_reduce(T value, Combine combine) {
+#pragma unroll
+  for (int distance = kWarp / 2; distance > 0; distance /= 2)
+    value = combine(value, __shfl_xor_sync(kAll, value, distance));
+  if constexpr (Team > kWarp) {
+    __shared__ T partial[Team / kWarp];
+    __syncthreads();
+    if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = value;
+    __syncthreads();
+    value = partial[0];
+#pragma unroll
+    for (int warp = 1; warp < Team / kWarp; ++warp) value = combine(value, partial[warp]);
+  }
+  return value;
+}
+
+// The (row, column) pairs, dealt out to the teams of the grid.
+struct Pair {
+  int64_t row, column, start, size;
+};
+
+__device__ Pair pair_at(int64_t index, const int64_t* offsets, int64_t columns, int64_t width) {
+  const int64_t row = index / columns;
+  const int64_t column = index - row * columns;
+  const int64_t start = offsets[column];
+  const int64_t stop = offsets[column + 1];
+  assert(0 <= start && start < stop && stop <= width && (column > 0 || start == 0) &&
+         (column + 1 < columns || stop == width) &&
+         "offsets must ascend from 0 to the width of the logits");
+  return {row, column, start, stop - start};
+}
+
+template <int Team, class T>
+__global__ void softmax_kernel(const T* logits, int64_t logits_stride, const T* noise,
+                               int64_t noise_stride, const int64_t* offsets, int64_t columns,
+                               int64_t width, int64_t pairs, T scale, T* soft, int64_t* codes) {
+  constexpr int teams = kThreads / Team;
+  const int lane = threadIdx.x % Team;
+  for (int64_t index = int64_t(blockIdx.x) * teams + threadIdx.x / Team; index < pairs;
+       index += int64_t(gridDim.x) * teams) {
+    const Pair pair = pair_at(index, offsets, columns, width);
+    const T* l = logits + pair.row * logits_stride + pair.start;
+    const T* g = noise + pair.row * noise_stride + pair.start;
+    T* p = soft + pair.row * width + pair.start;
+    // One pass finds the maximum and where this thread met it first.
+    T maximum = -std::numeric_limits<T>::infinity();
+    int32_t first = static_cast<int32_t>(pair.size);
+    for (int64_t i = lane; i < pair.size; i += Team) {
+      const T value = l[i] + g[i];
+      if (value > maximum || (value == maximum && i < first)) {
+        maximum = value;
+        first = static_cast<int32_t>(i);
+      }
+    }
+    const T largest = team_reduce<Team>(maximum, Maximum());
+    const int32_t candidate = maximum == largest ? first : static_cast<int32_t>(pair.size);
+    const int32_t code = team_reduce<Team>(candidate, Minimum());
+    T sum = 0;
+    for (int64_t i = lane; i < pair.size; i += Team) {
+      const T weight = softmax_weight((l[i] + g[i] - largest) * scale);
+      p[i] = weight;
+      sum += weight;
+    }
+    const T inverse = 1 / team_reduce<Team>(sum, Sum());
+    for (int64_t i = lane; i < pair.size; i += Team) p[i] *= inverse;
+    if (lane == 0) codes[index] = code < pair.size ? code : 0;
+  }
+}
+
+template <int Team, class T>
+__global__ void softmax_backward_kernel(const T* grad, int64_t grad_stride, const T* soft,
+                                        int64_t soft_stride, const int64_t* offsets,
+                                        int64_t columns, int64_t width, int64_t pairs, T scale,
+                                        T* result) {
+  constexpr int teams = kThreads / Team;
+  const int lane = threadIdx.x % Team;
+  for (int64_t index = int64_t(blockIdx.x) * teams + threadIdx.x / Team; index < pairs;
+       index += int64_t(gridDim.x) * teams) {
+    const Pair pair = pair_at(index, offsets, columns, width);
+    const T* g = grad + pair.row * grad_stride + pair.start;
+    const T* p = soft + pair.row * soft_stride + pair.start;
+    T* out = result + pair.row * width + pair.start;
+    T inner = 0;
+    for (int64_t i = lane; i < pair.size; i += Team) inner += g[i] * p[i];
+    inner = team_reduce<Team>(inner, Sum());
+    for (int64_t i = lane; i < pair.size; i += Team)
+      out[i] = softmax_gradient(g[i], p[i], inner, scale);
+  }
+}
+
+// Inverse CDF, one warp per (row, column). The second walk goes along the block 32 levels at a
+// time; the lanes' running sums come from a warp scan, and the first lane beyond the target wins.
+// Only lanes with mass may win or be remembered as the last resort: the scan adds in another
+// order than the total, so sums may differ in their last bit.
+template <class T>
+__global__ void sample_kernel(const T* logits, int64_t logits_stride, const T* uniforms,
+                              int64_t uniforms_stride, const int64_t* offsets, int64_t columns,
+                              int64_t width, int64_t pairs, int64_t* codes) {
+  constexpr int teams = kThreads / kWarp;
+  const int lane = threadIdx.x % kWarp;
+  for (int64_t index = int64_t(blockIdx.x) * teams + threadIdx.x / kWarp; index < pairs;
+       index += int64_t(gridDim.x) * teams) {
+    const Pair pair = pair_at(index, offsets, columns, width);
+    const T* l = logits + pair.row * logits_stride + pair.start;
+    T maximum = -std::numeric_limits<T>::infinity();
+    for (int64_t i = lane; i < pair.size; i += kWarp) maximum = Maximum()(maximum, l[i]);
+    maximum = team_reduce<kWarp>(maximum, Maximum());
+    double total = 0;
+    for (int64_t i = lane; i < pair.size; i += kWarp)
+      total += static_cast<double>(exponential(l[i] - maximum));
+    total = team_reduce<kWarp>(total, Sum());
+    assert(total > 0 && total <= std::numeric_limits<double>::max() &&
+           "column_sample: logits are no distribution (NaN, +inf, or all -inf)");
+    const double target =
+        static_cast<double>(uniforms[pair.row * uniforms_stride + pair.column]) * total;
+    double before = 0;
+    int64_t code = 0;
+    for (int64_t begin = 0; begin < pair.size; begin += kWarp) {
+      const int64_t i = begin + lane;
+      const double weight =
+          i < pair.size ? static_cast<double>(exponential(l[i] - maximum)) : 0.0;
+      double sum = weight;
+#pragma unroll
+      for (int distance = 1; distance < kWarp; distance *= 2) {
+        const double below = __shfl_up_sync(kAll, sum, distance);
+        if (lane >= distance) sum += below;
+      }
+      const unsigned with_mass = __ballot_sync(kAll, weight > 0);
+      const unsigned beyond = __ballot_sync(kAll, weight > 0 && before + sum > target);
+      if (beyond != 0) {
+        code = begin + __ffs(static_cast<int>(beyond)) - 1;
+        break;
+      }
+      if (with_mass != 0) code = begin + (kWarp - 1 - __clz(static_cast<int>(with_mass)));
+      before += __shfl_sync(kAll, sum, kWarp - 1);
+    }
+    if (lane == 0) codes[index] = code;
+  }
+}
+
+// Enough thread blocks for every team to have one pair, within the grid's limit; the kernels
+// loop over what is beyond it.
+unsigned grid_size(int64_t pairs, int team) {
+  const int64_t teams = kThreads / team;
+  return static_cast<unsigned>(std::min<int64_t>((pairs + teams - 1) / teams, 1 << 30));
+}
+
+template <class T>
+void run_softmax(const Tensor& logits, const Tensor& noise, const Tensor& offsets,
+                 double temperature, Tensor& soft, Tensor& codes) {
+  const int64_t columns = offsets.size(0) - 1, width = logits.size(1);
+  const int64_t pairs = logits.size(0) * columns;
+  if (pairs == 0) return;
+  const Rows<T> l(logits), g(noise);
+  const T scale = inverse_temperature(temperature, std::numeric_limits<T>::max());
+  const bool wide = width >= kWideColumn * columns;
+  const auto kernel = wide ? softmax_kernel<kThreads, T> : softmax_kernel<kWarp, T>;
+  kernel<<<grid_size(pairs, wide ? kThreads : kWarp), kThreads, 0, current_stream(logits)>>>(
+      l.data, l.stride, g.data, g.stride, offsets.const_data_ptr<int64_t>(), columns, width, pairs,
+      scale, soft.mutable_data_ptr<T>(), codes.mutable_data_ptr<int64_t>());
+  check_launch("column_softmax");
+}
+
+std::tuple<Tensor, Tensor> column_softmax(Tensor logits, Tensor noise, Tensor offsets,
+                                          double temperature) {
+  const char* op = "column_softmax";
+  check_matrix(op, "logits", logits);
+  check_like(op, "logits", logits, "noise", noise, logits.size(0), logits.size(1));
+  check_temperature(op, temperature);
+  const int64_t columns = check_offsets_shape(op, offsets, logits);
+  SDV_CHECK(columns > 0 || logits.size(1) == 0, op, ": offsets name no column, logits have shape ",
+        shape(logits));
+  const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
+  const Tensor at = torch::stable::contiguous(offsets);
+  Tensor soft = torch::stable::new_empty(logits, {logits.size(0), logits.size(1)});
+  Tensor codes = torch::stable::new_empty(logits, {logits.size(0), columns}, ScalarType::Long);
+  if (logits.scalar_type() == ScalarType::Float)
+    run_softmax<float>(logits, noise, at, temperature, soft, codes);
+  else
+    run_softmax<double>(logits, noise, at, temperature, soft, codes);
+  return {soft, codes};
+}
+
+template <class T>
+void run_softmax_backward(const Tensor& grad, const Tensor& soft, const Tensor& offsets,
+                          double temperature, Tensor& result) {
+  const int64_t columns = offsets.size(0) - 1, width = soft.size(1);
+  const int64_t pairs = soft.size(0) * columns;
+  if (pairs == 0) return;
+  const Rows<T> g(grad), p(soft);
+  const T scale = inverse_temperature(temperature, std::numeric_limits<T>::max());
+  const bool wide = width >= kWideColumn * columns;
+  const auto kernel =
+      wide ? softmax_backward_kernel<kThreads, T> : softmax_backward_kernel<kWarp, T>;
+  kernel<<<grid_size(pairs, wide ? kThreads : kWarp), kThreads, 0, current_stream(soft)>>>(
+      g.data, g.stride, p.data, p.stride, offsets.const_data_ptr<int64_t>(), columns, width, pairs,
+      scale, result.mutable_data_ptr<T>());
+  check_launch("column_softmax_backward");
+}
+
+Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets,
+                               double temperature) {
+  const char* op = "column_softmax_backward";
+  check_matrix(op, "soft", soft);
+  check_like(op, "soft", soft, "grad_soft", grad_soft, soft.size(0), soft.size(1));
+  check_temperature(op, temperature);
+  const int64_t columns = check_offsets_shape(op, offsets, soft);
+  SDV_CHECK(columns > 0 || soft.size(1) == 0, op, ": offsets name no column, soft has shape ",
+        shape(soft));
+  const torch::stable::accelerator::DeviceGuard guard(soft.get_device_index());
+  const Tensor at = torch::stable::contiguous(offsets);
+  Tensor result = torch::stable::new_empty(soft, {soft.size(0), soft.size(1)});
+  if (soft.scalar_type() == ScalarType::Float)
+    run_softmax_backward<float>(grad_soft, soft, at, temperature, result);
+  else
+    run_softmax_backward<double>(grad_soft, soft, at, temperature, result);
+  return result;
+}
+
+template <class T>
+void run_sample(const Tensor& logits, const Tensor& uniforms, const Tensor& offsets,
+                Tensor& codes) {
+  const int64_t columns = offsets.size(0) - 1;
+  const int64_t pairs = logits.size(0) * columns;
+  if (pairs == 0) return;
+  const Rows<T> l(logits), u(uniforms);
+  sample_kernel<T><<<grid_size(pairs, kWarp), kThreads, 0, current_stream(logits)>>>(
+      l.data, l.stride, u.data, u.stride, offsets.const_data_ptr<int64_t>(), columns,
+      logits.size(1), pairs, codes.mutable_data_ptr<int64_t>());
+  check_launch("column_sample");
+}
+
+Tensor column_sample(Tensor logits, Tensor uniforms, Tensor offsets) {
+  const char* op = "column_sample";
+  check_matrix(op, "logits", logits);
+  const int64_t columns = check_offsets_shape(op, offsets, logits);
+  SDV_CHECK(columns > 0 || logits.size(1) == 0, op, ": offsets name no column, logits have shape ",
+        shape(logits));
+  check_like(op, "logits", logits, "uniforms", uniforms, logits.size(0), columns);
+  const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
+  const Tensor at = torch::stable::contiguous(offsets);
+  Tensor codes = torch::stable::new_empty(logits, {logits.size(0), columns}, ScalarType::Long);
+  if (logits.scalar_type() == ScalarType::Float)
+    run_sample<float>(logits, uniforms, at, codes);
+  else
+    run_sample<double>(logits, uniforms, at, codes);
+  return codes;
+}
+
+}  // namespace
+}  // namespace sdv_wgangp
+
+STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
+  m.impl("column_softmax", TORCH_BOX(&sdv_wgangp::column_softmax));
+  m.impl("column_softmax_backward", TORCH_BOX(&sdv_wgangp::column_softmax_backward));
+  m.impl("column_sample", TORCH_BOX(&sdv_wgangp::column_sample));
+}

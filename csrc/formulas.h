@@ -1,0 +1,91 @@
+// Scalar formulas that the CPU and the CUDA kernels share.
+//
+// Only the loops differ between the devices; the arithmetic is here, so that the tests on a
+// machine without a GPU exercise what the GPU computes.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__CUDACC__)
+#define SDV_INLINE __host__ __device__ __forceinline__
+#else
+// Always inline: each copy of a kernel that is compiled for a newer instruction set (vector.h)
+// must contain these formulas, compiled for the same set.
+#define SDV_INLINE inline __attribute__((always_inline))
+#endif
+
+namespace sdv_wgangp {
+
+SDV_INLINE float float_from_bits(int32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+SDV_INLINE int32_t bits_of_float(float value) {
+  int32_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+// exp(x) in float32, without a branch, so that a loop over it becomes vector code.
+//
+// x = n ln 2 + r with n an integer and |r| <= ln 2 / 2, hence exp(x) = 2^n exp(r).
+// ln 2 is split in two floats (Cody and Waite) so that n ln 2 is subtracted without rounding;
+// exp(r) is a polynomial of degree 7, relative error 1e-7 in all. 2^n is applied as two factors:
+// one alone would overflow for the largest results.
+// +inf above 88.73, NaN for NaN, and 0 below -87.33, where exp(x) would be subnormal: arithmetic
+// with subnormal numbers is a hundred times slower on most processors.
+SDV_INLINE float exponential(float x) {
+  constexpr float lowest = -87.33654f;
+  // Comparisons with NaN are false, so NaN passes the limits unchanged.
+  float y = x < lowest ? lowest : x;
+  y = y > 89.0f ? 89.0f : y;
+  // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits.
+  constexpr float rounder = 12582912.0f;
+  const float shifted = y * 1.44269504f + rounder;
+  const float n = shifted - rounder;
+  const int32_t exponent = static_cast<int32_t>(static_cast<uint32_t>(bits_of_float(shifted)) -
+                                                static_cast<uint32_t>(0x4B400000));
+  const float r = (y - n * 0.693359375f) - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = (p * (r * r) + r) + 1.0f;
+  const int32_t half = exponent >> 1;
+  const uint32_t first = static_cast<uint32_t>(half + 127) << 23;
+  const uint32_t second = static_cast<uint32_t>(exponent - half + 127) << 23;
+  const float value = p * float_from_bits(static_cast<int32_t>(first)) *
+                      float_from_bits(static_cast<int32_t>(second));
+  return x < lowest ? 0.0f : value;
+}
+
+SDV_INLINE double exponential(double x) { return exp(x); }
+
+// A level's weight in a softmax whose largest weight is 1: exp(x), x <= 0. In float32 weights below
+// exp(-64) = 1.6e-28 are 0: they change no sum, and a little further on (divided by the sum,
+// multiplied by a gradient) they would become subnormal.
+SDV_INLINE float softmax_weight(float x) { return x < -64.0f ? 0.0f : exponential(x); }
+SDV_INLINE double softmax_weight(double x) { return exponential(x); }
+
+// The backward of a softmax block p = softmax(z / temperature), one element of it:
+// dL/dz = p (dL/dp - <dL/dp, p>) / temperature, the inner product taken over the block.
+template <class T>
+SDV_INLINE T softmax_gradient(T grad, T p, T inner, T inverse_temperature) {
+  return p * (grad - inner) * inverse_temperature;
+}
+
+// 1 / temperature, kept finite: the scaled distance to a block's largest logit is then 0 for
+// that logit itself (not 0 * inf) and -inf or very negative for all the others.
+template <class T>
+inline T inverse_temperature(double temperature, T largest) {
+  const double inverse = 1.0 / temperature;
+  return inverse < static_cast<double>(largest) ? static_cast<T>(inverse) : largest;
+}
+
+}  // namespace sdv_wgangp

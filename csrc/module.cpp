@@ -1,0 +1,15 @@
+// The Python module sdv_wgangp._C. Importing it loads this library, whose static initialisers
+// register the kernels with torch's dispatcher; there is nothing to call in it. Its docstring
+// names the GPU architectures it was compiled for.
+#include <Python.h>
+
+#ifndef SDV_CUDA_ARCHITECTURES
+#define SDV_CUDA_ARCHITECTURES ""
+#endif
+
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_C", SDV_CUDA_ARCHITECTURES, 0, nullptr, nullptr, nullptr, nullptr,
+    nullptr};
+
+// PyMODINIT_FUNC also makes the symbol visible, which a plain extern "C" would not be here.
+PyMODINIT_FUNC PyInit__C() { return PyModule_Create(&definition); }

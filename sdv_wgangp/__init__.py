@@ -1,0 +1,42 @@
+"""WGAN-GP with meta-feature statistics for tables, as a synthesizer for SDV.
+
+``from sdv_wgangp import WGANGPMFSSynthesizer`` and ``from sdv.single_table import
+WGANGPMFSSynthesizer`` give the same class. Everything below that class (operators, encoding,
+networks, objectives, training, models) also works on a machine without SDV.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# SDV first, whichever of the two the user imports first. At the end of its own import SDV loads
+# its add-ons, `sdv_wgangp.single_table` among them, and that module imports SDV. Begun from here,
+# SDV is complete by then; begun from within `single_table`, SDV would ask for a module that is
+# only half there, warn, and leave the synthesizer out of `sdv.single_table`.
+if find_spec("sdv") is not None:
+    import sdv  # noqa: F401
+
+if TYPE_CHECKING:
+    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+
+__all__ = ["WGANGPMFSSynthesizer", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the synthesizer when it is first asked for: it is the only part that needs SDV."""
+    if name != "WGANGPMFSSynthesizer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if find_spec("sdv") is None:
+        raise ImportError(
+            "WGANGPMFSSynthesizer needs SDV, which is not installed: pip install 'sdv>=1.38,<3'"
+        )
+    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+
+    return WGANGPMFSSynthesizer
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

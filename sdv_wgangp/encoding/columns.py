@@ -1,0 +1,292 @@
+"""Columns as integer codes plus one position inside the code's interval.
+
+Every column becomes *codes* (levels of a category, atoms and bins of a number, one code for
+missing values) and, where a code stands for an interval of values, a *position* in [0, 1] inside
+it. Both directions are vectorised: one sort or one hash per column.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from sdv_wgangp.encoding.quantiles import QuantileMap
+
+# A number with few distinct values is a set of atoms, as long as rows repeat them.
+MAX_ATOMS = 100
+MIN_ROWS_PER_ATOM = 5
+# Otherwise an atom carries this share of the rows and stands out of its neighbourhood.
+ATOM_SHARE = 0.005
+ATOM_PROMINENCE = 4.0
+NEIGHBOURS = 10
+# With less than this share of the rows on atoms the column is smooth: one rank, no bins.
+MIN_ATOM_MASS = 0.05
+BINS = 20
+MIN_ROWS_PER_BIN = 25
+MAX_DECIMALS = 12
+
+
+class CategoricalColumn:
+    """Levels of a discrete column, most frequent first; the last code is "missing" if seen.
+
+    Args:
+        series: The training column. Levels keep their type; booleans and strings alike.
+    """
+
+    has_positions = False
+
+    def __init__(self, series: pd.Series):
+        self.name = series.name
+        self.dtype = series.dtype
+        codes, levels = pd.factorize(series)
+        counts = np.bincount(codes[codes >= 0], minlength=len(levels))
+        order = np.argsort(-counts, kind="stable")
+        self.levels = levels[order]
+        missing = int((codes < 0).sum())
+        self.counts = np.append(counts[order], missing) if missing else counts[order]
+        self.missing_code = len(order) if missing else None
+
+    @property
+    def width(self) -> int:
+        return len(self.counts)
+
+    @property
+    def ranks(self) -> None:
+        """A category has no order."""
+        return None
+
+    def encode(
+        self, series: pd.Series, random: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, None]:
+        """Codes, int64 ``[n]``, and no positions.
+
+        Raises:
+            ValueError: A level, or a missing value, was not in the training column.
+        """
+        codes = pd.Index(self.levels).get_indexer(pd.Index(series)).astype(np.int64)
+        missing = series.isna().to_numpy()
+        if missing.any():
+            if self.missing_code is None:
+                raise ValueError(
+                    f"column {self.name!r} has missing values, but had none when it was fitted: "
+                    "drop those rows or fit on data that has them"
+                )
+            codes[missing] = self.missing_code
+        unseen = codes < 0
+        if unseen.any():
+            level = series.to_numpy(dtype=object)[unseen.argmax()]
+            raise ValueError(
+                f"column {self.name!r} holds {level!r}, which was not in the data it was fitted "
+                "on: use one of the levels seen there or fit again"
+            )
+        return codes, None
+
+    def decode(self, codes: np.ndarray, positions: np.ndarray | None = None) -> pd.Series:
+        """Levels of the codes, as a series of the training column's dtype."""
+        known = pd.array(self.levels, dtype=self.dtype)
+        if self.missing_code is None:
+            return pd.Series(known.take(codes), dtype=self.dtype, name=self.name)
+        indexer = np.where(codes == self.missing_code, -1, codes)
+        if isinstance(self.dtype, np.dtype) and self.dtype.kind in "bui":
+            known = known.astype(object)
+        return pd.Series(pd.api.extensions.take(known, indexer, allow_fill=True), name=self.name)
+
+
+class NumericColumn:
+    """Atoms, then quantile bins of the other values, then "missing" if seen.
+
+    *Atoms* are values that carry many rows. The rest of the column is one `QuantileMap`, cut
+    into bins of equal probability; the position inside a bin is the rank inside it. A column
+    without atoms worth a code is *smooth*: a single bin, whose position is the rank itself.
+
+    Round trips are exact at atoms, at plateaus and at knots of the quantile map; other values
+    come back on the straight line between two knots (one to two thousandths of the rows apart),
+    rounded as the training column is.
+
+    Args:
+        series: The training column: numbers, datetimes (UTC nanoseconds inside) or booleans.
+        atoms_only: Make every value an atom, so that no other value is ever decoded.
+
+    Raises:
+        ValueError: The column holds infinite values or is not numeric.
+    """
+
+    def __init__(self, series: pd.Series, atoms_only: bool = False):
+        self.name = series.name
+        self.dtype = series.dtype
+        numbers, missing = _numbers(series)
+        values, counts = np.unique(numbers, return_counts=True)
+        atoms = _atoms(counts, len(numbers)) | atoms_only
+        self.atoms = values[atoms]
+        rest = ~atoms
+        self.rest_rows = int(counts[rest].sum())
+        self.quantiles = QuantileMap(values[rest], counts[rest]) if self.rest_rows else None
+        if not self.rest_rows:
+            self.bins = 0
+        elif not atoms.any():
+            self.bins = 1
+        else:
+            self.bins = int(np.clip(self.rest_rows // MIN_ROWS_PER_BIN, 1, BINS))
+        self.decimals = _decimals(values)
+        absent = int(missing.sum())
+        self.missing_code = len(self.atoms) + self.bins if absent else None
+        self.ranks = self._ranks(values, counts)
+        bins = np.diff(np.linspace(0, self.rest_rows, self.bins + 1)) if self.bins else []
+        self.counts = np.concatenate([counts[atoms], bins, [absent] if absent else []])
+
+    @property
+    def width(self) -> int:
+        return len(self.counts)
+
+    @property
+    def has_positions(self) -> bool:
+        return self.bins > 0
+
+    def _ranks(self, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Rank of each code's first value and the ranks it spans, ``[width, 2]``, in [0, 1]."""
+        after = np.concatenate([[0.0], np.cumsum(counts)]) / max(counts.sum(), 1)
+        at_atoms = np.searchsorted(values, self.atoms)
+        start = [(after[at_atoms] + after[at_atoms + 1]) / 2]
+        span = [np.zeros(len(self.atoms))]
+        if self.bins:
+            edges = self.quantiles.quantiles(np.linspace(0, 1, self.bins + 1))
+            edges = after[np.searchsorted(values, edges, side="right")]
+            edges[0] = after[np.searchsorted(values, self.quantiles.values[0])]
+            start.append(edges[:-1])
+            span.append(np.diff(edges))
+        if self.missing_code is not None:
+            start.append([0.5])
+            span.append([0.0])
+        return np.stack([np.concatenate(start), np.concatenate(span)], axis=1)
+
+    def encode(
+        self, series: pd.Series, random: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Codes, int64 ``[n]``, and positions, float32 ``[n]`` (None without bins).
+
+        Positions of rows on an atom or missing are uniform draws (1/2 without ``random``).
+
+        Raises:
+            ValueError: A value has no code: missing where none was, or not one of the atoms of a
+                column that has nothing else.
+        """
+        numbers, missing = _numbers(series)
+        if missing.any() and self.missing_code is None:
+            raise ValueError(
+                f"column {self.name!r} has missing values, but had none when it was fitted: drop "
+                "those rows or fit on data that has them"
+            )
+        if len(self.atoms):
+            numbers = numbers.astype(self.atoms.dtype, copy=False)
+        found = np.zeros(len(numbers), dtype=np.int64)
+        on_atom = np.zeros(len(numbers), dtype=bool)
+        if len(self.atoms):
+            found = np.searchsorted(self.atoms, numbers).clip(0, len(self.atoms) - 1)
+            on_atom = self.atoms[found] == numbers
+        codes = np.full(len(series), -1 if self.missing_code is None else self.missing_code)
+        present = ~missing
+        if not self.bins:
+            if not on_atom.all():
+                raise ValueError(
+                    f"column {self.name!r} holds {numbers[~on_atom][0]!r}, which was not in the "
+                    "data it was fitted on: use one of the values seen there or fit again"
+                )
+            codes[present] = found
+            return codes.astype(np.int64), None
+        free = 0.5 if random is None else random.random(len(series), dtype=np.float32)
+        positions = np.full(len(series), 0.5, dtype=np.float32)
+        positions[:] = free
+        ranks = self.quantiles.ranks(numbers, random) * self.bins
+        bins = np.minimum(ranks.astype(np.int64), self.bins - 1)
+        codes[present] = np.where(on_atom, found, len(self.atoms) + bins)
+        inside = np.flatnonzero(present)[~on_atom]
+        positions[inside] = (ranks - bins)[~on_atom]
+        return codes.astype(np.int64), positions
+
+    def decode(self, codes: np.ndarray, positions: np.ndarray | None = None) -> pd.Series:
+        """Values of the codes and positions, as a series of the training column's dtype."""
+        dtype = self.quantiles.values.dtype if self.bins else self.atoms.dtype
+        numbers = np.zeros(len(codes), dtype=dtype)
+        atom = codes < len(self.atoms)
+        numbers[atom] = self.atoms[codes[atom]]
+        missing = codes == self.missing_code
+        if self.bins:
+            inside = ~atom & ~missing
+            bins = codes[inside] - len(self.atoms)
+            ranks = (bins + np.asarray(positions, dtype=np.float64)[inside]) / self.bins
+            numbers[inside] = self.quantiles.quantiles(ranks)
+        if self.decimals is not None and dtype.kind == "f":
+            numbers = np.round(numbers, self.decimals)
+        return _restore(numbers, missing, self.dtype, self.name)
+
+
+def _numbers(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """The present values, float64, int64 or uint64 ``[m]``, and the missing mask ``[n]``."""
+    missing = series.isna().to_numpy()
+    present = series[~missing] if missing.any() else series
+    if isinstance(present.dtype, pd.DatetimeTZDtype) or present.dtype.kind == "M":
+        return pd.DatetimeIndex(present).as_unit("ns").asi8, missing
+    if present.dtype.kind == "m":
+        return pd.TimedeltaIndex(present).as_unit("ns").asi8, missing
+    try:
+        values = present.to_numpy()
+        if values.dtype.kind not in "biuf":
+            values = pd.to_numeric(present).to_numpy()
+    except (ValueError, TypeError):
+        values = None
+    if values is None or values.dtype.kind not in "biuf":
+        raise ValueError(
+            f"column {series.name!r} is not numeric: declare it categorical or convert it"
+        )
+    if values.dtype.kind == "f":
+        values = values.astype(np.float64, copy=False)
+        if np.isinf(values).any():
+            raise ValueError(
+                f"column {series.name!r} holds infinite values: replace them by missing values or "
+                "by the largest finite number that makes sense"
+            )
+    elif values.dtype != np.uint64:
+        values = values.astype(np.int64, copy=False)
+    return values, missing
+
+
+def _restore(numbers: np.ndarray, missing: np.ndarray, dtype, name) -> pd.Series:
+    """Numbers as a series of ``dtype``, missing where the mask says."""
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        series = pd.Series(pd.DatetimeIndex(numbers.astype("datetime64[ns]"), tz="UTC"))
+        series = series.dt.tz_convert(dtype.tz).astype(dtype)
+    elif dtype.kind in "mM":
+        series = pd.Series(numbers.astype(f"{dtype.kind}8[ns]")).astype(dtype)
+    elif missing.any() and isinstance(dtype, np.dtype) and dtype.kind in "biu":
+        series = pd.Series(numbers.astype(np.float64))
+    else:
+        series = pd.Series(numbers).astype(dtype)
+    series = series.mask(missing) if missing.any() else series
+    return series.rename(name)
+
+
+def _atoms(counts: np.ndarray, rows: int) -> np.ndarray:
+    """Mask of the distinct values that become atoms, shape ``[m]``."""
+    distinct = len(counts)
+    if distinct <= 1 or (distinct <= MAX_ATOMS and rows >= MIN_ROWS_PER_ATOM * distinct):
+        return np.ones(distinct, dtype=bool)
+    heavy = counts >= max(ATOM_SHARE * rows, MIN_ROWS_PER_ATOM)
+    # On a grid (pressures, years, counts) every value is heavy and none is special: an atom must
+    # also stand out of the values beside it.
+    window = np.arange(distinct)
+    last = np.minimum(window + NEIGHBOURS + 1, distinct)
+    first = np.maximum(window - NEIGHBOURS, 0)
+    total = np.concatenate([[0], np.cumsum(counts)])
+    around = (total[last] - total[first] - counts) / (last - first - 1)
+    heavy &= counts >= ATOM_PROMINENCE * around
+    return heavy if counts[heavy].sum() >= MIN_ATOM_MASS * rows else np.zeros(distinct, bool)
+
+
+def _decimals(values: np.ndarray) -> int | None:
+    """Smallest number of decimals that all values have, or None."""
+    if values.dtype.kind != "f":
+        return None
+    for decimals in range(MAX_DECIMALS + 1):
+        if np.array_equal(np.round(values, decimals), values):
+            return decimals
+    return None

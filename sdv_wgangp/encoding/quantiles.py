@@ -1,0 +1,114 @@
+"""A monotone map between the values of a numeric column and their ranks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# The tails are followed value by value, the bulk at even steps of rank: the first gap between
+# two knots holds one value, the next two, and so on up to the even step.
+EVEN_KNOTS = 500
+# A value is drawn as itself, not interpolated, from this share of the rows on.
+PLATEAU_SHARE = 1 / 2000
+PLATEAU_COUNT = 3
+# Ranks below EXTREME_ROWS / n decode to the minimum and those above 1 - EXTREME_ROWS / n to the
+# maximum, so that a sample of the table's own size misses an extreme with probability exp(-5).
+EXTREME_ROWS = 5
+
+
+class QuantileMap:
+    """Piecewise-linear empirical distribution function and its inverse.
+
+    A value that many rows share is a *plateau*: an interval of ranks as long as its share of the
+    rows, so that uniform ranks give it back with its frequency. The other values are points at
+    their mid-ranks ``(i - 1/2) / n``; ranks between two knots decode to the straight line between
+    their values. At most about ``EVEN_KNOTS`` knots plus the plateaus are kept, never one knot
+    per row of a large table.
+
+    Integer columns are handled in integer arithmetic throughout, so values beyond 2**53 survive.
+
+    Args:
+        values: The distinct values, ascending, shape ``[m]``; float64, int64 or uint64.
+        counts: Rows that hold each value, shape ``[m]``.
+
+    Attributes:
+        values: Values at the knots, shape ``[k]``.
+        low, high: First and last rank of each knot, shape ``[k]``; equal at a point.
+    """
+
+    def __init__(self, values: np.ndarray, counts: np.ndarray):
+        rows = int(counts.sum())
+        before = np.cumsum(counts) - counts
+        plateau = counts >= max(PLATEAU_COUNT, PLATEAU_SHARE * rows)
+        keep = plateau.copy()
+        keep[_spread(len(values), before + counts / 2, rows)] = True
+        middle = (before + counts / 2) / rows
+        low = np.where(plateau, before / rows, middle)
+        high = np.where(plateau, (before + counts) / rows, middle)
+        margin = min(EXTREME_ROWS / rows, 0.05)
+        self.values = values[keep]
+        self.low = margin + (1 - 2 * margin) * low[keep]
+        self.high = margin + (1 - 2 * margin) * high[keep]
+        self.low[0], self.high[-1] = 0.0, 1.0
+
+    def ranks(self, values: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
+        """Rank of each value, float64, shape ``[n]``, in [0, 1].
+
+        Values on a plateau get a uniform rank of its interval (its middle without ``random``),
+        as any of them decodes to the value exactly. Values outside the fitted range get 0 or 1.
+        """
+        knot = np.searchsorted(self.values, values, side="right") - 1
+        knot = np.clip(knot, 0, len(self.values) - 1)
+        following = np.minimum(knot + 1, len(self.values) - 1)
+        share = np.clip(
+            _difference(values, self.values[knot])
+            / np.maximum(_difference(self.values[following], self.values[knot]), 1e-300),
+            0.0,
+            1.0,
+        )
+        start = self.high[knot]
+        ranks = start + share * (self.low[following] - start)
+        on_knot = values == self.values[knot]
+        within = 0.5 if random is None else random.random(len(values))
+        inside = self.low[knot] + within * (self.high[knot] - self.low[knot])
+        return np.where(
+            values < self.values[0], 0.0, np.where(on_knot, inside, np.clip(ranks, 0, 1))
+        )
+
+    def quantiles(self, ranks: np.ndarray) -> np.ndarray:
+        """Value at each rank, the dtype of ``values``, shape ``[n]``; the inverse of `ranks`."""
+        ranks = np.clip(ranks, 0.0, 1.0)
+        knot = np.clip(np.searchsorted(self.low, ranks, side="right") - 1, 0, len(self.low) - 1)
+        following = np.minimum(knot + 1, len(self.low) - 1)
+        gap = self.low[following] - self.high[knot]
+        share = np.clip((ranks - self.high[knot]) / np.maximum(gap, 1e-300), 0.0, 1.0)
+        share[(gap <= 0) | (ranks <= self.high[knot])] = 0.0
+        step = share * _difference(self.values[following], self.values[knot])
+        if self.values.dtype.kind == "f":
+            return self.values[knot] + step
+        return self.values[knot] + np.rint(step).astype(self.values.dtype)
+
+
+def _difference(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """``left - right`` as float64, exact before the rounding also for 64-bit integers."""
+    if left.dtype.kind == "f":
+        return left - right
+    negative = left < right
+    # Unsigned arithmetic wraps modulo 2**64, where the true difference always fits.
+    magnitude = np.where(
+        negative,
+        right.astype(np.uint64) - left.astype(np.uint64),
+        left.astype(np.uint64) - right.astype(np.uint64),
+    ).astype(np.float64)
+    return np.where(negative, -magnitude, magnitude)
+
+
+def _spread(distinct: int, middle: np.ndarray, rows: int) -> np.ndarray:
+    """Indices of the distinct values that become knots: even in rank, dense in both tails."""
+    step = rows / EVEN_KNOTS
+    if distinct <= EVEN_KNOTS or step <= 1:
+        return np.arange(distinct)
+    tail = np.cumsum(np.minimum(1.05 ** np.arange(EVEN_KNOTS), step))
+    tail = tail[tail < rows / 2]
+    wanted = np.concatenate([tail, np.arange(0, rows, step), rows - tail])
+    chosen = np.searchsorted(middle, np.sort(wanted)).clip(0, distinct - 1)
+    return np.unique(np.concatenate([[0, distinct - 1], chosen]))

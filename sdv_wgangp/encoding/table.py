@@ -1,0 +1,117 @@
+"""Tables as tensors of codes and positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
+
+
+@dataclass(frozen=True)
+class EncodedTable:
+    """A table as integers and positions, at most 8 bytes per cell.
+
+    Attributes:
+        codes: Shape ``[rows, columns]``, int16, or int32 where a column has over 32,767 codes.
+        positions: Shape ``[rows, positioned columns]``, float32 in [0, 1].
+    """
+
+    codes: torch.Tensor
+    positions: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def to(self, device) -> EncodedTable:
+        return EncodedTable(self.codes.to(device), self.positions.to(device))
+
+
+class TableEncoder:
+    """Turns the columns of a frame into codes and positions, and back.
+
+    Args:
+        discrete_columns: Columns to treat as categories whatever their dtype; booleans, strings
+            and pandas categories always are.
+        ordinal_columns: Columns with a fixed set of values. Where these are numbers, their order
+            is used; otherwise the column is discrete.
+    """
+
+    def __init__(self, discrete_columns: Iterable[str] = (), ordinal_columns: Iterable[str] = ()):
+        self.discrete_columns = tuple(discrete_columns)
+        self.ordinal_columns = tuple(ordinal_columns)
+
+    def fit(self, frame: pd.DataFrame) -> TableEncoder:
+        """Learn levels, atoms, bins and quantiles, one column at a time.
+
+        Raises:
+            ValueError: The frame is empty, or a column cannot be encoded; names the column.
+        """
+        if not len(frame) or not frame.shape[1]:
+            raise ValueError("the table has no rows or no columns to learn from: give it data")
+        unknown = {*self.discrete_columns, *self.ordinal_columns} - set(frame.columns)
+        if unknown:
+            raise ValueError(f"discrete column {min(unknown, key=str)!r} is not in the table")
+        self.columns = [
+            CategoricalColumn(frame[name])
+            if name in self.discrete_columns or _is_discrete(frame[name])
+            else NumericColumn(frame[name], atoms_only=name in self.ordinal_columns)
+            for name in frame.columns
+        ]
+        return self
+
+    @property
+    def widths(self) -> list[int]:
+        """Number of codes of each column."""
+        return [column.width for column in self.columns]
+
+    def encode(
+        self, frame: pd.DataFrame, random: np.random.Generator | None = None
+    ) -> EncodedTable:
+        """Codes and positions of a frame with the fitted columns.
+
+        Works column by column into the result: no second copy of the frame is made.
+
+        Raises:
+            ValueError: A column is absent or holds a value without a code; names the column.
+        """
+        widest = max(self.widths)
+        codes = np.empty((len(frame), len(self.columns)), np.int16 if widest < 2**15 else np.int32)
+        positions = np.empty((len(frame), sum(c.has_positions for c in self.columns)), np.float32)
+        filled = 0
+        for index, column in enumerate(self.columns):
+            if column.name not in frame.columns:
+                raise ValueError(f"column {column.name!r} is not in the table: add it")
+            codes[:, index], inside = column.encode(frame[column.name], random)
+            if column.has_positions:
+                positions[:, filled] = inside
+                filled += 1
+        return EncodedTable(torch.from_numpy(codes), torch.from_numpy(positions))
+
+    def decode(self, table: EncodedTable) -> pd.DataFrame:
+        """The frame behind codes and positions, columns in the fitted order and dtypes."""
+        codes, positions = table.codes.numpy(), table.positions.numpy()
+        decoded, used = {}, 0
+        for index, column in enumerate(self.columns):
+            inside = None
+            if column.has_positions:
+                inside = positions[:, used]
+                used += 1
+            decoded[column.name] = column.decode(codes[:, index].astype(np.int64), inside)
+        return pd.DataFrame(decoded)
+
+
+def _is_discrete(series: pd.Series) -> bool:
+    return (
+        pd.api.types.is_bool_dtype(series)
+        or isinstance(series.dtype, pd.CategoricalDtype)
+        or not (
+            pd.api.types.is_numeric_dtype(series)
+            or pd.api.types.is_datetime64_any_dtype(series)
+            or pd.api.types.is_timedelta64_dtype(series)
+        )
+    )

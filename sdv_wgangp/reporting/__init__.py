@@ -1,0 +1,1 @@
+"""Scores of synthetic tables and the report that shows them."""

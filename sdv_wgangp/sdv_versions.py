@@ -1,0 +1,77 @@
+"""The few places where SDV 1.38 and SDV 2.0 take or give different things.
+
+SDV 2.0 exchanges ``{table name: frame}`` where 1.x exchanges the frame itself. Code that handles
+one table calls these functions and need not know which SDV is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sdv.metadata import Metadata
+
+TABLE = "table"
+
+
+def takes_dictionaries() -> bool:
+    """Whether the installed SDV exchanges ``{table name: frame}`` (2.0 and later)."""
+    return int(version("sdv").split(".")[0]) >= 2
+
+
+def table_name(metadata: Metadata) -> str:
+    """The name of the one table of ``metadata``.
+
+    Raises:
+        ValueError: it describes several tables, or none.
+    """
+    names = list(metadata.tables)
+    if len(names) != 1:
+        raise ValueError(
+            f"the metadata describes {len(names)} tables ({', '.join(names)}): "
+            "a single-table synthesizer needs exactly one"
+        )
+    return names[0]
+
+
+def as_fit_input(metadata: Metadata, frame: pd.DataFrame) -> Any:
+    """``frame`` as ``fit`` of a synthesizer of that metadata takes it."""
+    return {table_name(metadata): frame} if takes_dictionaries() else frame
+
+
+def as_frame(sampled: Any) -> pd.DataFrame:
+    """The one table of what ``sample`` or ``download_demo`` returned.
+
+    Raises:
+        ValueError: there are several tables.
+    """
+    if not isinstance(sampled, Mapping):
+        return sampled
+    if len(sampled) != 1:
+        raise ValueError(f"expected one table, got {len(sampled)}: {', '.join(sampled)}")
+    return next(iter(sampled.values()))
+
+
+def detect_metadata(
+    frame: pd.DataFrame, name: str = TABLE, infer_keys: str | None = "primary_only"
+) -> Metadata:
+    """SDV's guess of every column's type and, unless ``infer_keys`` is None, of the key."""
+    return Metadata.detect_from_dataframes({name: frame}, infer_keys=infer_keys)
+
+
+def load(path: str | Path) -> Any:
+    """The synthesizer saved at ``path``, of whichever class."""
+    from sdv.utils import load_synthesizer
+
+    return load_synthesizer(str(path))
+
+
+def download_demo(name: str) -> tuple[pd.DataFrame, Metadata]:
+    """One of SDV's public single-table demo data sets, from the internet."""
+    from sdv.datasets.demo import download_demo as download
+
+    data, metadata = download(modality="single_table", dataset_name=name)
+    return as_frame(data), metadata

@@ -1,0 +1,47 @@
+"""What training needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Hyperparameters of the optimisation.
+
+    The optimiser is Adam with betas (0, 0.9) (Gulrajani et al. 2017, algorithm 1) and two rates
+    (Heusel et al. 2017); both rates are constant for half of the steps, then fall linearly to 0.
+
+    Attributes:
+        epochs: Passes over the table; an epoch has ``rows // batch_size`` generator steps, and at
+            least `MIN_STEPS_PER_EPOCH`.
+        batch_size: Rows in a step, a multiple of ``pac``.
+        discriminator_steps: Critic steps for each generator step.
+        generator_lr, discriminator_lr: Learning rates.
+        generator_decay, discriminator_decay: L2 penalties on the weights.
+        gradient_penalty_weight: The paper's lambda.
+        temperature: Of the straight-through Gumbel-softmax (Jang et al. 2017).
+        ema_decay: Decay of the generator's weight average per step, in [0, 1).
+        meta_features: Names of the statistics the generator matches (`objectives.meta_features`).
+        meta_feature_weight: Factor of their loss.
+        precision: Of the matrix products (`training.precision.matmul_precision`).
+    """
+
+    epochs: int = 300
+    batch_size: int = 500
+    discriminator_steps: int = 2
+    generator_lr: float = 5e-4
+    discriminator_lr: float = 1e-3
+    generator_decay: float = 1e-6
+    discriminator_decay: float = 1e-6
+    gradient_penalty_weight: float = 10.0
+    temperature: float = 0.2
+    ema_decay: float = 0.999
+    meta_features: tuple[str, ...] = ()
+    meta_feature_weight: float = 1.0
+    precision: str = "medium"
+
+
+# A small table is seen several times within an epoch, or 300 epochs would be a few hundred steps.
+MIN_STEPS_PER_EPOCH = 20
+ADAM_BETAS = (0.0, 0.9)

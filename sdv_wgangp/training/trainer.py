@@ -1,0 +1,271 @@
+"""The training loop of the Wasserstein GAN."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.encoding.table import EncodedTable
+from sdv_wgangp.networks.critic import MLPCritic
+from sdv_wgangp.networks.generator import Generator
+from sdv_wgangp.networks.views import Views
+from sdv_wgangp.objectives.meta_features import REAL_BATCHES, MetaFeatureObjective
+from sdv_wgangp.objectives.wasserstein import (
+    Rows,
+    critic_step,
+    generator_step,
+    one_hot,
+    straight_through,
+)
+from sdv_wgangp.ops import column_sample, column_softmax
+from sdv_wgangp.training.average import WeightAverage
+from sdv_wgangp.training.memory import held_memory
+from sdv_wgangp.training.precision import matmul_precision
+from sdv_wgangp.training.settings import ADAM_BETAS, MIN_STEPS_PER_EPOCH, TrainingSettings
+
+logger = logging.getLogger(__name__)
+NORM_BATCHES = 50
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss became infinite or not a number; training stopped."""
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """Means over one epoch, as told to callbacks.
+
+    Attributes:
+        epoch: From 0.
+        epochs: How many there will be.
+        generator_loss, discriminator_loss, gradient_penalty: The critic's loss includes the
+            penalty, as CTGAN's does.
+        rows_per_second: Real rows the critic has seen per second of this epoch.
+    """
+
+    epoch: int
+    epochs: int
+    generator_loss: float
+    discriminator_loss: float
+    gradient_penalty: float
+    rows_per_second: float
+
+
+class Trainer:
+    """Trains a generator against a critic on an encoded table.
+
+    Args:
+        generator, critic, views: The networks, on the device of the training.
+        layout: The table's layout.
+        settings: Hyperparameters.
+        random: Source of all randomness, on the same device.
+
+    Attributes:
+        logs: One `EpochLog` per finished epoch.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        critic: nn.Module,
+        views: Views,
+        layout: Layout,
+        settings: TrainingSettings,
+        random: torch.Generator,
+    ):
+        self.generator, self.critic, self.views = generator, critic, views
+        self.settings, self.random = settings, random
+        self.device = random.device
+        self.offsets = layout.offsets.to(self.device)
+        self.levels = layout.levels
+        self.average = WeightAverage(generator, settings.ema_decay)
+        fused = all(p.is_floating_point() for p in generator.parameters())
+        self._generator_adam, self._critic_adam = (
+            torch.optim.Adam(
+                network.parameters(), lr=rate, betas=ADAM_BETAS, weight_decay=decay, fused=fused
+            )
+            for network, rate, decay in (
+                (generator, settings.generator_lr, settings.generator_decay),
+                (critic, settings.discriminator_lr, settings.discriminator_decay),
+            )
+        )
+        self.logs: list[EpochLog] = []
+
+    def fit(
+        self, table: EncodedTable, callbacks: tuple[Callable[[EpochLog], None], ...] = ()
+    ) -> Generator:
+        """Train for the epochs of the settings, or until interrupted from the keyboard.
+
+        Args:
+            table: The training rows; copied to the device once.
+            callbacks: Called after every epoch.
+
+        Returns:
+            The averaged generator in evaluation mode.
+
+        Raises:
+            NonFiniteLossError: Training diverged. `settle` gives the generator as it was after
+                the last epoch with finite losses.
+        """
+        settings = self.settings
+        table = table.to(self.device)
+        per_epoch = max(len(table) // settings.batch_size, MIN_STEPS_PER_EPOCH)
+        total = settings.epochs * per_epoch
+        schedules = [
+            torch.optim.lr_scheduler.LambdaLR(
+                adam, lambda step: min(1.0, 2 * (1 - step / total)) if total else 1.0
+            )
+            for adam in (self._generator_adam, self._critic_adam)
+        ]
+        self.meta_features = self._match_meta_features(table)
+        self._remember()
+        with matmul_precision(settings.precision), held_memory():
+            try:
+                for epoch in range(settings.epochs):
+                    log = self._epoch(table, epoch, per_epoch, schedules)
+                    self.logs.append(log)
+                    for callback in callbacks:
+                        callback(log)
+            except KeyboardInterrupt:
+                logger.warning(
+                    "Training was interrupted after %d of %d epochs; the model keeps what it has "
+                    "learned so far.",
+                    len(self.logs),
+                    settings.epochs,
+                )
+            return self.settle()
+
+    def settle(self) -> Generator:
+        """The averaged generator, with batch statistics of its own, in evaluation mode."""
+        return self.average.settle(
+            self._noise(self.settings.batch_size) for _ in range(NORM_BATCHES)
+        )
+
+    def _epoch(self, table, epoch, per_epoch, schedules) -> EpochLog:
+        settings = self.settings
+        started = time.perf_counter()
+        batches = self._batches(len(table), per_epoch * settings.discriminator_steps)
+        sums = torch.zeros(3, device=self.device)
+        for _ in range(per_epoch):
+            sums += self._step(table, batches)
+            for schedule in schedules:
+                schedule.step()
+        generator_loss, critic_loss, penalty = (sums / per_epoch).tolist()
+        seconds = time.perf_counter() - started
+        log = EpochLog(
+            epoch,
+            settings.epochs,
+            generator_loss,
+            critic_loss + penalty,
+            penalty,
+            per_epoch * settings.discriminator_steps * settings.batch_size / seconds,
+        )
+        if not torch.isfinite(sums).all():
+            self.average.module.load_state_dict(self._remembered)
+            raise NonFiniteLossError(
+                f"a loss became non-finite in epoch {epoch + 1} of {settings.epochs} (generator "
+                f"{log.generator_loss:g}, discriminator {log.discriminator_loss:g}): the weights "
+                f"of epoch {epoch} are kept; lower discriminator_lr or generator_lr, or raise "
+                "gradient_penalty_weight"
+            )
+        self._remember()
+        return log
+
+    def _step(self, table, batches) -> torch.Tensor:
+        """Critic steps, then one generator step; generator loss, critic loss, penalty."""
+        settings = self.settings
+        steps, rows = settings.discriminator_steps, settings.batch_size
+        self.generator.train()
+        with torch.no_grad():
+            # The generator rests meanwhile: one pass serves all critic steps.
+            logits, positions = self.generator(*self._noise(steps * rows))
+            levels = self._sample(logits)
+            fakes = Rows(levels, self.views(levels, positions))
+        losses = []
+        for step in range(steps):
+            index = next(batches)
+            real = self._real(table, index)
+            fake = Rows(*(part[step * rows : (step + 1) * rows] for part in fakes))
+            packed = rows // getattr(self.critic, "pac", 1)
+            share = torch.rand(packed, 1, device=self.device, generator=self.random)
+            masks = None
+            if isinstance(self.critic, MLPCritic):
+                masks = self.critic.masks(3 * packed, self.random)
+            losses.append(
+                critic_step(
+                    self.critic,
+                    real,
+                    fake,
+                    share,
+                    settings.gradient_penalty_weight,
+                    self.levels,
+                    masks,
+                )
+            )
+            self._critic_adam.step()
+        logits, positions = self.generator(*self._noise(rows))
+        soft, codes = column_softmax(
+            logits, self._gumbel(logits), self.offsets, settings.temperature
+        )
+        levels = codes + self.offsets[:-1]
+        fake = Rows(levels, self.views(levels, positions, soft))
+        auxiliary = None
+        if self.meta_features is not None:
+            auxiliary = self.meta_features.loss(
+                self.views.ordering(fake.dense), straight_through(soft, levels)
+            )
+        loss = generator_step(self.critic, fake, soft, auxiliary)
+        self._generator_adam.step()
+        self._generator_adam.zero_grad(set_to_none=True)
+        self.average.update()
+        critic_losses = torch.stack([torch.stack(step) for step in losses]).mean(0)
+        return torch.cat([loss[None], critic_losses])
+
+    def _real(self, table: EncodedTable, index: torch.Tensor) -> Rows:
+        levels = table.codes[index].long() + self.offsets[:-1]
+        return Rows(levels, self.views(levels, table.positions[index]))
+
+    def _match_meta_features(self, table: EncodedTable) -> MetaFeatureObjective | None:
+        if not self.settings.meta_features:
+            return None
+        rows = [self._real(table, index) for index in self._batches(len(table), REAL_BATCHES)]
+        return MetaFeatureObjective(
+            self.settings.meta_features,
+            self.settings.meta_feature_weight,
+            (
+                (self.views.ordering(real.dense), one_hot(real.levels, self.levels))
+                for real in rows
+            ),
+        )
+
+    def _batches(self, rows: int, count: int):
+        """``count`` batches of row indices; every row appears before any appears again."""
+        wanted = count * self.settings.batch_size
+        shuffles = [
+            torch.randperm(rows, generator=self.random, device=self.device)
+            for _ in range(-(-wanted // rows))
+        ]
+        return iter(torch.cat(shuffles)[:wanted].view(count, -1))
+
+    def _sample(self, logits: torch.Tensor) -> torch.Tensor:
+        uniforms = torch.rand(
+            len(logits), len(self.offsets) - 1, device=self.device, generator=self.random
+        )
+        return column_sample(logits, uniforms, self.offsets) + self.offsets[:-1]
+
+    def _noise(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.generator.draw(rows, self.random)
+
+    def _gumbel(self, logits: torch.Tensor) -> torch.Tensor:
+        uniforms = torch.rand(logits.shape, device=self.device, generator=self.random)
+        return uniforms.clamp_min_(1e-20).log_().neg_().clamp_min_(1e-20).log_().neg_()
+
+    def _remember(self) -> None:
+        self._remembered = copy.deepcopy(self.average.module.state_dict())

@@ -1,0 +1,95 @@
+"""Builds the compiled operators, sdv_wgangp._C; everything else is in pyproject.toml.
+
+One abi3 library on torch's stable ABI holds the CPU and the CUDA kernels. Whatever torch it was
+built with, it runs with any Python from 3.10 and any torch from 2.10 on, with or without CUDA.
+
+Environment variables:
+
+``SDV_WGANGP_REQUIRE_EXTENSION=1``  a build that fails is an error; otherwise the package installs
+                                    without it and the reference implementations serve
+``SDV_WGANGP_CUDA=0``               leave the CUDA kernels out although a CUDA compiler is there
+``TORCH_CUDA_ARCH_LIST``            GPU architectures to compile for, for example ``"8.6 9.0"``
+``CUDA_HOME``                       where the CUDA toolkit is, if not in a usual place
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from setuptools import setup
+from torch.utils import cpp_extension
+
+TORCH_TARGET = "0x020a000000000000"  # torch 2.10, the oldest whose stable ABI has all that is used
+CUDA_ARCHITECTURES = "7.5 8.0 9.0"  # newer GPUs compile the last one's PTX when they first load it
+
+
+def cuda_home() -> str | None:
+    """The CUDA toolkit's folder, or None. CPU builds of torch look for none, so this does."""
+    if os.environ.get("SDV_WGANGP_CUDA") == "0":
+        return None
+    nvcc = shutil.which("nvcc")
+    folders = [
+        os.environ.get("CUDA_HOME"),
+        cpp_extension.CUDA_HOME,
+        *sorted(map(str, Path("/usr/local").glob("cuda*")), reverse=True),
+        # Last: an nvcc on the path may be a script outside the toolkit.
+        nvcc and str(Path(nvcc).resolve().parent.parent),
+    ]
+    return next(
+        (folder for folder in folders if folder and Path(folder, "bin/nvcc").exists()), None
+    )
+
+
+def extension():
+    """The extension, with CUDA kernels where there is a CUDA compiler."""
+    csrc = Path("csrc")
+    sources = [*csrc.glob("*.cpp"), *csrc.glob("cpu/*.cpp")]
+    macros = [("TORCH_TARGET_VERSION", TORCH_TARGET)]
+    # No -std: torch adds its own, and the sources are C++17.
+    flags = {
+        "cxx": ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wall"],
+        "nvcc": ["-O3", "-Xcompiler", "-fvisibility=hidden"],
+    }
+    cuda = {}
+    if home := cuda_home():
+        cpp_extension.CUDA_HOME = home
+        sources += csrc.glob("cuda/*.cu")
+        listed = os.environ.get("TORCH_CUDA_ARCH_LIST", CUDA_ARCHITECTURES)
+        names = listed.replace(";", " ").replace("+PTX", "").split()
+        numbers = [name.replace(".", "") for name in names]
+        flags["nvcc"] += [f"-gencode=arch=compute_{n},code=sm_{n}" for n in numbers]
+        flags["nvcc"] += [f"-gencode=arch=compute_{n},code=compute_{n}" for n in numbers[-1:]]
+        macros += [("USE_CUDA", None), ("SDV_CUDA_ARCHITECTURES", f'"{" ".join(names)}"')]
+        cuda = {
+            "include_dirs": [f"{home}/include"],
+            "library_dirs": [f"{home}/lib64"],
+            # Static, so that a machine without CUDA can load the library.
+            "libraries": ["cudart_static", "rt", "dl", "pthread"],
+        }
+    link = []
+    if sys.platform == "linux":
+        # libtorch.so, though a CPU build's is empty, must stay among the needed libraries: in a
+        # CUDA build it is the way to libtorch_cuda.so, where the current stream is asked for.
+        # The linker drops libraries named before --no-as-needed, hence the second -ltorch.
+        link = ["-Wl,--no-as-needed", "-ltorch", "-s"]
+    return cpp_extension.CppExtension(
+        "sdv_wgangp._C",
+        sorted(map(str, sources)),
+        depends=sorted(map(str, csrc.rglob("*.h"))),
+        define_macros=macros,
+        extra_compile_args=flags,
+        extra_link_args=link,
+        py_limited_api=True,
+        optional=os.environ.get("SDV_WGANGP_REQUIRE_EXTENSION", "0") in ("", "0"),
+        **cuda,
+    )
+
+
+setup(
+    ext_modules=[extension()],
+    cmdclass={"build_ext": cpp_extension.BuildExtension},
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+)

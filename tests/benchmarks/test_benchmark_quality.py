@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+
+import datasets
+import job
+import numpy as np
+import pandas as pd
+import pytest
+import quality
+import synthesizers
+from plot import quality_plot
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A small CSV with a number, a category with gaps, a date and a class to predict."""
+    rng = np.random.default_rng(0)
+    rows = 300
+    size = rng.gamma(2.0, size=rows).round(3)
+    frame = pd.DataFrame(
+        {
+            "size": size,
+            "kind": np.where(rng.random(rows) < 0.1, "?", rng.choice(list("abc"), rows)),
+            "day": pd.Timestamp("2021-03-01") + pd.to_timedelta(rng.integers(0, 99, rows), "D"),
+            "outcome": (size + rng.normal(size=rows) > 2).astype(int),
+        }
+    )
+    path = tmp_path / "small.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def dataset(table):
+    return datasets.load(str(table), "outcome")
+
+
+def arguments_for(table, output, *more):
+    return [
+        *("--datasets", str(table), "--target", "outcome", "--output", str(output)),
+        *("--synthesizers", "independent", "--seeds", "0", "--threads", "1", "--jobs", "2"),
+        *more,
+    ]
+
+
+# ------------------------------------------------------------------ tables
+
+
+def test_a_csv_gets_types_a_target_and_a_split(dataset):
+    assert dataset.columns == {
+        "size": "numerical",
+        "kind": "categorical",
+        "day": "datetime",
+        "outcome": "categorical",
+    }
+    assert (len(dataset.train), len(dataset.test)) == (270, 30)
+    assert dataset.train["kind"].isna().any()
+    assert not dataset.regression
+    rows = pd.concat([dataset.train, dataset.test])
+    assert len(rows.drop_duplicates()) == len(rows)
+
+
+def test_a_csv_target_of_many_numbers_is_regressed(table):
+    dataset = datasets.load(str(table), "size")
+    assert dataset.regression
+    assert dataset.columns["size"] == "numerical"
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "message"),
+    [
+        ("nowhere", None, "unknown table 'nowhere'"),
+        ("nowhere.csv", None, "nowhere.csv is missing: check the path"),
+        (None, "price", "small has no column 'price' for the target: its columns are size, kind"),
+    ],
+)
+def test_wrong_tables_are_named(table, name, target, message):
+    with pytest.raises(SystemExit, match=message):
+        datasets.load(name or str(table), target)
+
+
+# ------------------------------------------------------------------ jobs
+
+
+def test_real_rows_are_scored_without_meeting_themselves(dataset):
+    content = job.score_sample(dataset, dataset.test, real=True, xgboost=False)
+    scores = content["scores"]
+    assert content["thresholds"] == {"all_pairs": [0, 0], "default": [0.5, 0.3]}
+    assert scores["detection_test"] == scores["detection_train"]
+    assert 0.2 < scores["nearest_record_share"] < 0.8
+    assert scores["exact_copies"] == 0
+    assert scores["detection_train_xgboost"] is None
+    trained_on_train = job.score_sample(dataset, dataset.train, real=False, xgboost=False)
+    assert scores["tstr_auc"] == trained_on_train["scores"]["tstr_auc"]
+
+
+def test_copies_of_the_training_rows_show(dataset):
+    scores = job.score_sample(dataset, dataset.train, real=False, xgboost=False)["scores"]
+    assert scores["shape_error"] == pytest.approx(0)
+    assert scores["trend_error"] == pytest.approx(0)
+    assert scores["quality"] == pytest.approx(1)
+    assert scores["exact_copies"] == 1
+    assert scores["distance_ratio"] == 0
+
+
+def test_a_sample_without_its_columns_is_refused(dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        job.RECIPES,
+        "independent",
+        synthesizers.Recipe(
+            lambda *_: synthesizers.Fitted({"independent": lambda: dataset.train[["size"]]}, {}),
+            ("independent",),
+        ),
+    )
+    with pytest.raises(ValueError, match=r"independent returned the columns \['size'\]"):
+        job.fit_job(dataset, "independent", 0, None, 1, tmp_path)
+    assert not (tmp_path / "independent/0/fit.json").exists()
+
+
+def test_sdv_synthesizers_fit_and_sample(dataset):
+    fitted = synthesizers.RECIPES["gaussian_copula"].fit(dataset, 0, None)
+    sample = fitted.samplers["gaussian_copula"]()
+    assert list(sample.columns) == list(dataset.train.columns)
+    assert len(sample) == len(dataset.train)
+    assert fitted.parameters["enforce_min_max_values"] is True
+
+
+def test_ours_gives_two_samples_of_one_fit(dataset):
+    fitted = synthesizers.RECIPES["wgangp"].fit(dataset, 0, 2)
+    calibrated, plain = (fitted.samplers[name]() for name in ("wgangp", "wgangp-uncalibrated"))
+    assert len(calibrated) == len(plain) == len(dataset.train)
+    assert not calibrated.equals(plain)
+    pd.testing.assert_frame_equal(calibrated, fitted.samplers["wgangp"]())
+    assert fitted.parameters["random_state"] == 0
+
+
+def test_json_holds_no_numbers_that_are_none():
+    content = job.finite({"a": np.float64("nan"), "b": [np.int64(3), float("inf")], 4: True})
+    assert content == {"a": None, "b": [3, None], "4": True}
+
+
+def test_the_data_digest_tells_rows_and_names_apart(dataset):
+    digest = job.data_digest(dataset.train)
+    assert digest == job.data_digest(dataset.train.copy())
+    assert digest != job.data_digest(dataset.train.iloc[::-1])
+    assert digest != job.data_digest(dataset.train.rename(columns={"size": "length"}))
+
+
+# ------------------------------------------------------------------ the runner
+
+
+def test_a_run_is_stored_reported_and_taken_again(table, tmp_path, capsys, monkeypatch):
+    output = tmp_path / "output"
+    assert quality.main(arguments_for(table, output)) == 0
+    printed = capsys.readouterr().out
+    assert "small: 270 training rows, 30 test rows" in printed
+    assert "TSTR AUC" in printed
+
+    written = json.loads((output / "quality.json").read_text())
+    independent = written["summary"]["small"]["independent"]
+    assert independent["shape_error"] == {"mean": pytest.approx(0), "spread": None, "count": 1}
+    assert independent["trend_error"]["mean"] > 1
+    assert independent["peak_mb"]["mean"] > 50
+    assert written["thresholds"] == {"all_pairs": [0, 0], "default": [0.5, 0.3]}
+    assert written["datasets"]["small"]["tstr"] == "tstr_auc"
+    environment = written["environments"][written["results"][0]["fit"]["environment"]]
+    assert {"torch", "sdv", "sdmetrics", "python"} <= set(environment["versions"])
+    assert str(tmp_path) not in json.dumps(written)
+    assert "independent" in (output / "quality.svg").read_text()
+
+    def no_job(*_):
+        raise AssertionError("a stored job ran again")
+
+    monkeypatch.setattr(quality.Runner, "run", no_job)
+    assert quality.main(arguments_for(table, output)) == 0
+    again = json.loads((output / "quality.json").read_text())
+    assert again["summary"] == written["summary"]
+
+    with table.open("a") as file:
+        file.write("1.5,a,2021-03-01,1\n")
+    with pytest.raises(SystemExit, match="stored fit of small real seed 0 has other training"):
+        quality.main(arguments_for(table, output))
+
+
+def test_other_epochs_are_not_taken_for_the_stored_ones(dataset, table, tmp_path):
+    where = job.place(tmp_path / "small", "ctgan", 0)
+    where.mkdir(parents=True)
+    dataset.train.to_parquet(where / job.SAMPLE)
+    job.write_json(where / job.FIT, job.fit_identity("ctgan", dataset, 5))
+    common = arguments_for(table, tmp_path, "--synthesizers", "ctgan")
+    stored = quality.plan(quality.parse([*common, "--epochs", "5"]))
+    assert [(task.recipe, task.refit) for task in stored] == [("real", True), ("ctgan", False)]
+    with pytest.raises(SystemExit, match=r"other --epochs \(5, now None\).*--fresh"):
+        quality.plan(quality.parse(common))
+    fresh = quality.plan(quality.parse([*common, "--fresh"]))
+    assert all(task.refit for task in fresh)
+
+
+def test_two_samples_share_a_fit_and_fixed_ones_run_once(table, tmp_path):
+    names = ["wgangp-uncalibrated", "wgangp", "gaussian_copula", "chow_liu"]
+    more = ["--synthesizers", *names, "--seeds", "3", "4"]
+    tasks = quality.plan(quality.parse(arguments_for(table, tmp_path, *more)))
+    assert [(task.recipe, task.seed, task.outputs) for task in tasks] == [
+        ("real", 0, ("real",)),
+        ("wgangp", 3, ("wgangp", "wgangp-uncalibrated")),
+        ("wgangp", 4, ("wgangp", "wgangp-uncalibrated")),
+        ("gaussian_copula", 0, ("gaussian_copula",)),
+        ("chow_liu", 3, ("chow_liu",)),
+        ("chow_liu", 4, ("chow_liu",)),
+    ]
+
+
+def test_a_failed_job_is_reported_and_the_others_go_on(table, tmp_path, capsys, monkeypatch):
+    def run(self, kind, source, name, seed, folder):
+        if name == "independent":
+            raise quality.JobFailed("fit: killed by SIGKILL (out of memory?)")
+        if kind == "fit":
+            job.fit_job(datasets.load(source, "outcome"), name, seed, None, 1, folder)
+        else:
+            job.score_job(datasets.load(source, "outcome"), name, seed, folder)
+
+    monkeypatch.setattr(quality.Runner, "run", run)
+    assert quality.main(arguments_for(table, tmp_path, "--jobs", "1")) == 1
+    printed = capsys.readouterr().out
+    assert "small independent seed 0: fit: killed by SIGKILL (out of memory?)" in printed
+    written = json.loads((tmp_path / "quality.json").read_text())
+    assert list(written["summary"]["small"]) == ["real"]
+    assert [entry.get("error") for entry in written["results"]] == [
+        None,
+        "fit: killed by SIGKILL (out of memory?)",
+    ]
+
+
+def test_the_error_of_a_job_is_its_last_line(tmp_path):
+    runner = quality.Runner(1, None, None)
+    with pytest.raises(quality.JobFailed, match=r"fit: .*nowhere\.csv is missing: check the path"):
+        runner.run("fit", "nowhere.csv", "independent", 0, tmp_path)
+    log = (tmp_path / "independent/0/error.log").read_text()
+    assert "nowhere.csv is missing" in log
+
+
+def test_a_stopped_runner_ends_its_jobs_and_starts_no_more(table, tmp_path):
+    runner = quality.Runner(1, "outcome", 100_000)
+    raised = []
+
+    def run():
+        try:
+            runner.run("fit", str(table), "ctgan", 0, tmp_path)
+        except quality.Interrupted as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not runner._running and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (process,) = runner._running
+    runner.stop()
+    thread.join(15)
+    assert not thread.is_alive()
+    assert len(raised) == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
+    with pytest.raises(quality.Interrupted):
+        runner.run("fit", str(table), "independent", 0, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--jobs", "0"], "--jobs must be at least 1, got 0"),
+        (["--seeds", "-1"], "seeds must not be negative"),
+        (["--datasets", "adult"], "--target is for a CSV"),
+        (["--datasets", "adult", "adult.csv"], "two tables share a name"),
+        (["--synthesizers", "gan"], "invalid choice: 'gan'"),
+    ],
+)
+def test_wrong_arguments_are_one_line(table, tmp_path, capsys, more, message):
+    with pytest.raises(SystemExit) as exit_:
+        quality.parse(arguments_for(table, tmp_path, *more))
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ summary and plot
+
+
+def entry(synthesizer, seed, trend, auc):
+    return {
+        "dataset": "d",
+        "synthesizer": synthesizer,
+        "seed": seed,
+        "fit": {"fit_seconds": 10.0 + seed, "sample_seconds": 1.0, "peak_mb": 100.0},
+        "scores": {
+            "shape_error": 0.0,
+            "trend_error": trend,
+            "detection_train": 0.5,
+            "detection_test": 0.7,
+            "tstr_auc": auc,
+        },
+    }
+
+
+def test_summary_is_the_mean_and_its_spread():
+    summary = quality.summarise([entry("x", 0, 1.0, 0.8), entry("x", 1, 3.0, None)])
+    assert summary["d"]["x"]["trend_error"] == {
+        "mean": 2.0,
+        "spread": pytest.approx(2**0.5),
+        "count": 2,
+    }
+    assert summary["d"]["x"]["tstr"] == {"mean": 0.8, "spread": None, "count": 1}
+    assert summary["d"]["x"]["fit_seconds"]["mean"] == 10.5
+    column = quality.Column("trend %", "trend_error", 2)
+    assert quality.format_cell(summary["d"]["x"]["trend_error"], column) == "2.00±1.41"
+    assert quality.format_cell({"mean": 4256.073, "spread": 33.3}, column) == "4256±33"
+    assert quality.format_cell(None, column) == "-"
+
+
+def test_the_text_table_is_aligned():
+    summary = quality.summarise([entry("x", 0, 1.0, 0.8), entry("a-long-name", 1, 13.0, 0.9)])
+    title, *lines = quality.format_table("d", summary["d"], "tstr_auc").splitlines()
+    assert title == "d"
+    assert len({len(line) for line in lines}) == 1
+    assert lines[0].index("trend %") + len("trend %") == lines[2].index("13.00") + len("13.00")
+
+
+def test_scores_of_other_thresholds_do_not_share_a_table():
+    entries = [{"thresholds": {"default": [0.5, 0.3]}}, {"thresholds": {"default": [0.4, 0.3]}}]
+    with pytest.raises(RuntimeError, match="--rescore"):
+        quality.thresholds(entries)
+
+
+def test_the_plot_marks_every_figure():
+    entries = [
+        entry("real", 0, 1.0, 0.9),
+        entry("x & y", 0, 2.0, 0.8),
+        entry("x & y", 1, 3.0, 0.7),
+    ]
+    svg = quality_plot(quality.summarise(entries), {"d": "tstr_auc"})
+    root = ElementTree.fromstring(svg)
+    space = "{http://www.w3.org/2000/svg}"
+    texts = [text.text for text in root.iter(f"{space}text")]
+    assert {"d", "real", "x & y", "TSTR, AUC", "2.50", "0.750"} <= set(texts)
+    # Two synthesizers with five figures each, and two marks of the legend.
+    assert len(list(root.iter(f"{space}circle"))) == 2 * 5 + 2
+    width = float(root.get("width"))
+    assert all(0 < float(mark.get("cx")) < width for mark in root.iter(f"{space}circle"))

@@ -1,0 +1,211 @@
+"""The tabular model: learning, reproducibility, calibration, errors, pickling."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
+from sdv_wgangp.training.settings import TrainingSettings
+
+FAST = TrainingSettings(epochs=2, batch_size=100)
+
+
+def small(settings=FAST, **options):
+    return TabularModel(
+        settings,
+        **{"embedding_dim": 8, "generator_dim": (32,), "discriminator_dim": (32, 32)} | options,
+    )
+
+
+@pytest.fixture(scope="module")
+def frame():
+    random = np.random.default_rng(0)
+    rows = 1000
+    kind = random.choice(["a", "b", "c"], rows, p=[0.7, 0.2, 0.1])
+    x = random.normal(size=rows) + 3 * (kind == "b")
+    return pd.DataFrame(
+        {
+            "kind": kind,
+            "x": x,
+            "amount": np.where(random.random(rows) < 0.4, 0.0, np.exp(x)),
+            "known": np.where(kind == "c", np.nan, x),
+            "count": random.integers(0, 4, rows),
+        }
+    )
+
+
+def test_same_seed_same_model_same_rows(frame):
+    torch.manual_seed(0)
+    one = small(random_state=3).fit(frame)
+    state = torch.random.get_rng_state()
+    torch.manual_seed(99)
+    two = small(random_state=3).fit(frame)
+    for left, right in zip(
+        one.generator.state_dict().values(), two.generator.state_dict().values(), strict=True
+    ):
+        assert torch.equal(left, right)
+    pd.testing.assert_frame_equal(one.sample(200), two.sample(200))
+    assert [log.generator_loss for log in one.logs] == [log.generator_loss for log in two.logs]
+    torch.manual_seed(0)
+    assert torch.equal(state, torch.random.get_rng_state()), "a fit moved the global generator"
+    other = small(random_state=4).fit(frame)
+    assert not one.sample(200).equals(other.sample(200))
+
+
+def test_samples_go_on_and_repeat_after_a_seed(frame):
+    model = small(random_state=0).fit(frame)
+    model.set_random_state(5)
+    first, second = model.sample(50), model.sample(50)
+    assert not first.equals(second)
+    model.set_random_state(5)
+    pd.testing.assert_frame_equal(model.sample(50), first)
+
+
+def test_calibrated_marginals_are_those_of_the_table(frame):
+    model = small(random_state=0).fit(frame)
+    rows = 40_000
+    calibrated = model.sample(rows)
+    model.calibrated = False
+    raw = model.sample(rows)
+
+    def error(sample):
+        shares = sample["kind"].value_counts(normalize=True)
+        real = frame["kind"].value_counts(normalize=True)
+        missing = sample["known"].isna().mean() - frame["known"].isna().mean()
+        zero = (sample["amount"] == 0).mean() - (frame["amount"] == 0).mean()
+        grid = frame["x"].quantile(np.linspace(0.05, 0.95, 19))
+        ks = max(abs((sample["x"] <= v).mean() - (frame["x"] <= v).mean()) for v in grid)
+        return np.array([(shares - real).abs().max(), abs(missing), abs(zero), ks])
+
+    assert (error(calibrated) < 0.012).all()
+    assert error(raw).max() > 0.03, "after two epochs there must be something to calibrate"
+
+
+def test_it_learns_a_dependence(frame):
+    settings = TrainingSettings(epochs=25, batch_size=200)
+    model = small(settings, random_state=0, generator_dim=(64, 64)).fit(frame)
+    sample = model.sample(4000)
+    means = sample.groupby("kind")["x"].mean()
+    assert means["b"] - means["a"] > 2
+    assert sample.loc[sample["kind"] == "c", "known"].isna().mean() > 0.8
+    assert sample.loc[sample["kind"] != "c", "known"].isna().mean() < 0.2
+    both = sample[sample["amount"] > 0]
+    assert np.corrcoef(np.log(both["amount"]), both["x"])[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 9000])
+def test_any_number_of_rows(frame, rows):
+    model = small(random_state=0).fit(frame)
+    sample = model.sample(rows)
+    assert len(sample) == rows
+    assert list(sample) == list(frame)
+
+
+def test_one_column_one_row_and_constants():
+    for table in (
+        pd.DataFrame({"only": ["x"]}),
+        pd.DataFrame({"n": [1.5]}),
+        pd.DataFrame({"c": [1, 1, 1], "d": [None, None, None]}),
+        pd.DataFrame({"x": np.random.default_rng(0).normal(size=30)}),
+    ):
+        model = small(TrainingSettings(epochs=1, batch_size=10), random_state=0).fit(table)
+        sample = model.sample(20)
+        assert len(sample) == 20
+        assert sample.isna().all().equals(table.isna().all())
+
+
+def test_a_divergence_is_an_error_that_keeps_the_last_good_weights(frame):
+    settings = TrainingSettings(epochs=50, batch_size=100, discriminator_lr=1e30)
+    model = small(settings, random_state=0)
+    with pytest.raises(NonFiniteLossError, match="non-finite in epoch .* lower discriminator_lr"):
+        model.fit(frame)
+    assert all(torch.isfinite(p).all() for p in model.generator.parameters())
+    assert len(model.sample(100)) == 100
+
+
+def test_an_interrupt_keeps_what_was_learned(frame, caplog):
+    def stop(log):
+        if log.epoch == 2:
+            raise KeyboardInterrupt
+
+    model = small(TrainingSettings(epochs=50, batch_size=100), random_state=0)
+    with caplog.at_level(logging.WARNING):
+        model.fit(frame, callbacks=(stop,))
+    assert len(model.logs) == 3
+    assert "interrupted after 3 of 50 epochs" in caplog.text
+    assert len(model.sample(10)) == 10
+
+
+def test_callbacks_see_every_epoch(frame):
+    seen = []
+    small(random_state=0).fit(frame, callbacks=(seen.append,))
+    assert [log.epoch for log in seen] == [0, 1]
+    assert all(log.rows_per_second > 0 for log in seen)
+
+
+def test_batch_size_and_pac_are_checked_before_training(frame):
+    with pytest.raises(ValueError, match=r"batch_size \(100\) must be a multiple of pac \(3\)"):
+        small(pac=3).fit(frame)
+
+
+def test_pac_and_dropout_as_in_ctgan(frame):
+    model = small(random_state=0, pac=10, dropout=0.5).fit(frame)
+    assert len(model.sample(10)) == 10
+
+
+def test_any_critic_module(frame):
+    widths = []
+
+    def critic(width):
+        widths.append(width)
+        return nn.Sequential(nn.Linear(width, 8), nn.SiLU(), nn.Linear(8, 1), nn.Flatten(0))
+
+    model = small(random_state=0, critic=critic, pac=2).fit(frame)
+    assert widths[0] % 2 == 0
+    assert len(model.sample(10)) == 10
+
+
+def test_meta_features_move_the_statistics(frame):
+    """Uncalibrated and with a strong weight, the matched mean comes closer."""
+
+    def gap(**settings):
+        model = small(
+            TrainingSettings(epochs=4, batch_size=200, **settings), random_state=0, calibrate=False
+        ).fit(frame)
+        sample = model.sample(10_000)
+        shares = sample["kind"].value_counts(normalize=True)
+        return (shares - frame["kind"].value_counts(normalize=True)).abs().max()
+
+    matched = gap(meta_features=("frequency", "mean"), meta_feature_weight=20.0)
+    assert matched < 0.5 * gap()
+
+
+def test_pickles_hold_no_rows_and_load_elsewhere(frame, tmp_path):
+    sizes = []
+    for rows in (500, 1000):
+        model = small(random_state=0).fit(frame.head(rows))
+        stream = io.BytesIO()
+        pickle.dump(model, stream)
+        sizes.append(stream.tell())
+    assert sizes[1] - sizes[0] < 16_000  # more quantile knots, not more rows
+    (tmp_path / "model.pkl").write_bytes(stream.getvalue())
+    model.set_random_state(1)
+    expected = model.sample(30)
+    code = (
+        "import pickle, sys; model = pickle.load(open(sys.argv[1], 'rb')); "
+        "model.set_random_state(1); model.sample(30).to_pickle(sys.argv[2])"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "model.pkl", tmp_path / "rows.pkl"], check=True
+    )
+    pd.testing.assert_frame_equal(pd.read_pickle(tmp_path / "rows.pkl"), expected)

@@ -1,0 +1,94 @@
+"""What the critic sees beside the codes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.networks.views import WHITE_CLAMP, Views
+
+
+def encoded(frame):
+    encoder = TableEncoder().fit(frame)
+    layout = Layout.of(encoder)
+    table = encoder.encode(frame, np.random.default_rng(0))
+    return layout, layout.level_index(table), table.positions
+
+
+def correlated(rows=4000):
+    random = np.random.default_rng(0)
+    x = random.normal(size=rows)
+    return pd.DataFrame(
+        {
+            "x": x,
+            "y": np.exp(x + 0.1 * random.normal(size=rows)),
+            "zero": np.where(random.random(rows) < 0.3, 0.0, random.normal(size=rows)),
+            "kind": random.choice(["a", "b"], rows),
+            "count": random.integers(0, 5, rows),
+        }
+    )
+
+
+def test_width_and_order():
+    layout, levels, positions = encoded(correlated())
+    views = Views(layout)
+    views.fit_whitening(levels, positions)
+    dense = views(levels, positions)
+    # 1 binned position (zero), 4 ordered columns, 3 whitened
+    assert views.width == dense.shape[1] == 8
+    ranks = views.ordering(dense)
+    assert ranks.shape[1] == 4
+    torch.testing.assert_close(ranks[:, 0], positions[:, 0])
+    assert ranks.min() >= 0
+    assert ranks.max() <= 1
+
+
+def test_ordering_channels_follow_the_values():
+    frame = correlated()
+    layout, levels, positions = encoded(frame)
+    views = Views(layout, whiten=False)
+    ranks = views.ordering(views(levels, positions)).numpy()
+    for place, name in enumerate(["x", "y", "zero", "count"]):
+        assert np.corrcoef(ranks[:, place], frame[name].rank())[0, 1] > 0.99
+
+
+def test_whitened_channels_have_unit_covariance():
+    layout, levels, positions = encoded(correlated())
+    views = Views(layout)
+    views.fit_whitening(levels, positions)
+    white = views(levels, positions)[:, -3:]
+    covariance = torch.cov(white.T)
+    # the clamp takes a little off the tails
+    torch.testing.assert_close(covariance, torch.eye(3), atol=0.03, rtol=0)
+    assert white.abs().max() <= WHITE_CLAMP
+
+
+def test_breaking_a_dependence_shows_in_the_whitened_channels():
+    layout, levels, positions = encoded(correlated())
+    views = Views(layout)
+    views.fit_whitening(levels, positions)
+    broken = positions.clone()
+    broken[:, 1] = positions[torch.randperm(len(positions)), 1]
+    size = [views(levels, p)[:, -3:-1].square().mean().item() for p in (positions, broken)]
+    assert size[1] > 3 * size[0]
+
+
+def test_gradients_reach_positions_and_soft_codes():
+    layout, levels, positions = encoded(correlated(50))
+    views = Views(layout).double()
+    views.fit_whitening(levels, positions.double())
+    positions = positions.double().clamp(0.01, 0.99).requires_grad_()
+    # away from the clamps the derivative is the numerical one
+    assert torch.autograd.gradcheck(lambda p: views.ordering(views(levels, p)), positions)
+    soft = torch.rand(len(levels), layout.levels, dtype=torch.double, requires_grad=True)
+    ranks = views.ordering(views(levels, positions, soft))
+    (gradient,) = torch.autograd.grad(ranks.sum(), soft)
+    count = slice(layout.offsets[-2], layout.offsets[-1])
+    torch.testing.assert_close(
+        gradient[:, count], layout.ranks[count, 0].double().expand(len(levels), -1)
+    )
+    kind = slice(layout.offsets[3], layout.offsets[4])
+    assert (gradient[:, kind] == 0).all()

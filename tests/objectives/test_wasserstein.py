@@ -1,0 +1,189 @@
+"""The analytic critic and generator steps against automatic differentiation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sdv_wgangp.networks.critic import LEAKY_SLOPE, MLPCritic
+from sdv_wgangp.objectives import wasserstein
+from sdv_wgangp.objectives.gradient_penalty import direction, gradient_penalty, penalty
+from sdv_wgangp.objectives.wasserstein import (
+    Rows,
+    critic_step,
+    generator_step,
+    one_hot_rows,
+    straight_through,
+)
+
+SHAPES = [
+    # widths of the columns, dense channels, hidden layers, packed rows, pac, dropout
+    ((3,), 0, (4,), 1, 1, 0.0),
+    ((1, 7, 2), 3, (16, 12), 7, 1, 0.0),
+    ((5, 5, 40), 9, (32, 8, 16), 129, 1, 0.0),
+    ((4, 6), 2, (16, 16), 6, 2, 0.0),
+    ((4, 6, 3), 5, (16, 16), 10, 5, 0.5),
+    ((2, 9), 0, (16,), 10, 10, 0.5),
+]
+
+
+def make(widths, dense, hidden, rows, pac, dropout, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    critic = MLPCritic(sum(widths), dense, hidden, random, pac, dropout).double()
+    offsets = torch.tensor([0, *widths]).cumsum(0)
+
+    def draw():
+        levels = torch.stack(
+            [torch.randint(0, w, (rows * pac,), generator=random) for w in widths], 1
+        )
+        channels = torch.randn(rows * pac, dense, generator=random, dtype=torch.double)
+        return Rows(levels + offsets[:-1], channels)
+
+    share = torch.rand(rows, 1, generator=random, dtype=torch.double)
+    return critic, draw(), draw(), share, random
+
+
+def as_plain_network(critic, x, masks=None):
+    """The critic on packed one-hot rows, written out for automatic differentiation."""
+    weight = torch.cat(
+        [
+            torch.cat(
+                [
+                    critic.level_weight[i * critic.levels : (i + 1) * critic.levels],
+                    critic.dense_weight[i * critic.dense : (i + 1) * critic.dense],
+                ]
+            )
+            for i in range(critic.pac)
+        ]
+    )
+    hidden = x @ weight + critic.bias
+    for index, layer in enumerate(critic.layers):
+        hidden = functional.leaky_relu(hidden, LEAKY_SLOPE)
+        if masks is not None:
+            hidden = hidden * masks[index]
+        hidden = layer(hidden)
+    return hidden.squeeze(1)
+
+
+def packed(critic, rows, width, share):
+    return one_hot_rows(rows, width).double().reshape(len(share), -1)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("sparse", [False, True], ids=["one-hot sums", "code sums"])
+def test_critic_step_equals_autograd(shape, seed, sparse, monkeypatch):
+    if sparse:
+        monkeypatch.setattr(wasserstein, "ONE_HOT_LEVELS", 0)
+    critic, real, fake, share, random = make(*shape, seed=seed)
+    width, rows = critic.levels, len(share)
+    masks = critic.masks(3 * rows, random)
+    losses = critic_step(critic, real, fake, share, 10.0, width, masks)
+    found = [parameter.grad.clone() for parameter in critic.parameters()]
+
+    def part(index):
+        return None if masks is None else [m[index * rows : (index + 1) * rows] for m in masks]
+
+    x_real, x_fake = (packed(critic, part_rows, width, share) for part_rows in (real, fake))
+    critic.zero_grad()
+    loss = (
+        as_plain_network(critic, x_fake, part(1)).mean()
+        - as_plain_network(critic, x_real, part(0)).mean()
+    )
+    cost = gradient_penalty(
+        lambda x: as_plain_network(critic, x, part(2)), x_real, x_fake, share, 10.0
+    )
+    (loss + cost).backward()
+    torch.testing.assert_close(losses.loss, loss.detach())
+    torch.testing.assert_close(losses.penalty, cost.detach())
+    for parameter, gradient in zip(critic.parameters(), found, strict=True):
+        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_critic_step_in_float32_is_as_exact_as_float32_allows():
+    shape = ((30, 100, 70), 12, (64, 64), 200, 1, 0.0)
+    critic, real, fake, share, _ = make(*shape)
+    critic_step(critic, real, fake, share, 10.0, critic.levels)
+    exact = [parameter.grad.clone() for parameter in critic.parameters()]
+    critic.float()
+    to_float = [Rows(rows.levels, rows.dense.float()) for rows in (real, fake)]
+    critic_step(critic, *to_float, share.float(), 10.0, critic.levels)
+    for parameter, gradient in zip(critic.parameters(), exact, strict=True):
+        error = (parameter.grad.double() - gradient).norm()
+        assert error <= 1e-5 * gradient.norm() + 1e-7
+
+
+@pytest.mark.parametrize("shape", SHAPES[:4], ids=str)
+def test_generator_step_equals_autograd(shape):
+    critic, _, fake, _, random = make(*shape)
+    soft = torch.rand(
+        len(fake.levels), critic.levels, generator=random, dtype=torch.double
+    ).requires_grad_()
+    dense = fake.dense.clone().requires_grad_()
+    loss = generator_step(critic, Rows(fake.levels, dense), soft)
+    assert all(parameter.grad is None for parameter in critic.parameters())
+
+    plain_soft = soft.detach().clone().requires_grad_()
+    plain_dense = fake.dense.clone().requires_grad_()
+    rows = torch.cat([straight_through(plain_soft, fake.levels), plain_dense], dim=1)
+    expected = -as_plain_network(critic, rows.reshape(-1, critic.pac * rows.shape[1])).mean()
+    expected.backward()
+    torch.testing.assert_close(loss, expected.detach())
+    torch.testing.assert_close(soft.grad, plain_soft.grad)
+    if dense.shape[1]:
+        torch.testing.assert_close(dense.grad, plain_dense.grad)
+
+
+class SmoothCritic(nn.Module):
+    """A critic the analytic path does not know."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(width, 8), nn.LayerNorm(8), nn.SiLU(), nn.Linear(8, 1))
+
+    def forward(self, x):
+        return self.net(x).squeeze(1)
+
+
+def test_any_other_critic_takes_the_general_path():
+    _, real, fake, share, random = make((3, 4), 2, (4,), 5, 1, 0.0)
+    torch.manual_seed(0)
+    critic = SmoothCritic(9).double()
+    losses = critic_step(critic, real, fake, share, 10.0, 7)
+    found = [parameter.grad.clone() for parameter in critic.parameters()]
+    critic.zero_grad()
+    x_real, x_fake = one_hot_rows(real, 7).double(), one_hot_rows(fake, 7).double()
+    cost = gradient_penalty(critic, x_real, x_fake, share, 10.0)
+    (critic(x_fake).mean() - critic(x_real).mean() + cost).backward()
+    torch.testing.assert_close(losses.penalty, cost.detach())
+    for parameter, gradient in zip(critic.parameters(), found, strict=True):
+        torch.testing.assert_close(gradient, parameter.grad)
+
+    critic.zero_grad()
+    soft = torch.rand(5, 7, generator=random, dtype=torch.double).requires_grad_()
+    dense = fake.dense.clone().requires_grad_()
+    generator_step(critic, Rows(fake.levels, dense), soft, auxiliary=soft.sum())
+    assert soft.grad.norm() > 0
+    assert dense.grad.norm() > 0
+    assert all(parameter.grad is None for parameter in critic.parameters())
+    assert all(parameter.requires_grad for parameter in critic.parameters())
+
+
+def test_penalty_of_a_linear_critic_has_a_closed_form():
+    """The gradient of ``w x`` is ``w`` everywhere, so the penalty is ``lambda (|w| - 1)^2``."""
+    weight = torch.tensor([3.0, 4.0])
+    real, fake, share = torch.randn(6, 2), torch.randn(6, 2), torch.rand(6, 1)
+    value = gradient_penalty(lambda x: x @ weight, real, fake, share, 10.0)
+    assert value.item() == pytest.approx(10 * (5 - 1) ** 2)
+
+
+def test_direction_is_the_derivative_of_the_penalty():
+    gradient = torch.randn(9, 4, dtype=torch.double)
+    gradient[2] = 0
+    gradient.requires_grad_()
+    penalty(gradient.norm(dim=1), 7.0).backward()
+    kappa = direction(gradient.detach().norm(dim=1), 7.0)
+    torch.testing.assert_close(gradient.grad, kappa[:, None] * gradient.detach())
+    assert kappa[2] == 0

@@ -1,0 +1,131 @@
+"""Which implementation serves, what the library needs, and how the references take over."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sdv_wgangp import ops
+
+OPERATORS = {"column_softmax", "column_softmax_backward", "column_sample"}
+
+compiled = pytest.mark.skipif(not ops.status().compiled, reason="the extension was not built")
+
+
+def run(code: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_extension_is_there_where_it_is_required():
+    if os.environ.get("SDV_WGANGP_REQUIRE_EXTENSION", "0") in ("", "0"):
+        pytest.skip("SDV_WGANGP_REQUIRE_EXTENSION is not set")
+    assert ops.status().compiled, ops.status().reason
+
+
+def test_status_lists_every_operator():
+    status = ops.status()
+    assert status.kernels.keys() >= OPERATORS
+    for by_device in status.kernels.values():
+        assert by_device.keys() == {"CPU", "CUDA"}
+        assert set(by_device.values()) <= {"compiled", "reference"}
+    assert status.torch_version == torch.__version__
+    assert status.cuda_available == torch.cuda.is_available()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        status.compiled = False
+
+
+def test_status_reads_well():
+    text = str(ops.status())
+    assert text == repr(ops.status())
+    for name in OPERATORS:
+        assert name in text
+    assert torch.__version__ in text
+
+
+@compiled
+def test_kernels_are_registered():
+    """Also for CUDA, which needs no GPU: the kernels are in the same library."""
+    status = ops.status()
+    expected = {"CPU": "compiled"}
+    expected["CUDA"] = "compiled" if status.cuda_architectures else "reference"
+    for name, by_device in status.kernels.items():
+        assert by_device == expected, name
+
+
+@compiled
+def test_library_depends_on_stable_symbols_only():
+    """No C++ symbol of torch's, whose meaning changes with its version; and no CUDA library."""
+    nm, readelf = shutil.which("nm"), shutil.which("readelf")
+    if nm is None or readelf is None:
+        pytest.skip("needs nm and readelf (binutils)")
+    from sdv_wgangp import _C
+
+    listed = subprocess.run(
+        [nm, "-D", "-C", "--undefined-only", _C.__file__],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    symbols = [line.split(maxsplit=1)[1] for line in listed.splitlines() if line.strip()]
+    unstable = [s for s in symbols if any(n in s for n in ("at::", "c10::", "torch::"))]
+    assert unstable == []
+    of_torch = [s for s in symbols if "torch" in s]
+    assert of_torch
+    assert all(s.startswith(("aoti_torch_", "torch_")) for s in of_torch)
+    of_python = [s for s in symbols if s.startswith(("Py", "_Py"))]
+    assert of_python == ["PyModule_Create2"]
+    needed = subprocess.run(
+        [readelf, "-d", _C.__file__], capture_output=True, text=True, check=True
+    ).stdout
+    assert "[libtorch.so]" in needed  # the way to the CUDA stream in a CUDA build of torch
+    assert "cuda" not in needed
+
+
+def test_references_take_over_without_the_library():
+    code = """
+import sys
+sys.modules["sdv"] = None            # as on a machine without SDV
+sys.modules["sdv_wgangp._C"] = None  # as where the extension was not built
+import torch
+from sdv_wgangp import ops
+from sdv_wgangp.ops import reference
+
+status = ops.status()
+assert not status.compiled and status.cuda_architectures == ()
+assert "_C" in status.reason and status.reason in str(status)
+assert {kind for kinds in status.kernels.values() for kind in kinds.values()} == {"reference"}
+
+torch.manual_seed(0)
+offsets = torch.tensor([0, 1, 3, 7])
+logits = torch.randn(4, 7, dtype=torch.float64, requires_grad=True)
+noise = torch.randn(4, 7, dtype=torch.float64)
+soft, codes = ops.column_softmax(logits, noise, offsets, 0.5)
+blocks = ((logits + noise) / 0.5).split([1, 2, 4], 1)
+torch.testing.assert_close(soft, torch.cat([b.softmax(1) for b in blocks], 1))
+assert torch.equal(codes, torch.stack([b.argmax(1) for b in blocks], 1))
+
+call = lambda x: ops.column_softmax(x, noise, offsets, 0.5)[0]
+assert torch.autograd.gradcheck(call, (logits,))
+assert torch.autograd.gradgradcheck(call, (logits,))
+operators = torch.ops.sdv_wgangp
+torch.library.opcheck(operators.column_softmax.default, (logits, noise, offsets, 0.5))
+grad = torch.randn(4, 7, dtype=torch.float64, requires_grad=True)
+torch.library.opcheck(
+    operators.column_softmax_backward.default, (grad, soft.detach(), offsets, 0.5)
+)
+uniforms = torch.rand(4, 3, dtype=torch.float64)
+torch.library.opcheck(operators.column_sample.default, (logits.detach(), uniforms, offsets))
+assert ops.column_sample(logits, uniforms, offsets).shape == (4, 3)
+print("ok")
+"""
+    assert run(code).strip() == "ok"
