@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sdv.metadata import Metadata
 
 CHUNK = 50_000  # rows that `sample` holds in memory at a time
-DEMO_EPOCHS = 100
+DEMO_EPOCHS = 80
 DEMO_TITLE = "Gapminder, countries from 1952 to 2007"
 
 
@@ -64,7 +64,7 @@ def read_metadata(path: str | Path, frame: pd.DataFrame | None = None) -> Metada
         absent = sorted(described - set(frame))
         if absent:
             raise UserError(
-                f"{path}: describes a column {absent[0]!r} that the data does not have"
+                f"{path}: describes column {absent[0]!r}, which the data does not have"
             )
         if unknown:
             raise UserError(
@@ -160,6 +160,7 @@ def split(frame: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, p
 
 def fit(options: argparse.Namespace) -> int:
     from sdv_wgangp import sdv_versions
+    from sdv_wgangp.models.tabular import NonFiniteLossError
 
     say = _printer(options)
     model = Path(options.model)
@@ -174,8 +175,12 @@ def fit(options: argparse.Namespace) -> int:
             write_table(table, held[-1])
     synthesizer = make_synthesizer(metadata, options, _shows_progress(options))
     started = time.perf_counter()
-    with _calm():
-        synthesizer.fit(sdv_versions.as_fit_input(metadata, frame))
+    try:
+        with _calm(options.quiet):
+            synthesizer.fit(sdv_versions.as_fit_input(metadata, frame))
+    except NonFiniteLossError as error:
+        synthesizer.save(str(model))
+        raise UserError(f"{one_line(error)}; that model was written to {model}") from error
     seconds = time.perf_counter() - started
     synthesizer.save(str(model))
     say(f"fitted {len(frame):,} rows, {len(frame.columns)} columns in {seconds:.1f} s")
@@ -228,7 +233,7 @@ def seed_sampling(synthesizer: Any, seed: int | None) -> None:
 
 def sample(options: argparse.Namespace) -> int:
     say = _printer(options)
-    with _calm():
+    with _calm(options.quiet):
         synthesizer = load_model(options.model)
         seed_sampling(synthesizer, options.seed)
         started = time.perf_counter()
@@ -322,7 +327,7 @@ def demo(options: argparse.Namespace) -> int:
     train, holdout = split(frame, 0.2, seed=0)
     say(f"{title}: fitting {len(train):,} rows, {len(holdout):,} held out")
     metadata.save_to_json(str(folder / f"{name}.metadata.json"), mode="overwrite")
-    with _calm():
+    with _calm(options.quiet):
         synthesizer = make_synthesizer(metadata, options, _shows_progress(options))
         started = time.perf_counter()
         synthesizer.fit(sdv_versions.as_fit_input(metadata, train))
@@ -398,13 +403,14 @@ def _shows_progress(options: argparse.Namespace) -> bool:
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
-    """Warnings as one line each, without those that are addressed to programmers."""
+def _calm(quiet: bool = False) -> Iterator[None]:
+    """Warnings as one line each, or none, and never those addressed to programmers."""
     level = logging.root.manager.disable
-    logging.disable(logging.INFO)
+    logging.disable(logging.WARNING if quiet else logging.INFO)
 
     def show(message, category, filename, lineno, file=None, line=None) -> None:
-        print(f"sdv-wgangp: warning: {one_line(message)}", file=sys.stderr)
+        if not quiet:
+            print(f"sdv-wgangp: warning: {one_line(message)}", file=sys.stderr)
 
     try:
         with warnings.catch_warnings():

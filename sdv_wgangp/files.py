@@ -31,10 +31,13 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise UserError(f"{path}: cannot be read as {kind} ({one_line(error)})") from error
     if len(frame) == 0 or len(frame.columns) == 0:
         raise UserError(f"{path}: the table has no rows")
+    if kind == "csv":
+        # pandas would silently call the second one "name.1".
+        header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].dropna()
+        twice = header[header.duplicated()]
+        if len(twice):
+            raise UserError(f"{path}: two columns are called {twice.iloc[0]!r}; rename one")
     frame.columns = frame.columns.map(str)
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
-        raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
     return frame.reset_index(drop=True)
 
 

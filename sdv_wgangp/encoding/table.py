@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
+from sdv_wgangp.encoding.derived import split_derived
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class EncodedTable:
 class TableEncoder:
     """Turns the columns of a frame into codes and positions, and back.
 
+    Columns that another one determines are not encoded but rebuilt (`encoding.derived`).
+
     Args:
         discrete_columns: Columns to treat as categories whatever their dtype; booleans, strings
             and pandas categories always are.
@@ -56,17 +59,19 @@ class TableEncoder:
         unknown = {*self.discrete_columns, *self.ordinal_columns} - set(frame.columns)
         if unknown:
             raise ValueError(f"discrete column {min(unknown, key=str)!r} is not in the table")
-        self.columns = [
+        columns = [
             CategoricalColumn(frame[name])
             if name in self.discrete_columns or _is_discrete(frame[name])
             else NumericColumn(frame[name], atoms_only=name in self.ordinal_columns)
             for name in frame.columns
         ]
+        self.names = list(frame.columns)
+        self.columns, self.derived = split_derived(frame, columns)
         return self
 
     @property
     def widths(self) -> list[int]:
-        """Number of codes of each column."""
+        """Number of codes of each modelled column."""
         return [column.width for column in self.columns]
 
     def encode(
@@ -102,7 +107,10 @@ class TableEncoder:
                 inside = positions[:, used]
                 used += 1
             decoded[column.name] = column.decode(codes[:, index].astype(np.int64), inside)
-        return pd.DataFrame(decoded)
+        for derived in self.derived:
+            column = derived.column
+            decoded[column.name] = column.decode(derived.codes[codes[:, derived.source]])
+        return pd.DataFrame({name: decoded[name] for name in self.names})
 
 
 def _is_discrete(series: pd.Series) -> bool:

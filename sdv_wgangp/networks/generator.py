@@ -10,6 +10,10 @@ from torch import nn
 from sdv_wgangp.encoding.layout import Layout
 
 
+# The first weights of the logits are larger than usual by this factor. Columns that determine
+# each other have to take their randomness from the shared noise; with small logits it comes from
+# the sampling of each column alone, and the generator starts far from any dependence.
+LOGIT_SPREAD = 6.0
 LOG_SCALE_RANGE = (-8.0, 2.0)
 
 
@@ -57,6 +61,7 @@ class Generator(nn.Module):
         self.positions = nn.Linear(width, 2 * len(layout.positioned))
         initialise(self, random)
         with torch.no_grad():
+            self.logits.weight.mul_(LOGIT_SPREAD)
             self.logits.bias.copy_(layout.frequencies.clamp_min(1e-9).log())
             self.positions.bias.zero_()
 

@@ -81,7 +81,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
         return [low]
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.8)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [

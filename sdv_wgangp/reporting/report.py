@@ -267,9 +267,10 @@ class Report:
             names = ", ".join(name for name, lost in self.detection.telling[:3] if lost > 0.005)
             if names:
                 found.append(f"Boosted trees recognise synthetic rows mostly by: {names}.")
-        if self.diagnostic.data_validity < 1:
-            bad = self.diagnostic.validity
-            names = list(bad.loc[bad["Score"] < 1, "Column"].astype(str).unique())
+        # One value in a hundred beyond the range of the real rows is what new real rows have too.
+        bad = self.diagnostic.validity
+        names = list(bad.loc[bad["Score"] < 0.99, "Column"].astype(str).unique())
+        if names:
             found.append(f"Invalid values (out of range or unknown) in: {_few(names)}.")
         if self.utility is not None and self.utility.missing_classes:
             names = _few([str(value) for value in self.utility.missing_classes])

@@ -96,6 +96,7 @@ class Trainer:
                 (critic, settings.discriminator_lr, settings.discriminator_decay),
             )
         )
+        self._no_noise = torch.empty(0, device=self.device)
         self.logs: list[EpochLog] = []
 
     def fit(
@@ -211,10 +212,12 @@ class Trainer:
             )
             self._critic_adam.step()
         logits, positions = self.generator(*self._noise(rows))
-        soft, codes = column_softmax(
-            logits, self._gumbel(logits), self.offsets, settings.temperature
+        # The straight-through estimator of Bengio et al. 2013: hard samples forward, the
+        # probabilities' gradient backward.
+        soft, _ = column_softmax(
+            logits, self._zeros(logits), self.offsets, settings.temperature
         )
-        levels = codes + self.offsets[:-1]
+        levels = self._sample(logits.detach())
         fake = Rows(levels, self.views(levels, positions, soft))
         auxiliary = None
         if self.meta_features is not None:
@@ -263,9 +266,10 @@ class Trainer:
     def _noise(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.generator.draw(rows, self.random)
 
-    def _gumbel(self, logits: torch.Tensor) -> torch.Tensor:
-        uniforms = torch.rand(logits.shape, device=self.device, generator=self.random)
-        return uniforms.clamp_min_(1e-20).log_().neg_().clamp_min_(1e-20).log_().neg_()
+    def _zeros(self, logits: torch.Tensor) -> torch.Tensor:
+        if self._no_noise.shape != logits.shape:
+            self._no_noise = torch.zeros_like(logits, requires_grad=False)
+        return self._no_noise
 
     def _remember(self) -> None:
         self._remembered = copy.deepcopy(self.average.module.state_dict())

@@ -1,0 +1,89 @@
+"""Columns that another column determines: found in the training table, rebuilt on the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
+
+# A level of the source has to be seen this often, on average, before "it always goes with the
+# same value" says anything.
+MIN_ROWS_PER_LEVEL = 10
+TRIAL_ROWS = 5_000
+
+
+@dataclass(frozen=True)
+class DerivedColumn:
+    """A column whose code is a function of another column's code.
+
+    Attributes:
+        column: Encodes and decodes the values.
+        source: Index of the determining column among the modelled ones.
+        codes: Code of the derived column for every code of the source, int64 ``[source width]``.
+    """
+
+    column: CategoricalColumn | NumericColumn
+    source: int
+    codes: np.ndarray
+
+
+def split_derived(
+    frame: pd.DataFrame, columns: list[CategoricalColumn | NumericColumn]
+) -> tuple[list[CategoricalColumn | NumericColumn], list[DerivedColumn]]:
+    """Part the columns of a frame into those to model and those that follow from them.
+
+    Education in years follows from education by name, a state from its city: a generator would
+    have to learn what is exactly known. Only columns without positions take part. A source has at
+    least as many levels as what it determines, so the widest columns are looked at first and a
+    source is never itself derived.
+
+    Args:
+        frame: The training rows.
+        columns: All columns, fitted to the frame.
+
+    Returns:
+        The modelled columns, in their order, and the derived ones.
+    """
+    candidates = [
+        c for c in columns if c.width > 1 and not c.has_positions and _repeats(c, len(frame))
+    ]
+    candidates.sort(key=lambda column: -column.width)  # stable: the first of equals is the source
+    head = frame.head(TRIAL_ROWS)
+    trial = {column.name: column.encode(head[column.name])[0] for column in candidates}
+    kept, found = [], {}
+    for column in candidates:
+        for source in kept:
+            if _determines(trial[source.name], trial[column.name], source.width) is None:
+                continue
+            codes = _determines(
+                source.encode(frame[source.name])[0],
+                column.encode(frame[column.name])[0],
+                source.width,
+            )
+            if codes is not None:
+                found[column.name] = (source, codes)
+                break
+        else:
+            kept.append(column)
+    modelled = [column for column in columns if column.name not in found]
+    place = {column.name: index for index, column in enumerate(modelled)}
+    derived = [
+        DerivedColumn(column, place[found[column.name][0].name], found[column.name][1])
+        for column in columns
+        if column.name in found
+    ]
+    return modelled, derived
+
+
+def _repeats(column, rows: int) -> bool:
+    return rows >= MIN_ROWS_PER_LEVEL * column.width
+
+
+def _determines(source: np.ndarray, column: np.ndarray, width: int) -> np.ndarray | None:
+    """The code of ``column`` for every code of ``source``, or None where it varies."""
+    codes = np.zeros(width, dtype=np.int64)
+    codes[source] = column
+    return codes if np.array_equal(codes[source], column) else None

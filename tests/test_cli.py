@@ -1,0 +1,515 @@
+"""The command line, from the files to the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sdv_wgangp import __version__, cli, files, sdv_versions
+
+
+def make_people(rows: int = 300, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    age = rng.normal(45, 12, rows).round(1)
+    table = pd.DataFrame(
+        {
+            "id": np.arange(rows),
+            "age": age,
+            "since": pd.Timestamp("2015-01-01") + pd.to_timedelta(rng.integers(0, 999, rows), "D"),
+            "group": np.where(age > 45, "senior", "junior"),
+            "member": rng.random(rows) < 0.4,
+        }
+    )
+    table.loc[rng.random(rows) < 0.1, "age"] = np.nan
+    return table
+
+
+QUICK = ["--epochs", "1", "--no-calibrate", "--batch-size", "100"]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A folder with people.csv, a model fitted to 80 % of it, and 200 synthetic rows."""
+    folder = tmp_path_factory.mktemp("fitted")
+    make_people().to_csv(folder / "people.csv", index=False)
+    model = str(folder / "people.pkl")
+    split = ["--holdout", "0.2", "--seed", "1"]
+    assert cli.main(["fit", str(folder / "people.csv"), "--model", model, *split, *QUICK]) == 0
+    output = str(folder / "synthetic.csv")
+    assert cli.main(["sample", model, "--rows", "200", "--output", output]) == 0
+    return folder
+
+
+def fails(capsys, *arguments: object) -> str:
+    """The one line on standard error of a command that must end with exit code 2."""
+    try:
+        code = cli.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        code = stop.code
+    error = capsys.readouterr().err
+    assert code == 2, error
+    assert error.count("\n") == 1, error
+    assert "error: " in error
+    return error
+
+
+# --------------------------------------------------------------------------- the whole way
+
+
+def test_fit_writes_model_metadata_and_both_parts(fitted):
+    described = json.loads((fitted / "people.metadata.json").read_text())
+    (table,) = described["tables"].values()
+    assert list(table["columns"]) == ["id", "age", "since", "group", "member"]
+    train, holdout = (pd.read_csv(fitted / f"people.{part}.csv") for part in ("train", "holdout"))
+    assert (len(train), len(holdout)) == (240, 60)
+    assert sorted([*train["id"], *holdout["id"]]) == list(range(300))
+
+
+def test_sampled_rows_look_like_the_table(fitted):
+    real, synthetic = (pd.read_csv(fitted / f"{name}.csv") for name in ("people", "synthetic"))
+    assert list(synthetic) == list(real)
+    assert synthetic.dtypes.equals(real.dtypes)
+    assert len(synthetic) == 200
+    assert synthetic["id"].is_unique
+    assert set(synthetic["group"]) <= {"senior", "junior"}
+
+
+def test_sampling_is_streamed_and_the_same_in_every_format_and_process(
+    fitted, monkeypatch, tmp_path
+):
+    sizes = []
+    original = cli.sample_chunks
+
+    def small_chunks(synthesizer, rows):
+        for frame in original(synthesizer, rows, chunk=64):
+            sizes.append(len(frame))
+            yield frame
+
+    monkeypatch.setattr(cli, "sample_chunks", small_chunks)
+    model = str(fitted / "people.pkl")
+    tables = []
+    for name in ("a.csv", "b.parquet", "c.csv.gz"):
+        output = tmp_path / name
+        assert (
+            cli.main(["sample", model, "--rows", "150", "--output", str(output), "--quiet"]) == 0
+        )
+        tables.append(cli.read_table(output))
+    assert sizes == [64, 64, 22] * 3
+    assert tables[0]["id"].is_unique
+    for other in tables[1:]:
+        pd.testing.assert_frame_equal(tables[0], other, check_dtype=False)
+    assert sorted(os.listdir(tmp_path)) == ["a.csv", "b.parquet", "c.csv.gz"]
+
+
+def test_the_seed_decides_the_rows(fitted, tmp_path):
+    def rows(*seed):
+        output = str(tmp_path / "rows.csv")
+        arguments = ["sample", str(fitted / "people.pkl"), "--rows", "50", "--output", output]
+        assert cli.main([*arguments, *seed]) == 0
+        return pd.read_csv(output)
+
+    assert rows().equals(rows())
+    assert rows("--seed", "5").equals(rows("--seed", "5"))
+    assert not rows("--seed", "5").equals(rows("--seed", "6"))
+
+
+def test_a_seeded_fit_repeats(fitted, tmp_path):
+    tables = []
+    for name in ("one", "two"):
+        model, output = str(tmp_path / f"{name}.pkl"), str(tmp_path / f"{name}.csv")
+        data = str(fitted / "people.csv")
+        assert cli.main(["fit", data, "--model", model, "--seed", "3", "--quiet", *QUICK]) == 0
+        assert cli.main(["sample", model, "--rows", "40", "--output", output, "--quiet"]) == 0
+        tables.append(pd.read_csv(output))
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_report_prints_scores_and_writes_the_page(fitted, capsys, tmp_path):
+    page = tmp_path / "report.html"
+    code = cli.main(
+        [
+            *("report", str(fitted / "people.train.csv"), str(fitted / "synthetic.csv")),
+            *("--holdout", str(fitted / "people.holdout.csv"), "--target", "group"),
+            *("--metadata", str(fitted / "people.metadata.json"), "--html", str(page)),
+        ]
+    )
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert "synthetic.csv compared with people.train.csv" in printed
+    assert "240 real, 60 held-out and 200 synthetic rows, 4 columns scored" in printed
+    for measure in ("overall, default", "nearest-record share", "AUC", "exact copies"):
+        assert re.search(rf"{measure} +[0-9.]+", printed)
+    assert f"report  {page}" in printed
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_report_without_metadata_compares_every_column(fitted, capsys):
+    data = str(fitted / "people.csv")
+    assert cli.main(["report", data, str(fitted / "synthetic.csv")]) == 0
+    assert "scored" in capsys.readouterr().out
+
+
+def test_parquet_metadata_and_quiet(fitted, tmp_path, capsys):
+    data = tmp_path / "people.parquet"
+    make_people().to_parquet(data)
+    model = tmp_path / "m.pkl"
+    given = ["--metadata", str(fitted / "people.metadata.json")]
+    assert cli.main(["fit", str(data), "--model", str(model), "--quiet", *given, *QUICK]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+    copied = cli.read_metadata(tmp_path / "m.metadata.json")
+    assert copied.to_dict() == cli.read_metadata(fitted / "people.metadata.json").to_dict()
+
+
+def test_demo_writes_everything_it_names(tmp_path, capsys):
+    folder = tmp_path / "out"
+    assert cli.main(["demo", "--output-folder", str(folder), "--seed", "0", *QUICK]) == 0
+    printed = capsys.readouterr().out
+    assert "1,363 real, 341 held-out and 1,363 synthetic rows, 5 columns scored" in printed
+    assert "target 'lifeExp'" in printed
+    written = {path.name for path in folder.iterdir()}
+    endings = ("pkl", "metadata.json", "train.csv", "holdout.csv", "synthetic.csv", "html")
+    assert written == {f"gapminder.{ending}" for ending in endings}
+    assert all(str(folder / name) in printed for name in written)
+    assert "Training" in (folder / "gapminder.html").read_text(encoding="utf-8")
+
+
+def test_demo_takes_the_tables_of_sdv(tmp_path, capsys, monkeypatch):
+    people = make_people()
+    metadata = sdv_versions.detect_metadata(people, "people")
+    asked = []
+
+    def download(name):
+        asked.append(name)
+        return people, metadata
+
+    monkeypatch.setattr(sdv_versions, "download_demo", download)
+    folder = str(tmp_path / "out")
+    arguments = ["demo", "--dataset", "people", "--target", "group", "--output-folder", folder]
+    assert cli.main([*arguments, *QUICK]) == 0
+    assert asked == ["people"]
+    assert "target 'group'" in capsys.readouterr().out
+
+
+def test_status_and_version(capsys):
+    assert cli.main(["status"]) == 0
+    assert "operators" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith(f"sdv-wgangp {__version__} (sdv ")
+
+
+@pytest.mark.parametrize("command", ["fit", "sample", "report", "demo", "status"])
+def test_help_has_examples_and_explains_every_option(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "examples:\n  sdv-wgangp " + command in text
+    parser = cli.build_parser()._subparsers._group_actions[0].choices[command]
+    assert all(action.help for action in parser._actions)
+
+
+def test_the_examples_of_the_help_are_valid():
+    parser = cli.build_parser()
+    choices = parser._subparsers._group_actions[0].choices.values()
+    examples = [
+        line.split()[1:]
+        for each in (parser, *choices)
+        for line in each.epilog.splitlines()
+        if line.startswith("  sdv-wgangp ")
+    ]
+    assert len(examples) > 12
+    for example in examples:
+        assert callable(parser.parse_args(example).run)
+
+
+# --------------------------------------------------------------------------- interruptions
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+def test_ctrl_c_during_training_keeps_the_model(fitted, tmp_path):
+    model = tmp_path / "m.pkl"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "sdv_wgangp.cli", "fit", str(fitted / "people.csv")),
+            *("--model", str(model), "--epochs", "100000", "--no-calibrate", "--verbose"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        seen = ""
+        while "rows/s" not in seen:  # the progress bar after the first epoch
+            piece = process.stderr.read(1)
+            assert piece, seen
+            seen += piece
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert f"model     {model}" in out
+    output = str(tmp_path / "rows.csv")
+    assert cli.main(["sample", str(model), "--rows", "10", "--output", output]) == 0
+
+
+def test_ctrl_c_elsewhere_ends_with_130_and_leaves_no_file(fitted, tmp_path, monkeypatch, capsys):
+    def interrupted(synthesizer, rows):
+        yield make_people(10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "sample_chunks", interrupted)
+    output = tmp_path / "rows.csv"
+    arguments = ["sample", str(fitted / "people.pkl"), "--rows", "20", "--output", str(output)]
+    assert cli.main(arguments) == 130
+    assert capsys.readouterr().err == "sdv-wgangp sample: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+# --------------------------------------------------------------------------- errors
+
+
+def test_wrong_command_lines(capsys):
+    assert "required: COMMAND" in fails(capsys)
+    assert "invalid choice: 'train'" in fails(capsys, "train")
+    assert "required: --model" in fails(capsys, "fit", "a.csv")
+    fit = ["fit", "a.csv", "--model", "m"]
+    assert "--epochs: 0 is not a positive number" in fails(capsys, *fit, "--epochs", 0)
+    assert "invalid positive number value: 'x'" in fails(capsys, *fit, "--epochs", "x")
+    assert "--holdout: 1.5 is not a share" in fails(capsys, *fit, "--holdout", 1.5)
+    assert "--seed: -1 is not in 0" in fails(capsys, *fit, "--seed", -1)
+    assert "not allowed with" in fails(capsys, *fit, "--quiet", "--verbose")
+    sample = ["sample", "m", "--output", "o.csv"]
+    assert "see sdv-wgangp sample --help" in fails(capsys, *sample)
+
+
+def test_unreadable_tables(capsys, tmp_path):
+    def fit(name):
+        return fails(capsys, "fit", tmp_path / name, "--model", tmp_path / "m.pkl")
+
+    assert "none.csv: there is no such file" in fit("none.csv")
+    assert "table.xlsx: give a .csv or .parquet file" in fit("table.xlsx")
+    (tmp_path / "empty.csv").write_text("")
+    assert "empty.csv: cannot be read as csv" in fit("empty.csv")
+    (tmp_path / "header.csv").write_text("a,b\n")
+    assert "header.csv: the table has no rows" in fit("header.csv")
+    (tmp_path / "ragged.csv").write_text("a,b\n1,2\n1,2,3\n")
+    assert "ragged.csv: cannot be read as csv (Error tokenizing" in fit("ragged.csv")
+    (tmp_path / "latin.csv").write_bytes("name\nJosé\n".encode("latin-1"))
+    assert "latin.csv: the file is not UTF-8 text; save it as UTF-8" in fit("latin.csv")
+    (tmp_path / "fake.parquet").write_text("a,b\n1,2\n")
+    assert "fake.parquet: cannot be read as parquet" in fit("fake.parquet")
+
+
+def test_places_that_cannot_be_written_are_refused_before_the_work(fitted, capsys, tmp_path):
+    data, model = fitted / "people.csv", fitted / "people.pkl"
+    gone = tmp_path / "gone"
+    assert f"the folder {gone} does not exist" in fails(capsys, "fit", data, "--model", gone / "m")
+    assert "is a folder; give a file name" in fails(capsys, "fit", data, "--model", tmp_path)
+    sample = ["sample", model, "--rows", 5, "--output"]
+    assert "does not exist; create it first" in fails(capsys, *sample, gone / "o.csv")
+    assert "give a .csv or .parquet file" in fails(capsys, *sample, tmp_path / "o.txt")
+    report = ["report", data, fitted / "synthetic.csv", "--html", gone / "r.html"]
+    assert "does not exist" in fails(capsys, *report)
+    (tmp_path / "taken").write_text("")
+    assert "is a file; give another" in fails(
+        capsys, "demo", "--output-folder", tmp_path / "taken"
+    )
+
+
+def test_metadata_that_does_not_fit(fitted, capsys, tmp_path):
+    data = fitted / "people.csv"
+    given = json.loads((fitted / "people.metadata.json").read_text())
+
+    def fit(change):
+        metadata = json.loads(json.dumps(given))
+        (table,) = metadata["tables"].values()
+        change(metadata, table)
+        path = tmp_path / "given.json"
+        path.write_text(json.dumps(metadata))
+        model = tmp_path / "m.pkl"
+        return fails(capsys, "fit", data, "--model", model, "--metadata", path)
+
+    def add(metadata, table):
+        table["columns"]["wage"] = {"sdtype": "numerical"}
+
+    def drop(metadata, table):
+        del table["columns"]["age"]
+
+    def spoil(metadata, table):
+        table["columns"]["age"] = {"sdtype": "roman"}
+
+    def second(metadata, table):
+        metadata["tables"]["more"] = {"columns": {"x": {"sdtype": "numerical"}}}
+
+    def mistype(metadata, table):
+        table["columns"]["group"] = {"sdtype": "numerical"}
+
+    assert "describes column 'wage', which the data does not have" in fit(add)
+    assert "does not describe column 'age' of the data; add it or drop it" in fit(drop)
+    assert "given.json: is not SDV metadata of one table" in fit(spoil)
+    assert "is not SDV metadata of one table" in fit(second)
+    assert "'group'" in fit(mistype)
+    (tmp_path / "broken.json").write_text("{")
+    arguments = ["fit", data, "--model", tmp_path / "m.pkl", "--metadata"]
+    assert "broken.json: is not SDV" in fails(capsys, *arguments, tmp_path / "broken.json")
+    assert "none.json: there is no such file" in fails(capsys, *arguments, tmp_path / "none.json")
+
+
+def test_edited_metadata_is_not_overwritten(fitted, capsys, tmp_path):
+    edited = tmp_path / "m.metadata.json"
+    text = (fitted / "people.metadata.json").read_text()
+    metadata = json.loads(text)
+    (table,) = metadata["tables"].values()
+    table["columns"]["member"] = {"sdtype": "categorical"}
+    table["columns"]["age"] = {"sdtype": "categorical"}
+    edited.write_text(json.dumps(metadata))
+    error = fails(capsys, "fit", fitted / "people.csv", "--model", tmp_path / "m.pkl")
+    assert f"use it with --metadata {edited}, or delete it" in error
+    assert json.loads(edited.read_text()) == metadata
+
+
+def test_a_detected_key_is_pointed_out(fitted, capsys, tmp_path):
+    model = str(tmp_path / "m.pkl")
+    assert cli.main(["fit", str(fitted / "people.csv"), "--model", model, *QUICK]) == 0
+    printed = capsys.readouterr().out
+    assert "note: 'id' was taken for the primary key and gets made-up values" in printed
+    assert "categorical: group" in printed
+
+
+def test_things_that_are_no_models(fitted, capsys, tmp_path):
+    sample = ["--rows", 5, "--output", tmp_path / "o.csv"]
+    error = fails(capsys, "sample", tmp_path / "none.pkl", *sample)
+    assert "there is no such file; make a model with sdv-wgangp fit" in error
+    error = fails(capsys, "sample", fitted / "people.csv", *sample)
+    assert "people.csv: is not a saved synthesizer" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reports_of_tables_that_do_not_belong_together(fitted, capsys, tmp_path):
+    data = fitted / "people.csv"
+    other = tmp_path / "other.csv"
+    pd.read_csv(fitted / "synthetic.csv").drop(columns="age").to_csv(other, index=False)
+    assert f"{other}: has no column 'age', which {data} has" in fails(
+        capsys, "report", data, other
+    )
+    error = fails(capsys, "report", data, data, "--holdout", other)
+    assert f"{other}: has no column 'age'" in error
+    error = fails(capsys, "report", data, data, "--target", "wage")
+    assert "target 'wage' is not a column that can be predicted: choose one of" in error
+
+
+def test_a_holdout_that_leaves_nothing(fitted, capsys, tmp_path):
+    model = tmp_path / "m.pkl"
+    error = fails(capsys, "fit", fitted / "people.csv", "--model", model, "--holdout", 0.001)
+    assert "--holdout 0.001 of 300 rows leaves one part empty" in error
+
+
+def test_demo_data_without_internet(capsys, monkeypatch, tmp_path):
+    def download(name):
+        raise OSError("Could not connect\nto the endpoint")
+
+    monkeypatch.setattr(sdv_versions, "download_demo", download)
+    folder = tmp_path / "out"
+    error = fails(capsys, "demo", "--dataset", "adult", "--output-folder", folder)
+    assert "--dataset adult: cannot be downloaded (Could not connect to the endpoint)" in error
+    assert "leave --dataset out" in error
+    error = fails(capsys, "demo", "--target", "wage", "--output-folder", folder)
+    assert "--target wage: gapminder has the columns continent, year" in error
+    assert not folder.exists()
+
+
+def test_a_batch_that_the_synthesizer_refuses(fitted, capsys, tmp_path):
+    model = tmp_path / "m.pkl"
+    error = fails(capsys, "fit", fitted / "people.csv", "--model", model, "--batch-size", 1)
+    assert "batch_size must be a whole number of at least 2" in error
+
+
+def test_diverged_training_leaves_the_last_good_model(fitted, capsys, tmp_path, monkeypatch):
+    from sdv_wgangp.training.trainer import NonFiniteLossError, Trainer
+
+    def diverge(self, *arguments):
+        raise NonFiniteLossError("a loss became non-finite")
+
+    monkeypatch.setattr(Trainer, "_epoch", diverge)
+    model = tmp_path / "m.pkl"
+    error = fails(capsys, "fit", fitted / "people.csv", "--model", model, "--quiet", *QUICK)
+    assert f"a loss became non-finite; that model was written to {model}" in error
+    assert model.exists()
+
+
+def test_debug_shows_the_error_itself(tmp_path):
+    with pytest.raises(files.UserError, match="no such file"):
+        cli.main(["fit", str(tmp_path / "none.csv"), "--model", str(tmp_path / "m"), "--debug"])
+
+
+def test_defects_are_told_from_errors_of_use(monkeypatch, capsys):
+    def defect(options):
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(cli, "status", defect)
+    assert cli.main(["status"]) == 1
+    error = capsys.readouterr().err
+    assert error == "sdv-wgangp status: unexpected KeyError: 'surprise' (--debug shows where)\n"
+
+
+def test_warnings_are_one_line_each(capsys):
+    with cli._calm():
+        warnings.warn("look\nhere", UserWarning, stacklevel=1)
+        warnings.warn("not here", FutureWarning, stacklevel=1)
+    assert capsys.readouterr().err == "sdv-wgangp: warning: look here\n"
+
+
+# --------------------------------------------------------------------------- files
+
+
+def test_parquet_pieces_may_begin_without_values(tmp_path):
+    path = tmp_path / "t.parquet"
+    pieces = [
+        pd.DataFrame({"x": [1.0, 2.0], "kind": [None, None]}),
+        pd.DataFrame({"x": [3.0, np.nan], "kind": ["a", None]}),
+    ]
+    with files.TableWriter(path) as out:
+        for piece in pieces:
+            out.write(piece)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(path), pd.concat(pieces, ignore_index=True), check_dtype=False
+    )
+
+
+def test_parquet_columns_of_mixed_types_name_the_remedy(tmp_path):
+    with pytest.raises(files.UserError, match=r"column kind .*write \.csv instead"):
+        files.write_table(pd.DataFrame({"kind": ["a", 1]}), tmp_path / "t.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_of_the_same_name_are_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,a\n1,2,3\n")
+    with pytest.raises(files.UserError, match=r"t\.csv: two columns are called 'a'; rename one"):
+        files.read_table(path)
+
+
+def test_sdv_versions_pack_and_unpack_one_table():
+    people = make_people(20)
+    metadata = sdv_versions.detect_metadata(people, "people")
+    packed = sdv_versions.as_fit_input(metadata, people)
+    assert isinstance(packed, dict) == sdv_versions.takes_dictionaries()
+    assert sdv_versions.as_frame(packed) is people
+    assert sdv_versions.as_frame({"people": people}) is people
+    with pytest.raises(ValueError, match="expected one table, got 2"):
+        sdv_versions.as_frame({"a": people, "b": people})
