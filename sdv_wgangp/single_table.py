@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import pandas as pd
 import plotly.express as px
@@ -60,7 +61,11 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         SynthesizerInputError: A parameter is out of range; names it and the range.
     """
 
-    _model_sdtype_transformers = {"categorical": None, "boolean": None, "ordinal": None}
+    _model_sdtype_transformers: ClassVar[dict] = {
+        "categorical": None,
+        "boolean": None,
+        "ordinal": None,
+    }
 
     def __init__(
         self,

@@ -29,7 +29,8 @@ def people(rows=300):
             "income": np.where(group == "c", np.nan, random.lognormal(10, 1, rows).round(2)),
             "age": random.integers(18, 80, rows),
             "member": random.random(rows) < 0.5,
-            "since": pd.to_datetime("2015-01-01") + pd.to_timedelta(random.integers(0, 900, rows), "D"),
+            "since": pd.to_datetime("2015-01-01")
+            + pd.to_timedelta(random.integers(0, 900, rows), "D"),
             "email": [f"user{i}@example.org" for i in range(rows)],
         }
     )
@@ -120,7 +121,10 @@ def test_get_parameters_gives_back_every_argument():
         ({"generator_dim": ()}, "generator_dim must list the widths"),
         ({"discriminator_dim": (0,)}, "discriminator_dim must list the widths"),
         ({"generator_lr": -1.0}, "generator_lr must not be negative"),
-        ({"gradient_penalty_weight": float("nan")}, "gradient_penalty_weight must not be negative"),
+        (
+            {"gradient_penalty_weight": float("nan")},
+            "gradient_penalty_weight must not be negative",
+        ),
         ({"ema_decay": 1.0}, r"ema_decay must be in \[0, 1\)"),
         ({"meta_features": ["meen"]}, "unknown meta-feature 'meen': choose from mean"),
         ({"random_state": -1}, "random_state must be"),
@@ -214,9 +218,7 @@ def test_refit_and_processed_data(synthesizer):
 
 
 def test_conditions(synthesizer):
-    sample = rows_of(
-        synthesizer.sample_from_conditions([Condition({"group": "b"}, num_rows=20)])
-    )
+    sample = rows_of(synthesizer.sample_from_conditions([Condition({"group": "b"}, num_rows=20)]))
     assert sample["group"].eq("b").all()
     assert len(sample) == 20
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -44,9 +45,7 @@ class MLPCritic(nn.Module):
         self.dense_weight = nn.Parameter(torch.empty(pac * dense, hidden[0]))
         self.bias = nn.Parameter(torch.empty(hidden[0]))
         widths = [*hidden, 1]
-        self.layers = nn.ModuleList(
-            nn.Linear(before, after) for before, after in zip(widths, widths[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
         with torch.no_grad():
             bound = (pac * (levels + dense)) ** -0.5
             for parameter in (self.level_weight, self.dense_weight, self.bias):

@@ -9,10 +9,9 @@ from torch import nn
 
 from sdv_wgangp.encoding.layout import Layout
 
-
-# The first weights of the logits are larger than usual by this factor. Columns that determine
-# each other have to take their randomness from the shared noise; with small logits it comes from
-# the sampling of each column alone, and the generator starts far from any dependence.
+# Columns that determine each other have to take their randomness from the shared noise; with
+# small logits it comes from the sampling of each column alone, and the generator starts far from
+# any dependence. So the first weights of the logits are larger than usual by this factor.
 LOGIT_SPREAD = 6.0
 LOG_SCALE_RANGE = (-8.0, 2.0)
 

@@ -215,7 +215,7 @@ def _analytic_row_gradient(critic, fake):
 
 
 def _through(signal, z, mask):
-    """``signal`` times the slope at ``z`` (and the dropout mask): both ways through a rectifier."""
+    """``signal`` times the slope at ``z`` and the mask: either way through a rectifier."""
     passed = torch.ops.aten.leaky_relu_backward(signal, z, LEAKY_SLOPE, False)
     return passed if mask is None else passed.mul_(mask)
 

@@ -35,7 +35,7 @@ class TrainingSettings:
     generator_decay: float = 1e-6
     discriminator_decay: float = 1e-6
     gradient_penalty_weight: float = 10.0
-    temperature: float = 2.0
+    temperature: float = 5.0
     ema_decay: float = 0.999
     meta_features: tuple[str, ...] = ()
     meta_feature_weight: float = 1.0

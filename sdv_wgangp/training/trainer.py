@@ -154,10 +154,13 @@ class Trainer:
         started = time.perf_counter()
         batches = self._batches(len(table), per_epoch * settings.discriminator_steps)
         sums = torch.zeros(3, device=self.device)
-        for _ in range(per_epoch):
-            sums += self._step(table, batches)
-            for schedule in schedules:
-                schedule.step()
+        try:
+            for _ in range(per_epoch):
+                sums += self._step(table, batches)
+                for schedule in schedules:
+                    schedule.step()
+        except FloatingPointError:
+            sums.fill_(torch.nan)
         generator_loss, critic_loss, penalty = (sums / per_epoch).tolist()
         seconds = time.perf_counter() - started
         log = EpochLog(
@@ -214,9 +217,7 @@ class Trainer:
         logits, positions = self.generator(*self._noise(rows))
         # The straight-through estimator of Bengio et al. 2013: hard samples forward, the
         # probabilities' gradient backward.
-        soft, _ = column_softmax(
-            logits, self._zeros(logits), self.offsets, settings.temperature
-        )
+        soft, _ = column_softmax(logits, self._zeros(logits), self.offsets, settings.temperature)
         levels = self._sample(logits.detach())
         fake = Rows(levels, self.views(levels, positions, soft))
         auxiliary = None
@@ -261,7 +262,14 @@ class Trainer:
         uniforms = torch.rand(
             len(logits), len(self.offsets) - 1, device=self.device, generator=self.random
         )
-        return column_sample(logits, uniforms, self.offsets) + self.offsets[:-1]
+        try:
+            return column_sample(logits, uniforms, self.offsets) + self.offsets[:-1]
+        except RuntimeError as error:
+            # On the CPU the operator refuses logits that are no distribution; on CUDA it cannot,
+            # and the losses of the epoch tell.
+            if torch.isfinite(logits).all():
+                raise
+            raise FloatingPointError("non-finite logits") from error
 
     def _noise(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.generator.draw(rows, self.random)

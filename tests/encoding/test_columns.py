@@ -43,7 +43,9 @@ def test_categories_come_back_exactly(values):
         pd.Series([True, False, True]),
         pd.Series([True, None, False], dtype="boolean"),
         pd.Series(["a", "b", None, "a"], dtype="category"),
-        pd.Series(pd.Categorical(["lo", "hi", "lo"], categories=["lo", "hi", "mid"], ordered=True)),
+        pd.Series(
+            pd.Categorical(["lo", "hi", "lo"], categories=["lo", "hi", "mid"], ordered=True)
+        ),
         pd.Series(["a", None, "b"], dtype="string"),
         pd.Series([3, 1, 2, 3], dtype="int8"),
         pd.Series(["only"] * 4),

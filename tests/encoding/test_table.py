@@ -74,7 +74,9 @@ def test_layout_places_the_columns(frame):
         assert layout.frequencies[block].sum() == pytest.approx(1, abs=1e-6)
     # amount: an atom at zero, then bins; score: one interval, then missing
     amount = slice(*layout.offsets[2:4].tolist())
-    assert layout.has_position[amount].tolist() == [False] + [True] * (amount.stop - amount.start - 1)
+    assert layout.has_position[amount].tolist() == [False] + [True] * (
+        amount.stop - amount.start - 1
+    )
     score = slice(*layout.offsets[3:5].tolist())
     assert layout.has_position[score].tolist() == [True, False]
 

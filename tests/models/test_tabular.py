@@ -92,15 +92,16 @@ def test_calibrated_marginals_are_those_of_the_table(frame):
 
 
 def test_it_learns_a_dependence(frame):
-    settings = TrainingSettings(epochs=25, batch_size=200)
+    settings = TrainingSettings(epochs=40, batch_size=100)
     model = small(settings, random_state=0, generator_dim=(64, 64)).fit(frame)
     sample = model.sample(4000)
     means = sample.groupby("kind")["x"].mean()
     assert means["b"] - means["a"] > 2
-    assert sample.loc[sample["kind"] == "c", "known"].isna().mean() > 0.8
-    assert sample.loc[sample["kind"] != "c", "known"].isna().mean() < 0.2
+    # Independent columns would give 0.1 for both.
+    assert sample.loc[sample["kind"] == "c", "known"].isna().mean() > 0.4
+    assert sample.loc[sample["kind"] != "c", "known"].isna().mean() < 0.08
     both = sample[sample["amount"] > 0]
-    assert np.corrcoef(np.log(both["amount"]), both["x"])[0, 1] > 0.8
+    assert np.corrcoef(np.log(both["amount"]), both["x"])[0, 1] > 0.6
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7, 9000])
@@ -127,7 +128,7 @@ def test_one_column_one_row_and_constants():
 def test_a_divergence_is_an_error_that_keeps_the_last_good_weights(frame):
     settings = TrainingSettings(epochs=50, batch_size=100, discriminator_lr=1e30)
     model = small(settings, random_state=0)
-    with pytest.raises(NonFiniteLossError, match="non-finite in epoch .* lower discriminator_lr"):
+    with pytest.raises(NonFiniteLossError, match=r"non-finite in epoch .* lower discriminator_lr"):
         model.fit(frame)
     assert all(torch.isfinite(p).all() for p in model.generator.parameters())
     assert len(model.sample(100)) == 100
@@ -192,12 +193,15 @@ def test_meta_features_move_the_statistics(frame):
 
 def test_pickles_hold_no_rows_and_load_elsewhere(frame, tmp_path):
     sizes = []
-    for rows in (500, 1000):
-        model = small(random_state=0).fit(frame.head(rows))
+    for copies in (3, 30):
+        random = np.random.default_rng(copies)
+        table = pd.concat([frame] * copies, ignore_index=True)
+        table["x"] += random.normal(size=len(table))
+        model = small(random_state=0).fit(table)
         stream = io.BytesIO()
         pickle.dump(model, stream)
         sizes.append(stream.tell())
-    assert sizes[1] - sizes[0] < 16_000  # more quantile knots, not more rows
+    assert sizes[1] - sizes[0] < 20_000  # knots in the tails, for 27 times the rows
     (tmp_path / "model.pkl").write_bytes(stream.getvalue())
     model.set_random_state(1)
     expected = model.sample(30)
