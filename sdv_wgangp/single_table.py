@@ -84,7 +84,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         discriminator_steps: int = 2,
         log_frequency: bool = True,
         verbose: bool = False,
-        epochs: int = 300,
+        epochs: int = 200,
         pac: int = 1,
         enable_gpu: bool = True,
         gradient_penalty_weight: float = 10.0,

@@ -106,12 +106,13 @@ class NumericColumn:
     Args:
         series: The training column: numbers, datetimes (UTC nanoseconds inside) or booleans.
         atoms_only: Make every value an atom, so that no other value is ever decoded.
+        binned: Cut a column without atoms into bins too.
 
     Raises:
         ValueError: The column holds infinite values or is not numeric.
     """
 
-    def __init__(self, series: pd.Series, atoms_only: bool = False):
+    def __init__(self, series: pd.Series, atoms_only: bool = False, binned: bool = False):
         self.name = series.name
         self.dtype = series.dtype
         numbers, missing = _numbers(series)
@@ -123,7 +124,7 @@ class NumericColumn:
         self.quantiles = QuantileMap(values[rest], counts[rest]) if self.rest_rows else None
         if not self.rest_rows:
             self.bins = 0
-        elif not atoms.any():
+        elif not (atoms.any() or binned):
             self.bins = 1
         else:
             self.bins = int(np.clip(self.rest_rows // MIN_ROWS_PER_BIN, 1, BINS))
@@ -141,6 +142,11 @@ class NumericColumn:
     @property
     def has_positions(self) -> bool:
         return self.bins > 0
+
+    @property
+    def is_smooth(self) -> bool:
+        """One rank, without atoms and bins."""
+        return self.bins == 1 and not len(self.atoms)
 
     def _ranks(self, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Rank of each code's first value and the ranks it spans, ``[width, 2]``, in [0, 1]."""

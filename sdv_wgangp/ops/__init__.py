@@ -201,8 +201,9 @@ def column_sample(logits: Tensor, uniforms: Tensor, offsets: Tensor) -> Tensor:
 
     Raises:
         RuntimeError: if an argument has the wrong shape, dtype or device, if the offsets do not
-            ascend from 0 to width, or if a block holds NaN, +inf or only -inf. (On CUDA the values
-            are checked by the device.)
+            ascend from 0 to width, or if a block holds NaN, +inf or only -inf. (On CUDA the
+            device checks the offsets, and a block that is no distribution gives code 0: nothing
+            here waits for the host.)
     """
     return _column_sample(logits, uniforms, offsets)
 

@@ -27,7 +27,7 @@ class TrainingSettings:
         precision: Of the matrix products (`training.precision.matmul_precision`).
     """
 
-    epochs: int = 300
+    epochs: int = 200
     batch_size: int = 500
     discriminator_steps: int = 2
     generator_lr: float = 5e-4

@@ -86,17 +86,15 @@ class Trainer:
         self.offsets = layout.offsets.to(self.device)
         self.levels = layout.levels
         self.average = WeightAverage(generator, settings.ema_decay)
-        fused = all(p.is_floating_point() for p in generator.parameters())
         self._generator_adam, self._critic_adam = (
             torch.optim.Adam(
-                network.parameters(), lr=rate, betas=ADAM_BETAS, weight_decay=decay, fused=fused
+                network.parameters(), lr=rate, betas=ADAM_BETAS, weight_decay=decay, fused=True
             )
             for network, rate, decay in (
                 (generator, settings.generator_lr, settings.generator_decay),
                 (critic, settings.discriminator_lr, settings.discriminator_decay),
             )
         )
-        self._no_noise = torch.empty(0, device=self.device)
         self.logs: list[EpochLog] = []
 
     def fit(
@@ -217,7 +215,9 @@ class Trainer:
         logits, positions = self.generator(*self._noise(rows))
         # The straight-through estimator of Bengio et al. 2013: hard samples forward, the
         # probabilities' gradient backward.
-        soft, _ = column_softmax(logits, self._zeros(logits), self.offsets, settings.temperature)
+        soft, _ = column_softmax(
+            logits, torch.zeros_like(logits), self.offsets, settings.temperature
+        )
         levels = self._sample(logits.detach())
         fake = Rows(levels, self.views(levels, positions, soft))
         auxiliary = None
@@ -273,11 +273,6 @@ class Trainer:
 
     def _noise(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.generator.draw(rows, self.random)
-
-    def _zeros(self, logits: torch.Tensor) -> torch.Tensor:
-        if self._no_noise.shape != logits.shape:
-            self._no_noise = torch.zeros_like(logits, requires_grad=False)
-        return self._no_noise
 
     def _remember(self) -> None:
         self._remembered = copy.deepcopy(self.average.module.state_dict())
