@@ -27,6 +27,7 @@ from sdv_wgangp.files import (
     read_table,
     write_table,
 )
+from sdv_wgangp.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from sdv.metadata import Metadata
@@ -497,7 +498,7 @@ def build_parser() -> argparse.ArgumentParser:
             type=_count,
             default=epochs,
             metavar="N",
-            help=f"passes over the table (default: {epochs or 300})",
+            help=f"passes over the table (default: {epochs or TrainingSettings().epochs})",
         )
         made.add_argument(
             "--batch-size", type=_count, metavar="N", help="rows per step (default: 500)"

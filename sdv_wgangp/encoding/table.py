@@ -13,7 +13,6 @@ from sdv_wgangp.encoding.association import strongest_associations
 from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
 from sdv_wgangp.encoding.derived import split_derived
 
-
 # A smooth column whose Cramer's V with every other column is below this is cut into bins.
 MIN_ASSOCIATION = 0.15
 

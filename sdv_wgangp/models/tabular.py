@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import secrets
 from collections.abc import Callable, Iterable
@@ -217,7 +218,8 @@ class TabularModel:
             if name in state:
                 state[name] = state[name].cpu()
         if "generator" in state:
-            state["generator"] = state["generator"].to("cpu")
+            # `to` would move the module itself.
+            state["generator"] = copy.deepcopy(state["generator"]).to("cpu")
         state["_random"] = None
         state["_make_critic"] = None
         return state

@@ -82,8 +82,8 @@ class Generator(nn.Module):
         Args:
             noise: Standard normal, ``[rows, embedding_dim]``; shared by all columns.
             jitter: Standard normal, ``[rows, positions]``; each column's own. The head gives its
-                mean and scale, so that a column that depends on nothing costs no capacity: the
-                part that Gumbel noise plays for codes.
+                mean and scale, so that a column that depends on nothing costs no capacity. The
+                sampling of the codes is the same for them.
         """
         features = self.body(noise)
         mean, log_scale = self.positions(features).chunk(2, dim=1)

@@ -42,6 +42,6 @@ class TrainingSettings:
     precision: str = "medium"
 
 
-# A small table is seen several times within an epoch, or 300 epochs would be a few hundred steps.
+# A small table is seen several times within an epoch, or 200 epochs would be a few hundred steps.
 MIN_STEPS_PER_EPOCH = 20
 ADAM_BETAS = (0.0, 0.9)

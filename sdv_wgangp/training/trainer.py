@@ -69,6 +69,7 @@ class Trainer:
 
     Attributes:
         logs: One `EpochLog` per finished epoch.
+        optimizers: Of the generator and of the critic.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Trainer:
         self.offsets = layout.offsets.to(self.device)
         self.levels = layout.levels
         self.average = WeightAverage(generator, settings.ema_decay)
-        self._generator_adam, self._critic_adam = (
+        self.optimizers = self._generator_adam, self._critic_adam = tuple(
             torch.optim.Adam(
                 network.parameters(), lr=rate, betas=ADAM_BETAS, weight_decay=decay, fused=True
             )
@@ -121,7 +122,7 @@ class Trainer:
             torch.optim.lr_scheduler.LambdaLR(
                 adam, lambda step: min(1.0, 2 * (1 - step / total)) if total else 1.0
             )
-            for adam in (self._generator_adam, self._critic_adam)
+            for adam in self.optimizers
         ]
         self.meta_features = self._match_meta_features(table)
         self._remember()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,3 +98,15 @@ def test_seeded(frame):
     one, two = (encoder.encode(frame, np.random.default_rng(5)) for _ in range(2))
     assert torch.equal(one.codes, two.codes)
     assert torch.equal(one.positions, two.positions)
+
+
+def test_encoding_makes_no_second_copy_of_the_frame():
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({f"x{i}": random.normal(size=50_000) for i in range(50)})
+    encoder = TableEncoder().fit(frame)
+    tracemalloc.start()
+    table = encoder.encode(frame, random)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    result = sum(part.numel() * part.element_size() for part in (table.codes, table.positions))
+    assert peak - result < 0.5 * frame.memory_usage(index=False).sum()

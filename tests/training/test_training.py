@@ -1,0 +1,114 @@
+"""The parts of the training loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.networks.critic import MLPCritic
+from sdv_wgangp.networks.generator import Generator
+from sdv_wgangp.networks.views import Views
+from sdv_wgangp.training.average import WeightAverage
+from sdv_wgangp.training.memory import held_memory
+from sdv_wgangp.training.precision import matmul_precision
+from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
+from sdv_wgangp.training.trainer import Trainer
+
+
+def test_weight_average_follows_the_recursion():
+    layer = nn.Linear(1, 1)
+    average = WeightAverage(layer, decay=0.5)
+    expected = layer.weight.item()
+    for step in range(1, 30):
+        with torch.no_grad():
+            layer.weight.fill_(float(step))
+        average.update()
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * step
+        assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_settled_batch_statistics_are_those_of_the_batches():
+    network = nn.Sequential(nn.BatchNorm1d(2))
+    average = WeightAverage(network, 0.9)
+    batches = [torch.randn(50, 2) * 3 + 7 for _ in range(8)]
+    settled = average.settle((batch,) for batch in batches)
+    means = torch.stack([batch.mean(0) for batch in batches]).mean(0)
+    variances = torch.stack([batch.var(0) for batch in batches]).mean(0)
+    torch.testing.assert_close(settled[0].running_mean, means)
+    torch.testing.assert_close(settled[0].running_var, variances)
+    assert not settled.training
+
+
+def test_precision_is_restored_also_after_an_error():
+    before = torch.get_float32_matmul_precision()
+    inside = []
+
+    def fail():
+        with matmul_precision("medium"):
+            inside.append(torch.get_float32_matmul_precision())
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
+    assert inside == ["medium"]
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_held_memory_computes_the_same():
+    x = torch.randn(700, 700)
+    with held_memory():
+        inside = [(x @ x).sum() for _ in range(3)]
+    assert all(torch.equal(value, (x @ x).sum()) for value in inside)
+
+
+@pytest.fixture
+def make_trainer():
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"kind": random.choice(list("abc"), 70), "x": random.normal(size=70)})
+    encoder = TableEncoder().fit(frame)
+    table, layout = encoder.encode(frame, random), Layout.of(encoder)
+
+    def make(**settings):
+        generator = torch.Generator().manual_seed(0)
+        views = Views(layout)
+        networks = (
+            Generator(4, (8,), layout, generator),
+            MLPCritic(layout.levels, views.width, (8,), generator),
+        )
+        trainer = Trainer(
+            *networks, views, layout, TrainingSettings(batch_size=20, **settings), generator
+        )
+        return trainer, table
+
+    return make
+
+
+def test_every_row_is_seen_before_any_is_seen_again(make_trainer):
+    trainer, table = make_trainer()
+    batches = list(trainer._batches(len(table), 7))
+    assert [len(batch) for batch in batches] == [20] * 7
+    seen = torch.cat(batches).bincount(minlength=70)
+    assert seen.tolist() == [2] * 70
+
+
+def test_a_small_table_gets_the_least_number_of_steps(make_trainer):
+    trainer, table = make_trainer(epochs=2)
+    trainer.fit(table)
+    assert trainer.average.steps == 2 * MIN_STEPS_PER_EPOCH
+    assert [log.epoch for log in trainer.logs] == [0, 1]
+
+
+def test_learning_rates_stay_for_half_the_steps_then_fall_to_zero(make_trainer):
+    trainer, table = make_trainer(epochs=4, generator_lr=0.5, discriminator_lr=0.25)
+    rates = []
+    trainer.fit(
+        table,
+        (lambda log: rates.append([a.param_groups[0]["lr"] for a in trainer.optimizers]),),
+    )
+    np.testing.assert_allclose(rates, [[0.5, 0.25], [0.5, 0.25], [0.25, 0.125], [0, 0]], atol=1e-9)
