@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Sequence
 from typing import ClassVar
 
 import pandas as pd
 import plotly.express as px
-from rdt.transformers import FloatFormatter, UnixTimestampEncoder
+from rdt.transformers import UnixTimestampEncoder
 from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.single_table.base import BaseSingleTableSynthesizer
 from sdv.single_table.utils import detect_discrete_columns
 
+from sdv_wgangp import sdv_versions
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
 from sdv_wgangp.objectives.meta_features import check_meta_features
 from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
+
+
+def _is_whole(value, least: int) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
@@ -43,8 +54,8 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         log_frequency: Kept so that CTGAN's arguments fit. CTGAN draws the categories it trains
             on by (log) frequency; here rows are drawn as they are, and nothing depends on it.
         verbose: Show a progress bar with losses and rows per second.
-        epochs: Passes over the table. An epoch has ``rows // batch_size`` generator steps, at
-            least 20.
+        epochs: An epoch has ``rows // batch_size`` generator steps, at least 20, and
+            ``discriminator_steps`` times as many critic steps.
         pac: Rows that the critic judges together (Lin et al. 2018). With a gradient penalty 1
             is best.
         enable_gpu: Train and sample on CUDA where there is a device.
@@ -62,6 +73,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
     """
 
     _model_sdtype_transformers: ClassVar[dict] = {
+        "numerical": None,
         "categorical": None,
         "boolean": None,
         "ordinal": None,
@@ -125,6 +137,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         self._check_parameters()
 
     def _check_parameters(self) -> None:
+        """Refuse what cannot be trained with, by name and with the range."""
         whole = {
             "embedding_dim": 1,
             "batch_size": 2,
@@ -134,7 +147,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         }
         for name, least in whole.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if not _is_whole(value, least):
                 raise SynthesizerInputError(
                     f"{name} must be a whole number of at least {least}, not {value!r}."
                 )
@@ -144,7 +157,8 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             )
         for name in ("generator_dim", "discriminator_dim"):
             widths = getattr(self, name)
-            if not len(widths) or not all(isinstance(w, int) and w > 0 for w in widths):
+            listed = isinstance(widths, Sequence) and not isinstance(widths, str)
+            if not listed or not widths or not all(_is_whole(width, 1) for width in widths):
                 raise SynthesizerInputError(
                     f"{name} must list the widths of at least one layer, like (256, 256), "
                     f"not {widths!r}."
@@ -158,36 +172,41 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             "meta_feature_weight",
         ):
             value = getattr(self, name)
-            if not value >= 0:
-                raise SynthesizerInputError(f"{name} must not be negative, as {value!r} is.")
-        try:
-            check_meta_features(self.meta_features or ())
-        except ValueError as error:
-            raise SynthesizerInputError(f"{error}.") from error
+            if not _is_number(value) or value < 0:
+                raise SynthesizerInputError(
+                    f"{name} must be a finite number of at least 0, not {value!r}."
+                )
+        for name in ("log_frequency", "verbose", "enable_gpu", "calibrate"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise SynthesizerInputError(f"{name} must be True or False, not {value!r}.")
         seed = self.random_state
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+        if seed is not None and not _is_whole(seed, 0):
             raise SynthesizerInputError(
                 f"random_state must be None or a whole number of at least 0, not {seed!r}."
             )
-        if not 0 <= self.ema_decay < 1:
+        if not _is_number(self.ema_decay) or not 0 <= self.ema_decay < 1:
             raise SynthesizerInputError(
                 f"ema_decay must be in [0, 1), not {self.ema_decay!r}; 0 switches it off."
             )
+        names = self.meta_features
+        if names is not None and not isinstance(names, Sequence):
+            raise SynthesizerInputError(
+                f"meta_features must be None or a list of names, not {names!r}."
+            )
+        try:
+            check_meta_features(names or ())
+        except ValueError as error:
+            raise SynthesizerInputError(f"{error}.") from error
 
     def _update_default_transformers(self) -> None:
-        """Let missing values through to the model, which learns them jointly."""
+        """Let numbers through as they are and missing values with them.
+
+        The model learns both; RDT's formatter would turn integers beyond 2**53 into floats and
+        put missing values back at random. SDV itself clips and rounds the samples.
+        """
         super()._update_default_transformers()
-        processor = self._data_processor
-        processor._update_transformers_by_sdtypes(
-            "numerical",
-            FloatFormatter(
-                missing_value_replacement=None,
-                missing_value_generation=None,
-                learn_rounding_scheme=self.enforce_rounding,
-                enforce_min_max_values=self.enforce_min_max_values,
-            ),
-        )
-        processor._update_transformers_by_sdtypes(
+        self._data_processor._update_transformers_by_sdtypes(
             "datetime",
             UnixTimestampEncoder(
                 missing_value_replacement=None,
@@ -231,14 +250,16 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         with ProgressBar(self.epochs, disable=not self.verbose) as progress:
             try:
                 self._model.fit(
-                    processed_data.reset_index(drop=True),
+                    processed_data,
                     discrete_columns=[name for name in discrete if name not in ordinal],
                     ordinal_columns=ordinal,
                     callbacks=(progress,),
                 )
             except NonFiniteLossError:
-                # The model holds the last good weights: let it be sampled and saved.
-                self._fitted = True
+                # The model holds the last good weights: let it be sampled and saved. Of a frame
+                # without rows SDV only notes that the synthesizer was fitted, when and with what.
+                nothing = sdv_versions.as_fit_input(self.metadata, processed_data.head(0))
+                super().fit_processed_data(nothing)
                 raise
 
     def _sample(self, num_rows: int, conditions: dict | None = None) -> pd.DataFrame:

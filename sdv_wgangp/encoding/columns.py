@@ -83,13 +83,12 @@ class CategoricalColumn:
 
     def decode(self, codes: np.ndarray, positions: np.ndarray | None = None) -> pd.Series:
         """Levels of the codes, as a series of the training column's dtype."""
-        known = pd.array(self.levels, dtype=self.dtype)
         if self.missing_code is None:
+            known = pd.array(self.levels, dtype=self.dtype)
             return pd.Series(known.take(codes), dtype=self.dtype, name=self.name)
+        known = pd.Series(self.levels, dtype=self.dtype).array
         indexer = np.where(codes == self.missing_code, -1, codes)
-        if isinstance(self.dtype, np.dtype) and self.dtype.kind in "bui":
-            known = known.astype(object)
-        return pd.Series(pd.api.extensions.take(known, indexer, allow_fill=True), name=self.name)
+        return pd.Series(known.take(indexer, allow_fill=True), dtype=self.dtype, name=self.name)
 
 
 class NumericColumn:
@@ -100,7 +99,7 @@ class NumericColumn:
     without atoms worth a code is *smooth*: a single bin, whose position is the rank itself.
 
     Round trips are exact at atoms, at plateaus and at knots of the quantile map; other values
-    come back on the straight line between two knots (one to two thousandths of the rows apart),
+    come back on the straight line between two knots (a fraction of a percent of the rows apart),
     rounded as the training column is.
 
     Args:
@@ -182,8 +181,7 @@ class NumericColumn:
                 f"column {self.name!r} has missing values, but had none when it was fitted: drop "
                 "those rows or fit on data that has them"
             )
-        if len(self.atoms):
-            numbers = numbers.astype(self.atoms.dtype, copy=False)
+        numbers = self._as_fitted(numbers)
         found = np.zeros(len(numbers), dtype=np.int64)
         on_atom = np.zeros(len(numbers), dtype=bool)
         if len(self.atoms):
@@ -193,10 +191,7 @@ class NumericColumn:
         present = ~missing
         if not self.bins:
             if not on_atom.all():
-                raise ValueError(
-                    f"column {self.name!r} holds {numbers[~on_atom][0]!r}, which was not in the "
-                    "data it was fitted on: use one of the values seen there or fit again"
-                )
+                raise self._unseen(numbers[~on_atom][0])
             codes[present] = found
             return codes.astype(np.int64), None
         free = 0.5 if random is None else random.random(len(series), dtype=np.float32)
@@ -208,6 +203,23 @@ class NumericColumn:
         inside = np.flatnonzero(present)[~on_atom]
         positions[inside] = (ranks - bins)[~on_atom]
         return codes.astype(np.int64), positions
+
+    def _as_fitted(self, numbers: np.ndarray) -> np.ndarray:
+        """The numbers in the dtype of the fitted ones, so that equal values compare as equal."""
+        dtype = self.atoms.dtype
+        if numbers.dtype == dtype:
+            return numbers
+        cast = numbers.astype(dtype)
+        changed = cast != numbers
+        if changed.any():
+            raise self._unseen(numbers[changed][0])
+        return cast
+
+    def _unseen(self, value) -> ValueError:
+        return ValueError(
+            f"column {self.name!r} holds {value!r}, which was not in the data it was fitted on: "
+            "use one of the values seen there or fit again"
+        )
 
     def decode(self, codes: np.ndarray, positions: np.ndarray | None = None) -> pd.Series:
         """Values of the codes and positions, as a series of the training column's dtype."""

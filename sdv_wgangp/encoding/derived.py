@@ -9,8 +9,8 @@ import pandas as pd
 
 from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
 
-# A level of the source has to be seen this often, on average, before "it always goes with the
-# same value" says anything.
+# A level of the source has to be seen this often before "it always goes with the same value"
+# says anything.
 MIN_ROWS_PER_LEVEL = 10
 TRIAL_ROWS = 5_000
 
@@ -52,18 +52,21 @@ def split_derived(
     ]
     candidates.sort(key=lambda column: -column.width)  # stable: the first of equals is the source
     head = frame.head(TRIAL_ROWS)
+    full: dict = {}
+
+    def all_codes(column):
+        if column.name not in full:
+            full[column.name] = column.encode(frame[column.name])[0]
+        return full[column.name]
+
     trial = {column.name: column.encode(head[column.name])[0] for column in candidates}
     kept, found = [], {}
     for column in candidates:
         for source in kept:
             if _determines(trial[source.name], trial[column.name], source.width) is None:
                 continue
-            codes = _determines(
-                source.encode(frame[source.name])[0],
-                column.encode(frame[column.name])[0],
-                source.width,
-            )
-            if codes is not None:
+            codes = _determines(all_codes(source), all_codes(column), source.width)
+            if codes is not None and _is_evident(source, codes):
                 found[column.name] = (source, codes)
                 break
         else:
@@ -80,6 +83,12 @@ def split_derived(
 
 def _repeats(column, rows: int) -> bool:
     return rows >= MIN_ROWS_PER_LEVEL * column.width
+
+
+def _is_evident(source, codes: np.ndarray) -> bool:
+    """Whether every derived value goes with some level of the source that is seen often."""
+    often = source.counts >= MIN_ROWS_PER_LEVEL
+    return set(codes[often]) == set(codes)
 
 
 def _determines(source: np.ndarray, column: np.ndarray, width: int) -> np.ndarray | None:

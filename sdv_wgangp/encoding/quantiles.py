@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-# The tails are followed value by value, the bulk at even steps of rank: the first gap between
-# two knots holds one value, the next two, and so on up to the even step.
+# The tails are followed value by value, the bulk at even steps of rank: the gaps between knots
+# grow from one row at either end by this factor up to the even step.
 EVEN_KNOTS = 500
+TAIL_GROWTH = 1.05
 # A value is drawn as itself, not interpolated, from this share of the rows on.
 PLATEAU_SHARE = 1 / 2000
 PLATEAU_COUNT = 3
@@ -21,8 +22,8 @@ class QuantileMap:
     A value that many rows share is a *plateau*: an interval of ranks as long as its share of the
     rows, so that uniform ranks give it back with its frequency. The other values are points at
     their mid-ranks ``(i - 1/2) / n``; ranks between two knots decode to the straight line between
-    their values. At most about ``EVEN_KNOTS`` knots plus the plateaus are kept, never one knot
-    per row of a large table.
+    their values. Large columns keep `EVEN_KNOTS` knots, one or two hundred in each tail and the
+    plateaus (less than ``1 / PLATEAU_SHARE`` of them), never one knot per row.
 
     Integer columns are handled in integer arithmetic throughout, so values beyond 2**53 survive.
 
@@ -82,10 +83,21 @@ class QuantileMap:
         gap = self.low[following] - self.high[knot]
         share = np.clip((ranks - self.high[knot]) / np.maximum(gap, 1e-300), 0.0, 1.0)
         share[(gap <= 0) | (ranks <= self.high[knot])] = 0.0
-        step = share * _difference(self.values[following], self.values[knot])
+        low, high = self.values[knot], self.values[following]
         if self.values.dtype.kind == "f":
-            return self.values[knot] + step
-        return self.values[knot] + np.rint(step).astype(self.values.dtype)
+            return (1 - share) * low + share * high
+        # Unsigned steps, added modulo 2**64: the range of an integer column may exceed its dtype.
+        gap = high.astype(np.uint64) - low.astype(np.uint64)
+        step = np.rint(share * gap.astype(np.float64))
+        whole = np.where(step >= 2.0**63, 0.0, step).astype(np.uint64)
+        whole = np.where(step >= 2.0**63, _beyond_63_bits(step), whole)
+        return (low.astype(np.uint64) + np.minimum(whole, gap)).astype(self.values.dtype)
+
+
+def _beyond_63_bits(step: np.ndarray) -> np.ndarray:
+    """Floats in [2**63, 2**64] as unsigned integers; the last is taken to 2**64 - 1."""
+    rest = np.clip(step - 2.0**63, 0.0, np.nextafter(2.0**63, 0))
+    return rest.astype(np.uint64) + np.uint64(2**63)
 
 
 def _difference(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -107,8 +119,7 @@ def _spread(distinct: int, middle: np.ndarray, rows: int) -> np.ndarray:
     step = rows / EVEN_KNOTS
     if distinct <= EVEN_KNOTS or step <= 1:
         return np.arange(distinct)
-    tail = np.cumsum(np.minimum(1.05 ** np.arange(EVEN_KNOTS), step))
-    tail = tail[tail < rows / 2]
+    tail = np.cumsum(TAIL_GROWTH ** np.arange(np.log(step) / np.log(TAIL_GROWTH)))
     wanted = np.concatenate([tail, np.arange(0, rows, step), rows - tail])
     chosen = np.searchsorted(middle, np.sort(wanted)).clip(0, distinct - 1)
     return np.unique(np.concatenate([[0, distinct - 1], chosen]))

@@ -32,6 +32,10 @@ class EncodedTable:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def rows(self, index: torch.Tensor) -> EncodedTable:
+        """Some of the rows."""
+        return EncodedTable(self.codes[index], self.positions[index])
+
     def to(self, device) -> EncodedTable:
         return EncodedTable(self.codes.to(device), self.positions.to(device))
 
@@ -62,17 +66,34 @@ class TableEncoder:
             raise ValueError("the table has no rows or no columns to learn from: give it data")
         unknown = {*self.discrete_columns, *self.ordinal_columns} - set(frame.columns)
         if unknown:
-            raise ValueError(f"discrete column {min(unknown, key=str)!r} is not in the table")
-        columns = [
-            CategoricalColumn(frame[name])
-            if name in self.discrete_columns or _is_discrete(frame[name])
-            else NumericColumn(frame[name], atoms_only=name in self.ordinal_columns)
-            for name in frame.columns
-        ]
+            raise ValueError(
+                f"column {min(unknown, key=str)!r} was named as discrete or ordinal and is not in "
+                "the table: correct the name or leave it out"
+            )
+        if not frame.columns.is_unique:
+            double = frame.columns[frame.columns.duplicated()][0]
+            raise ValueError(f"column {double!r} is there more than once: rename one of them")
+        columns = [self._fit_column(frame[name]) for name in frame.columns]
         self.names = list(frame.columns)
         self.columns, self.derived = split_derived(frame, columns)
         self._bin_the_independent(frame)
         return self
+
+    def _fit_column(self, series: pd.Series) -> CategoricalColumn | NumericColumn:
+        discrete = series.name in self.discrete_columns or _is_discrete(series)
+        try:
+            if discrete:
+                return CategoricalColumn(series)
+            return NumericColumn(series, atoms_only=series.name in self.ordinal_columns)
+        except (TypeError, OverflowError, pd.errors.OutOfBoundsDatetime) as error:
+            remedy = (
+                "turn its values into strings or numbers"
+                if discrete
+                else "use dates from 1678 to 2261, or numbers"
+            )
+            raise ValueError(
+                f"column {series.name!r} cannot be encoded ({error}): {remedy}"
+            ) from error
 
     def _bin_the_independent(self, frame: pd.DataFrame) -> None:
         """Cut smooth columns that depend on no other one into bins.
@@ -108,14 +129,16 @@ class TableEncoder:
 
         Raises:
             ValueError: A column is absent or holds a value without a code; names the column.
+                Derived columns only have to be there: their values follow from the others.
         """
+        for name in self.names:
+            if name not in frame.columns:
+                raise ValueError(f"column {name!r} is not in the table: add it")
         widest = max(self.widths)
         codes = np.empty((len(frame), len(self.columns)), np.int16 if widest < 2**15 else np.int32)
         positions = np.empty((len(frame), sum(c.has_positions for c in self.columns)), np.float32)
         filled = 0
         for index, column in enumerate(self.columns):
-            if column.name not in frame.columns:
-                raise ValueError(f"column {column.name!r} is not in the table: add it")
             codes[:, index], inside = column.encode(frame[column.name], random)
             if column.has_positions:
                 positions[:, filled] = inside

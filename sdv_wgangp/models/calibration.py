@@ -22,6 +22,7 @@ from sdv_wgangp.ops import column_softmax
 POOL_PROBABILITIES = 2**24
 POOL_ROWS = 2**15
 POSITION_ROWS = 2**17
+POSITION_PROBABILITIES = 2**30
 ITERATIONS = 25
 TOLERANCE = 1e-5
 # Expected rows of a level in the pool are smoothed by this, or a rare level would swing.
@@ -58,6 +59,13 @@ def calibrate_logits(features: torch.Tensor, head: torch.nn.Linear, layout: Layo
 def pool_rows(layout: Layout) -> int:
     """Rows of the pool that `calibrate_logits` should see."""
     return int(np.clip(POOL_PROBABILITIES // layout.levels, 512, POOL_ROWS))
+
+
+def position_rows(layout: Layout) -> int:
+    """Rows of the pool that a `PositionMap` should see."""
+    if not len(layout.positioned):
+        return 0
+    return int(np.clip(POSITION_PROBABILITIES // layout.levels, 2**12, POSITION_ROWS))
 
 
 class PositionMap:

@@ -15,14 +15,15 @@ from torch import nn
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models.calibration import (
-    POSITION_ROWS,
     PositionMap,
     calibrate_logits,
     pool_rows,
+    position_rows,
 )
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
+from sdv_wgangp.objectives.meta_features import check_applicable
 from sdv_wgangp.ops import column_sample
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.settings import TrainingSettings
@@ -30,7 +31,9 @@ from sdv_wgangp.training.trainer import EpochLog, NonFiniteLossError, Trainer
 
 logger = logging.getLogger(__name__)
 WHITENING_ROWS = 50_000
-SAMPLE_ROWS = 2**13
+# Rows and probabilities that sampling holds at a time.
+CHUNK_ROWS = 2**13
+CHUNK_PROBABILITIES = 2**24
 
 
 class TabularModel:
@@ -42,9 +45,9 @@ class TabularModel:
         generator_dim: Widths of the generator's residual blocks.
         discriminator_dim: Widths of the critic's hidden layers.
         pac: Rows that the critic judges together.
-        dropout: Of the critic's hidden layers.
-        calibrate: Whether samples are calibrated to the training marginals. The uncalibrated
-            generator is kept too: set ``calibrated`` to False to draw from it.
+        dropout: Of the critic's hidden layers, in the critic's steps.
+        calibrate: Whether samples are calibrated to the training marginals. Either way both are
+            prepared: set ``calibrated`` to switch later.
         enable_gpu: Use CUDA where there is one.
         random_state: Seed of the fit; None draws one.
         critic: Makes another critic: called with the width of a packed one-hot row, returns a
@@ -107,23 +110,25 @@ class TabularModel:
             raise ValueError(
                 f"batch_size ({self.settings.batch_size}) must be a multiple of pac ({self.pac})"
             )
+        if self.settings.batch_size < 2:
+            raise ValueError("batch_size must be at least 2: the generator normalises batches")
         seed = secrets.randbits(63) if self.random_state is None else self.random_state
-        numpy_seed, torch_seed, sample_seed = np.random.SeedSequence(seed).generate_state(
-            3, np.uint64
-        )
+        seeds = np.random.SeedSequence(seed).generate_state(4, np.uint64) >> np.uint64(1)
+        numpy_seed, weight_seed, training_seed, sample_seed = (int(part) for part in seeds)
         self.encoder = TableEncoder(discrete_columns, ordinal_columns).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(numpy_seed))
         self.layout = Layout.of(self.encoder)
-        initial = torch.Generator().manual_seed(int(torch_seed >> np.uint64(1)))
-        random = torch.Generator(self._device).manual_seed(int(torch_seed >> np.uint64(1)))
-        self.set_random_state(int(sample_seed >> np.uint64(1)))
+        check_applicable(self.settings.meta_features, len(self.layout.ordered))
+        initial = torch.Generator().manual_seed(weight_seed)
+        random = torch.Generator(self._device).manual_seed(training_seed)
+        self.set_random_state(sample_seed)
 
         views = Views(self.layout)
-        part = slice(0, WHITENING_ROWS)
-        views.fit_whitening(self.layout.level_index(table)[part], table.positions[part])
+        part = table.rows(torch.randperm(len(table), generator=initial)[:WHITENING_ROWS])
+        views.fit_whitening(self.layout.level_index(part), part.positions)
         # Layers draw their first weights from the global generator, which is not ours to move.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed % 2**63)
+            torch.default_generator.manual_seed(weight_seed)
             generator = Generator(self.embedding_dim, self.generator_dim, self.layout, initial)
             critic = self._critic(views, initial)
         trainer = Trainer(
@@ -134,12 +139,14 @@ class TabularModel:
             self.settings,
             random,
         )
+        self.logs = trainer.logs
         try:
-            trainer.fit(table, callbacks)
-        finally:
-            self.logs = trainer.logs
+            self.generator = trainer.fit(table, callbacks)
+        except NonFiniteLossError:
             self.generator = trainer.settle()
             self._calibrate(random)
+            raise
+        self._calibrate(random)
         return self
 
     def _critic(self, views: Views, initial: torch.Generator) -> nn.Module:
@@ -156,24 +163,32 @@ class TabularModel:
         critic.pac = self.pac
         return critic
 
-    def set_random_state(self, seed: int) -> None:
-        """Start the random numbers of `sample` anew."""
-        self._random = torch.Generator(self._device).manual_seed(int(seed))
+    def set_random_state(self, seed: int | None) -> None:
+        """Start the random numbers of `sample` anew; None draws a seed."""
+        if self.settings.batch_size < 2:
+            raise ValueError("batch_size must be at least 2: the generator normalises batches")
+        seed = secrets.randbits(63) if seed is None else int(seed)
+        self._random = torch.Generator(self._device).manual_seed(seed)
 
     def sample(self, rows: int) -> pd.DataFrame:
         """Draw rows, columns in the order and dtypes of the training frame."""
-        return self.encoder.decode(self._draw(rows, self._random, self.calibrated))
+        bias = self._calibrated_bias if self.calibrated else self._trained_bias
+        table = self._draw(rows, self._random, bias)
+        if self.calibrated:
+            self._position_map.apply(table)
+        return self.encoder.decode(table)
 
     @torch.no_grad()
-    def _draw(self, rows: int, random: torch.Generator, calibrated: bool) -> EncodedTable:
+    def _draw(self, rows: int, random: torch.Generator, bias: torch.Tensor) -> EncodedTable:
+        """Rows as the generator gives them, with a bias of the logits."""
         offsets = self.layout.offsets.to(self._device)
-        bias = self._calibrated_bias if calibrated else self._trained_bias
         self.generator.logits.bias.copy_(bias)
         codes = torch.empty(rows, self.layout.columns, dtype=torch.int32)
         positions = torch.empty(rows, len(self.layout.positioned))
+        chunk = int(np.clip(CHUNK_PROBABILITIES // self.layout.levels, 1, CHUNK_ROWS))
         with matmul_precision(self.settings.precision):
-            for start in range(0, rows, SAMPLE_ROWS):
-                part = slice(start, min(start + SAMPLE_ROWS, rows))
+            for start in range(0, rows, chunk):
+                part = slice(start, min(start + chunk, rows))
                 count = part.stop - part.start
                 logits, inside = self.generator(*self.generator.draw(count, random))
                 uniforms = torch.rand(
@@ -181,13 +196,11 @@ class TabularModel:
                 )
                 codes[part] = column_sample(logits, uniforms, offsets).cpu().int()
                 positions[part] = inside.cpu()
-        table = EncodedTable(codes, positions)
-        if calibrated and self._position_map is not None:
-            self._position_map.apply(table)
-        return table
+        return EncodedTable(codes, positions)
 
     @torch.no_grad()
     def _calibrate(self, random: torch.Generator) -> None:
+        """Prepare both ways of sampling, so that ``calibrated`` can be switched later."""
         head = self.generator.logits
         self._trained_bias = head.bias.clone()
         with matmul_precision(self.settings.precision):
@@ -195,43 +208,49 @@ class TabularModel:
             features = torch.cat(
                 [
                     self.generator.body(
-                        self.generator.draw(min(SAMPLE_ROWS, rows - start), random)[0]
+                        self.generator.draw(min(CHUNK_ROWS, rows - start), random)[0]
                     )
-                    for start in range(0, rows, SAMPLE_ROWS)
+                    for start in range(0, rows, CHUNK_ROWS)
                 ]
             )
             calibrate_logits(features, head, self.layout)
         self._calibrated_bias = head.bias.clone()
-        self._position_map = None
-        if len(self.layout.positioned):
-            pool = self._draw_unmapped(POSITION_ROWS, random)
-            self._position_map = PositionMap(pool, self.layout)
-
-    def _draw_unmapped(self, rows: int, random: torch.Generator) -> EncodedTable:
-        """Rows with calibrated codes and the generator's own positions."""
-        self._position_map = None
-        return self._draw(rows, random, calibrated=True)
+        pool = self._draw(position_rows(self.layout), random, self._calibrated_bias)
+        self._position_map = PositionMap(pool, self.layout)
 
     def __getstate__(self) -> dict:
         state = self.__dict__.copy()
-        for name in ("_calibrated_bias", "_trained_bias"):
-            if name in state:
-                state[name] = state[name].cpu()
         if "generator" in state:
             # `to` would move the module itself.
-            state["generator"] = copy.deepcopy(state["generator"]).to("cpu")
-        state["_random"] = None
-        state["_make_critic"] = None
+            state["generator"] = copy.deepcopy(self.generator).to("cpu")
+            state["_calibrated_bias"] = self._calibrated_bias.cpu()
+            state["_trained_bias"] = self._trained_bias.cpu()
+            state["_random"] = (self._device.type, self._random.get_state())
+        # A function of the caller's; only another `fit` would need it.
+        state["_make_critic"] = None if self._make_critic is None else _forgotten_critic
         return state
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         self._device = _device(self._enable_gpu)
-        if hasattr(self, "generator"):
-            self.generator.to(self._device)
-            self._calibrated_bias = self._calibrated_bias.to(self._device)
-            self._trained_bias = self._trained_bias.to(self._device)
-        self.set_random_state(secrets.randbits(63))
+        if "generator" not in state:
+            return
+        self.generator.to(self._device)
+        self._calibrated_bias = self._calibrated_bias.to(self._device)
+        self._trained_bias = self._trained_bias.to(self._device)
+        kind, random_state = state["_random"]
+        self._random = torch.Generator(self._device)
+        if kind == self._device.type:
+            self._random.set_state(random_state)
+        else:  # another device's generator: begin anew, the same way every time
+            self._random.manual_seed(0)
+
+
+def _forgotten_critic(width: int) -> nn.Module:
+    raise RuntimeError(
+        "the critic of this model was not saved with it: to fit it again, make a new TabularModel "
+        "with critic=..."
+    )
 
 
 def _device(enable_gpu: bool) -> torch.device:

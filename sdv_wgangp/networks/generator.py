@@ -57,22 +57,20 @@ class Generator(nn.Module):
             width += block_width
         self.body = nn.Sequential(*blocks)
         self.logits = nn.Linear(width, layout.levels)
-        self.positions = nn.Linear(width, 2 * len(layout.positioned))
+        self.position_count = len(layout.positioned)
+        self.positions = nn.Linear(width, 2 * self.position_count) if self.position_count else None
         initialise(self, random)
         with torch.no_grad():
             self.logits.weight.mul_(LOGIT_SPREAD)
             self.logits.bias.copy_(layout.frequencies.clamp_min(1e-9).log())
-            self.positions.bias.zero_()
+            if self.positions is not None:
+                self.positions.bias.zero_()
 
     def draw(self, rows: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Noise and jitter for `forward`."""
         widths = (self.embedding_dim, self.position_count)
         both = torch.randn(rows, sum(widths), device=random.device, generator=random)
         return tuple(both.split(widths, dim=1))
-
-    @property
-    def position_count(self) -> int:
-        return self.positions.out_features // 2
 
     def forward(
         self, noise: torch.Tensor, jitter: torch.Tensor
@@ -86,6 +84,8 @@ class Generator(nn.Module):
                 sampling of the codes is the same for them.
         """
         features = self.body(noise)
+        if self.positions is None:
+            return self.logits(features), jitter
         mean, log_scale = self.positions(features).chunk(2, dim=1)
         scale = log_scale.clamp(*LOG_SCALE_RANGE).exp()
         return self.logits(features), torch.special.ndtr(mean + scale * jitter)

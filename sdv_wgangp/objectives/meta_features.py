@@ -90,6 +90,21 @@ def check_meta_features(names: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
+def check_applicable(names: Iterable[str], ordered_columns: int) -> None:
+    """Refuse meta-features that a table cannot have.
+
+    Raises:
+        ValueError: A feature of channels without an ordered column, or of pairs without two.
+    """
+    for name in names:
+        needed = 2 if name in ("cov", "cor") else 1
+        if name in CHANNEL_FEATURES and ordered_columns < needed:
+            raise ValueError(
+                f"meta-feature {name!r} needs {needed} ordered column(s), like numbers, and the "
+                f"table has {ordered_columns}: leave it out or use 'frequency'"
+            )
+
+
 class MetaFeatureObjective:
     """Matches named meta-features of generated batches with those of the training table.
 

@@ -4,9 +4,9 @@ The critic minimises ``mean f(fake) - mean f(real) + penalty``, the generator ``
 (Gulrajani et al. 2017, algorithm 1). A row is a pair ``(levels, dense)``: the level of every cell
 ``[rows, columns]`` and the dense channels ``[rows, channels]`` (`networks.views`).
 
-For an `MLPCritic` both steps are analytic: no automatic differentiation, and no array of rows x
-levels in the critic's. Any other critic maps one-hot rows ``[rows, levels + channels]`` to scores
-and takes the general path.
+For an `MLPCritic` both steps are analytic, without automatic differentiation; the interpolates and
+their gradients are never written out level by level. Any other critic maps one-hot rows ``[rows,
+levels + channels]`` to scores and takes the general path.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ def generator_step(
     """Back-propagate ``-mean f(fake)`` into the graphs of ``soft`` and ``fake.dense``.
 
     The forward pass sees the hard codes; the gradient reaches the soft ones, straight through.
+    Dropout, where the critic has any, rests in this step.
 
     Args:
         critic: As for `critic_step`; its own gradients stay as they are.
@@ -124,13 +125,14 @@ def generator_step(
         return loss
     pac = getattr(critic, "pac", 1)
     rows = torch.cat([straight_through(soft, fake.levels), fake.dense], dim=1)
-    for parameter in critic.parameters():
+    trained = [parameter for parameter in critic.parameters() if parameter.requires_grad]
+    for parameter in trained:
         parameter.requires_grad_(False)
     try:
         loss = -critic(rows.reshape(len(rows) // pac, -1) if pac > 1 else rows).mean()
         (loss if auxiliary is None else loss + auxiliary).backward()
     finally:
-        for parameter in critic.parameters():
+        for parameter in trained:
             parameter.requires_grad_(True)
     return loss.detach()
 
@@ -139,7 +141,7 @@ def generator_step(
 def _analytic_critic_step(critic, real, fake, share, weight, masks):
     """Critic step in three sweeps: forward, reverse, tangent.
 
-    Notation: ``z_l`` pre-activations, ``s_l`` slopes (times the dropout mask), ``h_l = z_l s_l``,
+    Notation: ``z_l`` pre-activations, ``s_l`` slopes (times the dropout mask), ``h_l = z_l s_l``.
     As the slopes are locally constant, the gradient ``g`` at an interpolate is multilinear in the
     weights, and the penalty's gradient is ``a_l' t_{l-1}`` with the reverse signals ``a_l`` and
     the tangent ``t`` of ``g``'s direction. With ``d = a_1`` and ``W`` the first layer,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
 from collections.abc import Iterator
 
 # glibc's mallopt parameters and the defaults that its manual page gives.
@@ -18,9 +19,10 @@ def held_memory() -> Iterator[None]:
 
     The activations of one step are a megabyte each. By default glibc returns such blocks to the
     system when they are freed, and the page faults of getting them again cost as much as the
-    arithmetic of the step. Where the C library is not glibc nothing is changed.
+    arithmetic of the step. Where the C library is not glibc nothing is changed. Once set, glibc
+    no longer adapts its threshold for large blocks by itself; the rest is as before.
     """
-    library = ctypes.CDLL(None)
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not hasattr(library, "malloc_trim"):
         yield
         return

@@ -13,8 +13,8 @@ class TrainingSettings:
     (Heusel et al. 2017); both rates are constant for half of the steps, then fall linearly to 0.
 
     Attributes:
-        epochs: Passes over the table; an epoch has ``rows // batch_size`` generator steps, and at
-            least `MIN_STEPS_PER_EPOCH`.
+        epochs: An epoch has ``rows // batch_size`` generator steps, at least
+            `MIN_STEPS_PER_EPOCH`; the critic sees the table ``discriminator_steps`` times in it.
         batch_size: Rows in a step, a multiple of ``pac``.
         discriminator_steps: Critic steps for each generator step.
         generator_lr, discriminator_lr: Learning rates.

@@ -45,8 +45,9 @@ class EpochLog:
     Attributes:
         epoch: From 0.
         epochs: How many there will be.
-        generator_loss, discriminator_loss, gradient_penalty: The critic's loss includes the
-            penalty, as CTGAN's does.
+        generator_loss: Includes the loss of the meta-features.
+        discriminator_loss: Includes the penalty, as CTGAN's does.
+        gradient_penalty: By itself.
         rows_per_second: Real rows the critic has seen per second of this epoch.
     """
 
@@ -170,7 +171,9 @@ class Trainer:
             penalty,
             per_epoch * settings.discriminator_steps * settings.batch_size / seconds,
         )
-        if not torch.isfinite(sums).all():
+        # The last step's weights have made no loss yet.
+        finite = [parameter.isfinite().all() for parameter in self.average.module.parameters()]
+        if not (torch.isfinite(sums).all() and torch.stack(finite).all()):
             self.average.module.load_state_dict(self._remembered)
             raise NonFiniteLossError(
                 f"a loss became non-finite in epoch {epoch + 1} of {settings.epochs} (generator "
@@ -214,8 +217,9 @@ class Trainer:
             )
             self._critic_adam.step()
         logits, positions = self.generator(*self._noise(rows))
-        # The straight-through estimator of Bengio et al. 2013: hard samples forward, the
-        # probabilities' gradient backward.
+        # The straight-through estimator of Bengio et al. 2013: exact samples forward, the
+        # gradient of (softened) probabilities backward. It learned dependences faster than
+        # Gumbel-softmax, whose gradient vanishes unless two levels are nearly tied.
         soft, _ = column_softmax(
             logits, torch.zeros_like(logits), self.offsets, settings.temperature
         )
@@ -231,6 +235,8 @@ class Trainer:
         self._generator_adam.zero_grad(set_to_none=True)
         self.average.update()
         critic_losses = torch.stack([torch.stack(step) for step in losses]).mean(0)
+        if auxiliary is not None:
+            loss = loss + auxiliary.detach()
         return torch.cat([loss[None], critic_losses])
 
     def _real(self, table: EncodedTable, index: torch.Tensor) -> Rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -230,3 +232,42 @@ def test_infinite_values_are_named():
 def test_text_is_not_a_number():
     with pytest.raises(ValueError, match="column 'name' is not numeric: declare it categorical"):
         NumericColumn(pd.Series(["a", "b"], name="name"))
+
+
+def test_other_dtypes_of_the_same_values_have_the_same_codes():
+    whole = pd.Series(np.arange(600) % 6, name="x")
+    column = NumericColumn(whole)
+    assert column.encode(whole.astype(float))[0].tolist() == column.encode(whole)[0].tolist()
+    with pytest.raises(ValueError, match=r"column .x. holds .*1\.5"):
+        column.encode(pd.Series([1.0, 1.5], name="x"))
+    smooth = NumericColumn(pd.Series(np.random.default_rng(0).normal(0, 1e6, 900).round()))
+    few = pd.Series([1000, -2000])
+    np.testing.assert_array_equal(smooth.encode(few)[1], smooth.encode(few.astype(float))[1])
+
+
+def test_integers_over_the_whole_range_of_64_bits():
+    series = pd.Series(np.array([-(2**63), 2**63 - 1], dtype=np.int64))
+    column = NumericColumn(series)
+    decoded = column.decode(np.zeros(101, int), np.linspace(0, 1, 101))
+    assert decoded.is_monotonic_increasing
+    assert (decoded.iloc[0], decoded.iloc[-1]) == (-(2**63), 2**63 - 1)
+    assert abs(decoded.iloc[50]) < 2**62
+
+
+def test_the_largest_floats_do_not_overflow():
+    column = NumericColumn(pd.Series([-1.7e308, 1.7e308]))
+    decoded = column.decode(np.zeros(11, int), np.linspace(0, 1, 11))
+    assert np.isfinite(decoded).all()
+
+
+def test_decoding_missing_categories_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for series in (pd.Series(["a", None]), pd.Series([1.5, None]), pd.Series([True, None])):
+            round_trip(CategoricalColumn(series), series)
+
+
+@pytest.mark.parametrize("rows", [5_000, 200_000])
+def test_the_number_of_knots_is_bounded(rows):
+    values = pd.Series(np.random.default_rng(0).normal(size=rows))
+    assert len(NumericColumn(values).quantiles.values) < 900

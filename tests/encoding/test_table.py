@@ -87,8 +87,15 @@ def test_errors_name_the_column(frame):
     encoder = TableEncoder().fit(frame)
     with pytest.raises(ValueError, match="column 'flag' is not in the table"):
         encoder.encode(frame.drop(columns="flag"))
-    with pytest.raises(ValueError, match="discrete column 'zap' is not in the table"):
+    with pytest.raises(ValueError, match="column 'zap' was named as discrete or ordinal"):
         TableEncoder(["zap"]).fit(frame)
+    with pytest.raises(ValueError, match="column 'kind' is there more than once: rename"):
+        TableEncoder().fit(pd.concat([frame, frame[["kind"]]], axis=1))
+    with pytest.raises(ValueError, match=r"column .kind. cannot be encoded .*: turn its values"):
+        TableEncoder().fit(frame.assign(kind=[["a"]] * len(frame)))
+    late = frame.assign(when=np.array(["3000-01-01"] * len(frame), dtype="datetime64[s]"))
+    with pytest.raises(ValueError, match=r"column .when. cannot be encoded .*: use dates from"):
+        TableEncoder().fit(late)
     with pytest.raises(ValueError, match="no rows or no columns"):
         TableEncoder().fit(frame.head(0))
 
