@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,13 +59,13 @@ def test_everything_below_the_synthesizer_works_without_sdv():
 import sys
 for name in ("sdv", "sdmetrics", "rdt", "ctgan"):
     sys.modules[name] = None
+import importlib, pkgutil
 import sdv_wgangp
-import sdv_wgangp.ops
-import sdv_wgangp.encoding
-import sdv_wgangp.networks
-import sdv_wgangp.objectives
-import sdv_wgangp.training
-import sdv_wgangp.models
+floors = ("ops", "encoding", "networks", "objectives", "training", "models")
+for module in pkgutil.walk_packages(sdv_wgangp.__path__, "sdv_wgangp."):
+    if module.name.split(".")[1] in floors:
+        importlib.import_module(module.name)
+assert "sdv_wgangp.models.tabular" in sys.modules
 try:
     sdv_wgangp.WGANGPMFSSynthesizer
 except ImportError as error:
@@ -73,3 +75,31 @@ except ImportError as error:
     assert result.returncode == 0, result.stderr
     assert "WGANGPMFSSynthesizer needs SDV" in result.stdout
     assert "pip install" in result.stdout
+
+
+FLOORS = ("ops", "encoding", "networks", "objectives", "training", "models", "reporting")
+SOURCES = sorted(Path(sdv_wgangp.__file__).parent.rglob("*.py"))
+
+
+def imported(source: Path) -> set[str]:
+    """The floors of the package that a module imports, and SDV's packages."""
+    names = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    ours = {name.split(".")[1] for name in names if name.startswith("sdv_wgangp.")}
+    return ours | {name.split(".")[0] for name in names} & {"sdv", "rdt", "sdmetrics"}
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_floors_import_only_from_below(floor):
+    below = FLOORS[: FLOORS.index(floor) + 1]
+    if floor == "reporting":
+        below = ("reporting", "sdmetrics")
+    modules = [source for source in SOURCES if source.parent.name == floor]
+    assert modules
+    for source in modules:
+        above = imported(source) - {*below, "_C"}
+        assert not above, f"{source.name} imports from {above}"

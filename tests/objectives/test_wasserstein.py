@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
@@ -77,6 +79,10 @@ def packed(critic, rows, width, share):
 def test_critic_step_equals_autograd(shape, seed, sparse, monkeypatch):
     if sparse:
         monkeypatch.setattr(wasserstein, "ONE_HOT_LEVELS", 0)
+    compare_critic_step(shape, seed)
+
+
+def compare_critic_step(shape, seed):
     critic, real, fake, share, random = make(*shape, seed=seed)
     width, rows = critic.levels, len(share)
     masks = critic.masks(3 * rows, random)
@@ -100,6 +106,22 @@ def test_critic_step_equals_autograd(shape, seed, sparse, monkeypatch):
     torch.testing.assert_close(losses.penalty, cost.detach())
     for parameter, gradient in zip(critic.parameters(), found, strict=True):
         torch.testing.assert_close(gradient, parameter.grad, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    widths=st.lists(st.integers(1, 9), min_size=1, max_size=5).map(tuple),
+    dense=st.integers(0, 6),
+    hidden=st.lists(st.integers(1, 12), min_size=1, max_size=3).map(tuple),
+    rows=st.integers(1, 12),
+    pac=st.integers(1, 4),
+    dropout=st.sampled_from([0.0, 0.3]),
+    seed=st.integers(0, 99),
+)
+def test_critic_step_equals_autograd_at_random_shapes(
+    widths, dense, hidden, rows, pac, dropout, seed
+):
+    compare_critic_step((widths, dense, hidden, rows, pac, dropout), seed)
 
 
 def test_critic_step_in_float32_is_as_exact_as_float32_allows():
