@@ -227,7 +227,8 @@ def sample_chunks(synthesizer: Any, rows: int, chunk: int = CHUNK) -> Iterator[p
 
 
 def seed_sampling(synthesizer: Any, seed: int | None) -> None:
-    """Make the next rows depend on ``seed``; None keeps SDV's fixed start."""
+    """Make the next rows depend on ``seed``; None is SDV's fixed start."""
+    synthesizer.reset_sampling()
     if seed is not None and synthesizer._model is not None:
         synthesizer._set_random_state(seed)
 
@@ -255,6 +256,7 @@ def report(options: argparse.Namespace) -> int:
 
     if options.html is not None:
         check_folder(Path(options.html))
+    losses = None if options.model is None else load_model(options.model).get_loss_values()
     real, synthetic = read_table(options.real), read_table(options.synthetic)
     holdout = None if options.holdout is None else read_table(options.holdout)
     if options.metadata is not None:
@@ -275,6 +277,7 @@ def report(options: argparse.Namespace) -> int:
             metadata,
             target=options.target,
             holdout=holdout,
+            loss_values=losses,
             title=f"{Path(options.synthetic).name} compared with {Path(options.real).name}",
             seed=options.seed or 0,
         )
@@ -570,7 +573,7 @@ def build_parser() -> argparse.ArgumentParser:
         [
             "report people.csv synthetic.csv",
             "report people.train.csv synthetic.csv --holdout people.holdout.csv "
-            "--target income --html report.html",
+            "--target income --model people.pkl --html report.html",
         ],
     )
     made.add_argument("real", metavar="REAL", help="the rows that the synthesizer was fitted to")
@@ -586,6 +589,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="real rows that the synthesizer never saw: reference values and nearest-record share",
     )
+    made.add_argument("--model", metavar="M", help="the model, for its loss curves on the page")
     made.add_argument("--html", metavar="OUT.html", help="also write a page with plots")
     made.add_argument("--seed", type=_seed, metavar="N", help="of subsamples and models")
 

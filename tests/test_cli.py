@@ -140,10 +140,12 @@ def test_report_prints_scores_and_writes_the_page(fitted, capsys, tmp_path):
             *("report", str(fitted / "people.train.csv"), str(fitted / "synthetic.csv")),
             *("--holdout", str(fitted / "people.holdout.csv"), "--target", "group"),
             *("--metadata", str(fitted / "people.metadata.json"), "--html", str(page)),
+            *("--model", str(fitted / "people.pkl")),
         ]
     )
     printed = capsys.readouterr().out
     assert code == 0
+    assert "critic loss" in page.read_text(encoding="utf-8"), "the loss curves are missing"
     assert "synthetic.csv compared with people.train.csv" in printed
     assert "240 real, 60 held-out and 200 synthetic rows, 4 columns scored" in printed
     for measure in ("overall, default", "nearest-record share", "AUC", "exact copies"):
