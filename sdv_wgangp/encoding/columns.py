@@ -45,6 +45,7 @@ class CategoricalColumn:
         missing = int((codes < 0).sum())
         self.counts = np.append(counts[order], missing) if missing else counts[order]
         self.missing_code = len(order) if missing else None
+        self.missing = series[codes < 0].iloc[0] if missing else None
 
     @property
     def width(self) -> int:
@@ -86,6 +87,9 @@ class CategoricalColumn:
         if self.missing_code is None:
             known = pd.array(self.levels, dtype=self.dtype)
             return pd.Series(known.take(codes), dtype=self.dtype, name=self.name)
+        if self.dtype == object:  # keep None as None
+            known = np.append(np.asarray(self.levels, dtype=object), [self.missing])
+            return pd.Series(known[codes], dtype=object, name=self.name)
         known = pd.Series(self.levels, dtype=self.dtype).array
         indexer = np.where(codes == self.missing_code, -1, codes)
         return pd.Series(known.take(indexer, allow_fill=True), dtype=self.dtype, name=self.name)

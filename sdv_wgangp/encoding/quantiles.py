@@ -101,9 +101,12 @@ def _beyond_63_bits(step: np.ndarray) -> np.ndarray:
 
 
 def _difference(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """``left - right`` as float64, exact before the rounding also for 64-bit integers."""
+    """``left - right`` as float64, exact before the rounding also for 64-bit integers.
+
+    Of floats it is half of that, which cannot overflow; only ratios are taken.
+    """
     if left.dtype.kind == "f":
-        return left - right
+        return left / 2 - right / 2
     negative = left < right
     # Unsigned arithmetic wraps modulo 2**64, where the true difference always fits.
     magnitude = np.where(
