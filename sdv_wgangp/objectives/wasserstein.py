@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from sdv_wgangp.networks.critic import LEAKY_SLOPE, MLPCritic
 from sdv_wgangp.objectives.gradient_penalty import direction, gradient_penalty, penalty
+from sdv_wgangp.objectives.straight_through import straight_through
 
 # Up to this many levels the one-hot matrix of a batch is the faster way to the gradient of the
 # first layer; beyond, the sum over codes is.
@@ -52,12 +53,6 @@ def one_hot(levels: torch.Tensor, width: int) -> torch.Tensor:
 def one_hot_rows(rows: Rows, width: int) -> torch.Tensor:
     """Rows as ``[rows, width + channels]``: one-hot levels beside the dense channels."""
     return torch.cat([one_hot(rows.levels, width), rows.dense], dim=1)
-
-
-def straight_through(soft: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-    """One-hot codes whose gradient is the soft codes', shape ``[rows, levels]``."""
-    hard = torch.zeros_like(soft).scatter_(1, levels, 1.0)
-    return hard + soft - soft.detach()
 
 
 def critic_step(

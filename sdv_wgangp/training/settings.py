@@ -20,7 +20,6 @@ class TrainingSettings:
         generator_lr, discriminator_lr: Learning rates.
         generator_decay, discriminator_decay: L2 penalties on the weights.
         gradient_penalty_weight: The paper's lambda.
-        temperature: Of the soft codes that carry the gradient; samples are drawn at 1.
         ema_decay: Decay of the generator's weight average per step, in [0, 1).
         meta_features: Names of the statistics the generator matches (`objectives.meta_features`).
         meta_feature_weight: Factor of their loss.
@@ -35,7 +34,6 @@ class TrainingSettings:
     generator_decay: float = 1e-6
     discriminator_decay: float = 1e-6
     gradient_penalty_weight: float = 10.0
-    temperature: float = 5.0
     ema_decay: float = 0.999
     meta_features: tuple[str, ...] = ()
     meta_feature_weight: float = 1.0

@@ -17,14 +17,14 @@ from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.meta_features import REAL_BATCHES, MetaFeatureObjective
+from sdv_wgangp.objectives.straight_through import soft_codes, straight_through
 from sdv_wgangp.objectives.wasserstein import (
     Rows,
     critic_step,
     generator_step,
     one_hot,
-    straight_through,
 )
-from sdv_wgangp.ops import column_sample, column_softmax
+from sdv_wgangp.ops import column_sample
 from sdv_wgangp.training.average import WeightAverage
 from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.precision import matmul_precision
@@ -217,13 +217,8 @@ class Trainer:
             )
             self._critic_adam.step()
         logits, positions = self.generator(*self._noise(rows))
-        # The straight-through estimator of Bengio et al. 2013: exact samples forward, the
-        # gradient of (softened) probabilities backward. It learned dependences faster than
-        # Gumbel-softmax, whose gradient vanishes unless two levels are nearly tied.
-        soft, _ = column_softmax(
-            logits, torch.zeros_like(logits), self.offsets, settings.temperature
-        )
         levels = self._sample(logits.detach())
+        soft = soft_codes(logits, levels, self.offsets)
         fake = Rows(levels, self.views(levels, positions, soft))
         auxiliary = None
         if self.meta_features is not None:

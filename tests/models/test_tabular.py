@@ -92,7 +92,7 @@ def test_calibrated_marginals_are_those_of_the_table(frame):
 
 
 def test_it_learns_a_dependence(frame):
-    settings = TrainingSettings(epochs=40, batch_size=100, generator_lr=2e-3, temperature=1.0)
+    settings = TrainingSettings(epochs=40, batch_size=100, generator_lr=2e-3)
     model = small(settings, random_state=0, generator_dim=(64, 64)).fit(frame)
     sample = model.sample(4000)
     means = sample.groupby("kind")["x"].mean()

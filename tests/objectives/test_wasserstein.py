@@ -12,12 +12,12 @@ from torch.nn import functional
 from sdv_wgangp.networks.critic import LEAKY_SLOPE, MLPCritic
 from sdv_wgangp.objectives import wasserstein
 from sdv_wgangp.objectives.gradient_penalty import direction, gradient_penalty, penalty
+from sdv_wgangp.objectives.straight_through import straight_through
 from sdv_wgangp.objectives.wasserstein import (
     Rows,
     critic_step,
     generator_step,
     one_hot_rows,
-    straight_through,
 )
 
 SHAPES = [
