@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sdv_wgangp.ops import column_softmax
+from sdv_wgangp.ops import column_softmax, column_softmax_backward
 
 
 class _ReinMax(torch.autograd.Function):
@@ -19,13 +19,9 @@ class _ReinMax(torch.autograd.Function):
         soft, levels, offsets = ctx.saved_tensors
         half = torch.full_like(levels, 0.5, dtype=soft.dtype)
         middle = (soft / 2).scatter_add(1, levels, half)
-        through = torch.ops.sdv_wgangp.column_softmax_backward
-        return (
-            2 * through(gradient, middle, offsets, 1.0)
-            - through(gradient, soft, offsets, 1.0) / 2,
-            None,
-            None,
-        )
+        at_middle = column_softmax_backward(gradient, middle, offsets, 1.0)
+        at_soft = column_softmax_backward(gradient, soft, offsets, 1.0)
+        return 2 * at_middle - at_soft / 2, None, None
 
 
 def soft_codes(logits: torch.Tensor, levels: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:

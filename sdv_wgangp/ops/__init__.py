@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sdv_wgangp.ops import reference
 
-__all__ = ["Status", "column_sample", "column_softmax", "status"]
+__all__ = ["Status", "column_sample", "column_softmax", "column_softmax_backward", "status"]
 
 _NAMESPACE = "sdv_wgangp"
 _DEVICES = ("CPU", "CUDA")
@@ -164,6 +164,29 @@ def column_softmax(
             ascend from 0 to width. (On CUDA the values of the offsets are checked by the device.)
     """
     return _column_softmax(logits, noise, offsets, temperature)
+
+
+def column_softmax_backward(
+    grad_soft: Tensor, soft: Tensor, offsets: Tensor, temperature: float
+) -> Tensor:
+    r"""Gradient at the logits of a softmax over blocks, ``soft`` being its value.
+
+    Within each block :math:`s_j (g_j - \sum_k s_k g_k) / \text{temperature}`. Estimators that
+    evaluate the derivative at other distributions than the forward pass call it directly.
+
+    Args:
+        grad_soft: [rows, width], the gradient g at the probabilities.
+        soft: like ``grad_soft``, the probabilities s.
+        offsets: int64 [columns + 1], ascending from 0 to width.
+        temperature: positive.
+
+    Returns:
+        [rows, width], differentiable in ``grad_soft`` and ``soft``.
+
+    Raises:
+        RuntimeError: as `column_softmax`.
+    """
+    return _column_softmax_backward(grad_soft, soft, offsets, temperature)
 
 
 # --- column_sample -------------------------------------------------------------------------------
