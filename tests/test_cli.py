@@ -250,6 +250,8 @@ def test_ctrl_c_during_training_keeps_the_model(fitted, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that starts the tests in the background has them ignore the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         seen = ""
@@ -258,7 +260,7 @@ def test_ctrl_c_during_training_keeps_the_model(fitted, tmp_path):
             assert piece, seen
             seen += piece
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 0, err
