@@ -27,6 +27,9 @@ ITERATIONS = 25
 TOLERANCE = 1e-5
 # Expected rows of a level in the pool are smoothed by this, or a rare level would swing.
 SMOOTHING = 0.5
+# A level that the generator misses would take any shift to appear, in rows that have nothing to
+# do with it: its marginal is not worth the dependences of the column.
+MAX_SHIFT = 0.5
 POSITION_KNOTS = 64
 SMOOTH_KNOTS = 512
 
@@ -34,6 +37,8 @@ SMOOTH_KNOTS = 512
 @torch.no_grad()
 def calibrate_logits(features: torch.Tensor, head: torch.nn.Linear, layout: Layout) -> None:
     """Shift the bias of ``head`` until the levels' mean probabilities are their frequencies.
+
+    No logit is shifted by more than `MAX_SHIFT`.
 
     Args:
         features: Input of the head for a pool of generated rows, shape ``[rows, width]``.
@@ -44,6 +49,7 @@ def calibrate_logits(features: torch.Tensor, head: torch.nn.Linear, layout: Layo
     target = layout.frequencies.to(features.device).double()
     rows = len(features)
     chunk = max(1, min(rows, POOL_PROBABILITIES // layout.levels // 4))
+    trained, shift = head.bias.clone(), torch.zeros_like(target)
     for _ in range(ITERATIONS):
         total = torch.zeros_like(target)
         for part in features.split(chunk):
@@ -52,8 +58,8 @@ def calibrate_logits(features: torch.Tensor, head: torch.nn.Linear, layout: Layo
             total += soft.sum(0, dtype=torch.float64)
         if (total / rows - target).abs().max() < TOLERANCE:
             break
-        shift = ((rows * target + SMOOTHING) / (total + SMOOTHING)).log()
-        head.bias += shift.to(head.bias.dtype)
+        shift += ((rows * target + SMOOTHING) / (total + SMOOTHING)).log()
+        head.bias.copy_(trained + shift.clamp_(-MAX_SHIFT, MAX_SHIFT))
 
 
 def pool_rows(layout: Layout) -> int:
