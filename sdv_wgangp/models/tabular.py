@@ -165,8 +165,6 @@ class TabularModel:
 
     def set_random_state(self, seed: int | None) -> None:
         """Start the random numbers of `sample` anew; None draws a seed."""
-        if self.settings.batch_size < 2:
-            raise ValueError("batch_size must be at least 2: the generator normalises batches")
         seed = secrets.randbits(63) if seed is None else int(seed)
         self._random = torch.Generator(self._device).manual_seed(seed)
 
