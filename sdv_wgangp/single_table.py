@@ -64,8 +64,8 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             match (`sdv_wgangp.objectives.meta_features`), like ``["mean", "cor"]``; None for none.
         meta_feature_weight: Factor of their loss.
         ema_decay: Decay of the moving average of the generator's weights, in [0, 1).
-        calibrate: Shift logits, within a bound, and map positions after training towards the
-            marginals of the training table.
+        calibrate: Bring samples to the marginals of the training table: select generated rows
+            (raking), then map numeric columns by rank.
         random_state: Seed of the fit; None draws one. Sampling repeats after `reset_sampling`.
 
     Raises:

@@ -25,6 +25,8 @@ def strongest_associations(
         columns: All columns, fitted to the frame.
         which: Indices of the columns asked for.
     """
+    if not which:
+        return np.empty(0)
     step = max(1, len(frame) // SAMPLE_ROWS)
     part = frame.iloc[::step]
     classes = [_classes(column, part[column.name]) for column in columns]

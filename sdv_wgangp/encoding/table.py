@@ -13,7 +13,7 @@ from sdv_wgangp.encoding.association import strongest_associations
 from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
 from sdv_wgangp.encoding.derived import split_derived
 
-# A smooth column whose Cramer's V with every other column is below this is cut into bins.
+# A column with positions whose Cramer's V with every other column is below this is binned.
 MIN_ASSOCIATION = 0.15
 
 
@@ -96,21 +96,15 @@ class TableEncoder:
             ) from error
 
     def _bin_the_independent(self, frame: pd.DataFrame) -> None:
-        """Cut smooth columns that depend on no other one into bins.
+        """Cut columns of many values that depend on no other one into bins.
 
         One continuous rank shows the critic the fine scale of a strong dependence. Without one,
         bins are better: they are drawn independently of each other as codes are, where a rank
         would have to be kept independent of all other columns by the generator.
         """
-        smooth = [
-            index
-            for index, column in enumerate(self.columns)
-            if isinstance(column, NumericColumn) and column.is_smooth
-        ]
-        if not smooth:
-            return
-        strongest = strongest_associations(frame, self.columns, smooth)
-        for index, association in zip(smooth, strongest, strict=True):
+        continuous = [index for index, column in enumerate(self.columns) if column.has_positions]
+        strongest = strongest_associations(frame, self.columns, continuous)
+        for index, association in zip(continuous, strongest, strict=True):
             if association < MIN_ASSOCIATION:
                 name = self.columns[index].name
                 self.columns[index] = NumericColumn(frame[name], binned=True)

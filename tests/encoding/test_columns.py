@@ -164,16 +164,31 @@ def test_a_spike_in_a_smooth_column_is_an_atom_beside_bins():
     random = np.random.default_rng(0)
     values = np.where(random.random(5000) < 0.4, 0.0, random.lognormal(size=5000))
     column = NumericColumn(pd.Series(values))
+    assert (column.atoms.tolist(), column.bins) == ([0.0], 1)
+    column = NumericColumn(pd.Series(values), binned=True)
     assert (column.atoms.tolist(), column.bins) == ([0.0], BINS)
     np.testing.assert_allclose(column.counts[0], (values == 0).sum())
     assert round_trip(column, pd.Series(values))[values == 0].eq(0).all()
 
 
-def test_a_grid_has_no_atoms():
-    """Every value of a fine grid is heavy; none stands out."""
-    values = np.round(np.random.default_rng(0).normal(0, 60, size=20_000))
+def test_a_light_spike_is_a_plateau_of_a_rank_and_an_atom_beside_bins():
+    random = np.random.default_rng(0)
+    values = np.where(random.random(5000) < 0.1, 0.0, random.lognormal(size=5000))
     column = NumericColumn(pd.Series(values))
     assert (len(column.atoms), column.bins) == (0, 1)
+    assert round_trip(column, pd.Series(values))[values == 0].eq(0).all()
+    drawn = column.decode(np.zeros(50_000, int), random.random(50_000))
+    assert (drawn == 0).mean() == pytest.approx((values == 0).mean(), abs=0.01)
+    binned = NumericColumn(pd.Series(values), binned=True)
+    assert (binned.atoms.tolist(), binned.bins) == ([0.0], BINS)
+
+
+@pytest.mark.parametrize("binned", [False, True])
+def test_a_grid_has_no_atoms(binned):
+    """Every value of a fine grid is heavy; none stands out."""
+    values = np.round(np.random.default_rng(0).normal(0, 60, size=20_000))
+    column = NumericColumn(pd.Series(values), binned=binned)
+    assert (len(column.atoms), column.bins) == (0, BINS if binned else 1)
     codes, positions = column.encode(pd.Series(values), np.random.default_rng(1))
     assert column.decode(codes, positions).tolist() == values.tolist()
 
@@ -206,13 +221,21 @@ def test_training_values_of_a_continuous_column_are_not_replayed():
 
 def test_ranks_of_the_codes_follow_the_values():
     random = np.random.default_rng(0)
-    values = pd.Series(np.where(random.random(5000) < 0.3, 1.0, random.lognormal(size=5000)))
+    values = pd.Series(np.where(random.random(5000) < 0.4, 1.0, random.lognormal(size=5000)))
+    expected = (values.rank() - 0.5) / len(values)
+    column = NumericColumn(values, binned=True)
+    codes, positions = column.encode(values, random)
+    ranks = column.ranks[codes, 0] + column.ranks[codes, 1] * positions
+    assert np.abs(ranks - expected).max() < 0.02 + 0.4  # bins that hold the atom span it
+    assert np.corrcoef(ranks, expected)[0, 1] > 0.99
+    # A spike at one end cuts nothing, so even a single bin has the ranks of its values.
+    values = pd.Series(np.where(random.random(5000) < 0.4, 0.0, random.lognormal(size=5000)))
+    expected = (values.rank() - 0.5) / len(values)
     column = NumericColumn(values)
     codes, positions = column.encode(values, random)
     ranks = column.ranks[codes, 0] + column.ranks[codes, 1] * positions
-    expected = (values.rank() - 0.5) / len(values)
-    assert np.abs(ranks - expected).max() < 0.02 + 0.3  # bins that hold the atom span it
-    assert np.corrcoef(ranks, expected)[0, 1] > 0.99
+    assert (len(column.atoms), column.bins) == (1, 1)
+    assert np.abs(ranks - expected).max() < 0.02
 
 
 def test_ordinal_columns_decode_to_known_values_only():
