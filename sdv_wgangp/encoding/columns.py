@@ -13,16 +13,16 @@ import pandas as pd
 from sdv_wgangp.encoding.axis import RankAxis
 from sdv_wgangp.encoding.quantiles import QuantileMap
 
-# A number with few distinct values is a set of atoms, as long as rows repeat them.
-MAX_ATOMS = 100
+# A binned column with few distinct values is a set of atoms, as long as rows repeat them.
+MAX_ATOMS = 256
 MIN_ROWS_PER_ATOM = 5
-# Otherwise an atom of a binned column carries this share of the rows and stands out of its
+# Otherwise an atom carries this share of the rows and stands out of its
 # neighbourhood; if all of them together carry less than the mass, there are none.
 ATOM_SHARE = 0.005
 ATOM_PROMINENCE = 4.0
 NEIGHBOURS = 10
 MIN_ATOM_MASS = 0.05
-# An atom of a column that is one continuous rank carries this share; lighter ones are plateaus.
+# An atom of a continuous column carries this share; lighter ones are plateaus.
 SPIKE_SHARE = 0.3
 BINS = 20
 MIN_ROWS_PER_BIN = 25
@@ -101,11 +101,11 @@ class CategoricalColumn:
 class NumericColumn:
     """Atoms, then quantile bins of the other values, then "missing" if seen.
 
-    *Atoms* are values that carry many rows and have a code of their own. The rest of the column
-    is one `QuantileMap`. By default it has a single code, whose position is the rank in it: only
-    spikes that outweigh the rest of their neighbourhood by far are atoms then, all other repeated
-    values are plateaus of the quantile map. A *binned* column has more atoms, and its rest is cut
-    into bins of equal probability, where the position is the rank inside the bin.
+    *Atoms* are values that carry many rows and have a code of their own; all values are, where
+    they are few. The rest of the column is one `QuantileMap`, cut into bins of equal probability;
+    the position inside a bin is the rank inside it. A *continuous* column has a single bin, whose
+    position is the rank itself, and no atoms but spikes that carry a large part of the rows; all
+    other values that repeat are plateaus of the quantile map.
 
     Round trips are exact at atoms, at plateaus and at knots of the quantile map; other values
     come back on the straight line between two knots (a fraction of a percent of the rows apart),
@@ -114,23 +114,23 @@ class NumericColumn:
     Args:
         series: The training column: numbers, datetimes (UTC nanoseconds inside) or booleans.
         atoms_only: Make every value an atom, so that no other value is ever decoded.
-        binned: Use more atoms, and bins.
+        continuous: Use one rank instead of bins and lighter atoms.
 
     Raises:
         ValueError: The column holds infinite values or is not numeric.
     """
 
-    def __init__(self, series: pd.Series, atoms_only: bool = False, binned: bool = False):
+    def __init__(self, series: pd.Series, atoms_only: bool = False, continuous: bool = False):
         self.name = series.name
         self.dtype = series.dtype
         numbers, missing = _numbers(series)
         values, counts = np.unique(numbers, return_counts=True)
-        atoms = _atoms(counts, len(numbers), binned) | atoms_only
+        atoms = _atoms(counts, len(numbers), continuous) | atoms_only
         self.atoms = values[atoms]
         rest = ~atoms
         self.rest_rows = int(counts[rest].sum())
         self.quantiles = QuantileMap(values[rest], counts[rest]) if self.rest_rows else None
-        most = BINS if binned else 1
+        most = 1 if continuous else BINS
         self.bins = int(np.clip(self.rest_rows // MIN_ROWS_PER_BIN, 1, most))
         if not self.rest_rows:
             self.bins = 0
@@ -279,15 +279,14 @@ def _restore(numbers: np.ndarray, missing: np.ndarray, dtype, name) -> pd.Series
     return series.rename(name)
 
 
-def _atoms(counts: np.ndarray, rows: int, binned: bool) -> np.ndarray:
+def _atoms(counts: np.ndarray, rows: int, continuous: bool) -> np.ndarray:
     """Mask of the distinct values that become atoms, shape ``[m]``."""
     distinct = len(counts)
+    if continuous and distinct > 1:
+        return counts >= max(SPIKE_SHARE * rows, MIN_ROWS_PER_ATOM)
     if distinct <= 1 or (distinct <= MAX_ATOMS and rows >= MIN_ROWS_PER_ATOM * distinct):
         return np.ones(distinct, dtype=bool)
-    share = ATOM_SHARE if binned else SPIKE_SHARE
-    heavy = counts >= max(share * rows, MIN_ROWS_PER_ATOM)
-    if not binned:
-        return heavy
+    heavy = counts >= max(ATOM_SHARE * rows, MIN_ROWS_PER_ATOM)
     # On a grid (pressures, years, counts) every value is heavy and none is special: an atom must
     # also stand out of the values beside it.
     window = np.arange(distinct)

@@ -46,10 +46,10 @@ def columns():
 @settings(max_examples=80, deadline=None)
 @given(columns())
 def test_cells_and_ranks_are_inverse_and_follow_the_values(parts):
-    heavy, light, missing, binned = parts
+    heavy, light, missing, continuous = parts
     values = [float(v) for v in heavy * 5] + light + [np.nan] * (3 * missing)
     series = pd.Series(values, name="x")
-    column = NumericColumn(series, binned=binned)
+    column = NumericColumn(series, continuous=continuous)
     axis = column.axis
     grid = np.linspace(0, 1, 301)
     codes, positions = axis.cells(grid)
@@ -68,7 +68,7 @@ def test_the_training_column_is_uniform_on_its_axis():
     random = np.random.default_rng(0)
     values = np.where(random.random(20_000) < 0.3, 0.0, random.normal(size=20_000))
     values[:2_000] = 1.5
-    column = NumericColumn(pd.Series(values, name="x"), binned=True)
+    column = NumericColumn(pd.Series(values, name="x"))
     assert len(column.atoms) == 2
     assert column.bins > 1
     codes, positions = column.encode(pd.Series(values, name="x"), random)
