@@ -54,7 +54,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         log_frequency: Kept so that CTGAN's arguments fit. CTGAN draws the categories it trains
             on by (log) frequency; here rows are drawn as they are, and nothing depends on it.
         verbose: Show a progress bar with losses and rows per second.
-        epochs: An epoch has ``rows // batch_size`` generator steps, at least 20, and
+        epochs: An epoch has ``rows // batch_size`` generator steps, at least 40, and
             ``discriminator_steps`` times as many critic steps.
         pac: Rows that the critic judges together (Lin et al. 2018). With a gradient penalty 1
             is best.
