@@ -1,0 +1,43 @@
+"""Where operators are defined: one namespace, one way to define them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+NAMESPACE = "sdv_wgangp"
+DEVICES = ("CPU", "CUDA")
+
+names: list[str] = []
+_library = torch.library.Library(NAMESPACE, "DEF")
+
+
+def operator(
+    schema: str,
+    reference: Callable,
+    fake: Callable,
+    backward: Callable | None = None,
+    setup_context: Callable | None = None,
+    autocast: bool = True,
+) -> Callable:
+    """Defines one operator and returns it.
+
+    ``fake`` gives shapes and dtypes without data. Statistics of a distribution are no place for
+    16-bit arithmetic, so under autocast operators take their arguments as float32 (``autocast``;
+    not for operators that write into arguments, which must not be replaced by copies).
+    """
+    name = schema[: schema.index("(")]
+    qualified = f"{NAMESPACE}::{name}"
+    _library.define(schema, tags=torch.Tag.pt2_compliant_tag)
+    _library.impl(name, reference, "CompositeExplicitAutograd")
+    torch.library.register_fake(qualified, fake, lib=_library)
+    if backward is not None:
+        torch.library.register_autograd(
+            qualified, backward, setup_context=setup_context, lib=_library
+        )
+    if autocast:
+        for device in DEVICES:
+            torch.library.register_autocast(qualified, device.lower(), torch.float32, lib=_library)
+    names.append(name)
+    return getattr(getattr(torch.ops, NAMESPACE), name).default
