@@ -134,8 +134,10 @@ def critic_step(
             interpolated rows in this order. Empty: no dropout.
         slope: of the rectifier on the negative side, in [0, 1].
         penalty, weight: see above.
-        bfloat16: do the products of float32 matrices in bfloat16; sums, norms, biases, losses
-            and the gradients themselves stay float32. None asks :func:`uses_bfloat16`.
+        bfloat16: round what layers give, and their signals, to bfloat16, and multiply them so;
+            sums, norms, biases, losses and the gradients stay float32. False: torch's float32
+            products, to which `torch.set_float32_matmul_precision` applies. None asks
+            :func:`uses_bfloat16`.
 
     Returns:
         The loss (without the penalty) and the penalty, [2]. On the CPU the same arguments give

@@ -1,4 +1,9 @@
-"""Where operators are defined: one namespace, one way to define them."""
+"""Defines operators: the library that holds them, and what is registered for each.
+
+The reference in plain PyTorch is registered for every device, the compiled kernel for CPU and
+CUDA, where it takes precedence: torch's dispatcher uses the kernel where there is one and the
+reference where there is none, per operator and per device.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,8 @@ import torch
 NAMESPACE = "sdv_wgangp"
 DEVICES = ("CPU", "CUDA")
 
-names: list[str] = []
 _library = torch.library.Library(NAMESPACE, "DEF")
+names: list[str] = []
 
 
 def operator(
@@ -25,7 +30,7 @@ def operator(
 
     ``fake`` gives shapes and dtypes without data. Statistics of a distribution are no place for
     16-bit arithmetic, so under autocast operators take their arguments as float32 (``autocast``;
-    not for operators that write into arguments, which must not be replaced by copies).
+    not those that write into arguments, which must not be replaced by copies).
     """
     name = schema[: schema.index("(")]
     qualified = f"{NAMESPACE}::{name}"
