@@ -127,6 +127,12 @@ SDV_INLINE S interpolate(S real, S fake, S share) {
   return share < S(0.5) ? real + share * (fake - real) : fake - (fake - real) * (1 - share);
 }
 
+// Norm from its square, which rounding may leave a little below 0. NaN stays NaN.
+template <class S>
+SDV_INLINE S gradient_norm(S squared) {
+  return std::sqrt(squared < 0 ? S(0) : squared);
+}
+
 // Penalties of the norm n of the critic's gradient at a row: the penalty is the mean of
 // weight * penalty_term(n), and its derivative along the gradient g is
 // weight / rows * penalty_pull(n) * g, as dn/dg = g / n.

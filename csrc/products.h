@@ -51,4 +51,10 @@ Matrix<T> matrix(T* data, int64_t rows, int64_t columns) {
   return {data, rows, columns, columns, 1};
 }
 
+template <class A, class B>
+void check_product(bool done, const Matrix<A>& a, const Matrix<B>& b) {
+  SDV_CHECK(done, "sdv_wgangp: torch refused the product of a [", a.rows, ", ", a.columns,
+            "] and a [", b.rows, ", ", b.columns, "] matrix");
+}
+
 }  // namespace sdv_wgangp
