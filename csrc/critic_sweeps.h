@@ -175,7 +175,7 @@ class Sweeps {
     S* outer = nullptr;  // d' diag(kappa) d, so that the penalty's gradient is W times it
     if (penalised > 0) {
       S* gram = device_.template take<S>(width * width);
-      const int64_t block = std::max<int64_t>(Device::block / width, 1);
+      const int64_t block = std::max<int64_t>(Device::block / width, 1);  // rows
       bool begun = false;
       for (int64_t at = 0; at < critic_.levels; at += block) {
         const auto part = level_weight.row_range(at, std::min(at + block, critic_.levels));
