@@ -88,4 +88,72 @@ inline T inverse_temperature(double temperature, T largest) {
   return inverse < static_cast<double>(largest) ? static_cast<T>(inverse) : largest;
 }
 
+// --- critic -------------------------------------------------------------------------------------
+
+// The upper half of a float32: 8 bits of significand and the full range of exponents.
+struct bfloat16 {
+  uint16_t bits;
+};
+
+SDV_INLINE float widen(bfloat16 x) {
+  return float_from_bits(static_cast<int32_t>(static_cast<uint32_t>(x.bits) << 16));
+}
+SDV_INLINE float widen(float x) { return x; }
+SDV_INLINE double widen(double x) { return x; }
+
+// To the nearest bfloat16, ties to even. The NaNs that arithmetic gives stay NaN (one whose
+// payload is all ones would not, and nothing makes such).
+SDV_INLINE void narrow(float x, bfloat16& result) {
+  const uint32_t bits = static_cast<uint32_t>(bits_of_float(x));
+  result.bits = static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+}
+SDV_INLINE void narrow(float x, float& result) { result = x; }
+SDV_INLINE void narrow(double x, double& result) { result = x; }
+
+// Leaky rectifier and its slope. For a slope >= 0 the slope can be read off the result as well:
+// it is positive where the argument is, so the arguments need not be kept.
+template <class S>
+SDV_INLINE S leaky(S z, S slope) {
+  return z > 0 ? z : z * slope;
+}
+template <class S>
+SDV_INLINE S leaky_slope(S z, S slope) {
+  return z > 0 ? S(1) : slope;
+}
+
+// Point between a real and a fake value, both ends exact.
+template <class S>
+SDV_INLINE S interpolate(S real, S fake, S share) {
+  return share < S(0.5) ? real + share * (fake - real) : fake - (fake - real) * (1 - share);
+}
+
+// Norm from its square, which rounding may leave a little below 0. NaN stays NaN.
+template <class S>
+SDV_INLINE S gradient_norm(S squared) {
+  return std::sqrt(squared < 0 ? S(0) : squared);
+}
+
+// Penalties of the norm n of the critic's gradient at a row: the penalty is the mean of
+// weight * penalty_term(n), and its derivative along the gradient g is
+// weight / rows * penalty_pull(n) * g, as dn/dg = g / n.
+//
+//   wgan_gp  (n - 1)^2               at interpolates        Gulrajani et al. 2017, equation 3
+//   wgan_lp  max(0, n - 1)^2         at interpolates        Petzka et al. 2018, equation 8
+//   r1, r2   n^2 / 2                 at real, fake rows     Mescheder et al. 2018, equation 9
+enum class Penalty : int { none, wgan_gp, wgan_lp, r1, r2, r1_r2 };
+
+template <class S>
+SDV_INLINE S penalty_term(Penalty kind, S norm) {
+  if (kind == Penalty::wgan_gp) return (norm - 1) * (norm - 1);
+  if (kind == Penalty::wgan_lp) return norm < 1 ? S(0) : (norm - 1) * (norm - 1);
+  return norm * norm / 2;
+}
+// A gradient of zero has no direction: there the pull is 0, the subgradient of the norm.
+template <class S>
+SDV_INLINE S penalty_pull(Penalty kind, S norm) {
+  if (kind == Penalty::wgan_gp) return norm > 0 ? 2 * (1 - 1 / norm) : S(0);
+  if (kind == Penalty::wgan_lp) return norm > 1 ? 2 * (1 - 1 / norm) : S(0);
+  return S(1);
+}
+
 }  // namespace sdv_wgangp

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sdv_wgangp.objectives.gradient_penalty import PENALTIES
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -20,6 +22,10 @@ class TrainingSettings:
         generator_lr, discriminator_lr: Learning rates.
         generator_decay, discriminator_decay: L2 penalties on the weights.
         gradient_penalty_weight: The paper's lambda.
+        gradient_penalty: Which penalty (`sdv_wgangp.ops.critic_step` lists them).
+        gradient_penalty_interval: Critic steps from one penalty to the next, whose weight is
+            multiplied by it; 1 penalises every step. (Lazy regularisation, Karras et al. 2020,
+            "Analyzing and Improving the Image Quality of StyleGAN", section 3.1.)
         ema_decay: Decay of the generator's weight average per step, in [0, 1).
         meta_features: Names of the statistics the generator matches (`objectives.meta_features`).
         meta_feature_weight: Factor of their loss.
@@ -34,10 +40,24 @@ class TrainingSettings:
     generator_decay: float = 1e-6
     discriminator_decay: float = 1e-6
     gradient_penalty_weight: float = 10.0
+    gradient_penalty: str = "wgan-gp"
+    gradient_penalty_interval: int = 1
     ema_decay: float = 0.999
     meta_features: tuple[str, ...] = ()
     meta_feature_weight: float = 1.0
     precision: str = "medium"
+
+    def __post_init__(self):
+        if self.gradient_penalty not in PENALTIES:
+            raise ValueError(
+                f"gradient_penalty must be one of {', '.join(PENALTIES)}, got "
+                f"{self.gradient_penalty!r}"
+            )
+        if self.gradient_penalty_interval < 1:
+            raise ValueError(
+                "gradient_penalty_interval must be at least 1, got "
+                f"{self.gradient_penalty_interval}"
+            )
 
 
 # A small table is seen several times within an epoch, or 200 epochs would be a few hundred steps.

@@ -16,6 +16,7 @@ from sdv_wgangp.encoding.table import EncodedTable
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
+from sdv_wgangp.objectives.gradient_penalty import PENALTIES_BETWEEN
 from sdv_wgangp.objectives.meta_features import REAL_BATCHES, MetaFeatureObjective
 from sdv_wgangp.objectives.straight_through import soft_codes, straight_through
 from sdv_wgangp.objectives.wasserstein import (
@@ -23,6 +24,7 @@ from sdv_wgangp.objectives.wasserstein import (
     critic_step,
     generator_step,
     one_hot,
+    rows_of_step,
 )
 from sdv_wgangp.ops import column_sample
 from sdv_wgangp.training.average import WeightAverage
@@ -98,6 +100,7 @@ class Trainer:
             )
         )
         self.logs: list[EpochLog] = []
+        self._critic_steps = 0
 
     def fit(
         self, table: EncodedTable, callbacks: tuple[Callable[[EpochLog], None], ...] = ()
@@ -200,19 +203,25 @@ class Trainer:
             real = self._real(table, index)
             fake = Rows(*(part[step * rows : (step + 1) * rows] for part in fakes))
             packed = rows // getattr(self.critic, "pac", 1)
-            share = torch.rand(packed, 1, device=self.device, generator=self.random)
-            masks = None
+            # Lazily: every so often a penalty of as many times the weight.
+            interval = settings.gradient_penalty_interval
+            penalty = "none" if self._critic_steps % interval else settings.gradient_penalty
+            self._critic_steps += 1
+            share = masks = None
+            if penalty in PENALTIES_BETWEEN:
+                share = torch.rand(packed, 1, device=self.device, generator=self.random)
             if isinstance(self.critic, MLPCritic):
-                masks = self.critic.masks(3 * packed, self.random)
+                masks = self.critic.masks(rows_of_step(packed, penalty), self.random)
             losses.append(
                 critic_step(
                     self.critic,
                     real,
                     fake,
                     share,
-                    settings.gradient_penalty_weight,
+                    settings.gradient_penalty_weight * interval,
                     self.levels,
                     masks,
+                    penalty,
                 )
             )
             self._critic_adam.step()

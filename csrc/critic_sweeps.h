@@ -1,0 +1,433 @@
+// The critic step and the gradient at rows as a sequence of passes, the same for every device.
+//
+// Rows stand in the order real, fake, interpolates (RowPlan). For every hidden layer l two
+// matrices [rows, width] are kept, of the type T in which products are done (float32, float64 or
+// bfloat16); sums, norms, biases and losses are of the type S of the parameters:
+//
+//     h_l   what the layer gives; later, at penalised rows, what multiplies a_{l+1} in the
+//           weights' gradient: e h_l + t_l with the tangent t_l
+//     a_l   the reverse signal, d f / d z_l times the row's upstream factor
+//
+// A device does one pass at a time (cpu/critic.cpp, cuda/critic.cu): it has memory (`take`),
+// products (`multiply`), conversions, and one function for each of the structures below.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <tuple>
+
+#include "critic.h"
+#include "products.h"
+
+namespace sdv_wgangp {
+
+constexpr int64_t kDenseInLoop = 64;  // more dense channels are multiplied by torch
+
+// Rows of dropout masks of one layer, or none.
+template <class S>
+struct Mask {
+  const S* data = nullptr;
+  int64_t stride = 0;
+  SDV_INLINE const S* row(int64_t i) const { return data ? data + i * stride : nullptr; }
+};
+
+// Real and fake rows as they were given.
+template <class S>
+struct Inputs {
+  int64_t rows, cells, dense, levels;  // `rows` real ones, as many fake ones
+  const int64_t* level[2];
+  int64_t level_stride[2];
+  const S* channel[2];
+  int64_t channel_stride[2];
+};
+
+// What every pass over rows knows about them. Group 0 is real, 1 fake, 2 between.
+template <class S>
+struct RowFactors {
+  int64_t group;  // rows of a group
+  S upstream[3], loss_factor[3], share_of_loss[3];
+
+  explicit RowFactors(const RowPlan& plan, int64_t group) : group(group) {
+    for (int g = 0; g < 3; ++g) {
+      upstream[g] = static_cast<S>(plan.upstream[g]);
+      loss_factor[g] = static_cast<S>(plan.loss_factor[g]);
+      share_of_loss[g] = static_cast<S>(plan.share_of_loss[g]);
+    }
+  }
+};
+
+// First layer: for row i of each group z = bias + levels' weights + channels' product, and for
+// the group between the point between the two z; h = mask * leaky(z).
+template <class S, class T>
+struct FirstLayer {
+  Inputs<S> inputs;
+  int64_t width, groups;
+  const S *level_weight, *dense_weight, *bias;
+  const S* multiplied;  // [2 rows, width], the channels' product done by torch, or null
+  const S* share;
+  int64_t share_stride;
+  Mask<S> mask;
+  S slope;
+  T* h;
+};
+
+// A further layer, in place: h holds the product with the weight and becomes
+// mask * leaky(h + bias). At the last one (head not null) also
+//     scores = head h + head bias,   a = upstream * head * slope * mask,
+// and the gradients of that layer's bias and of the head, sums over rows of e a and c h.
+template <class S, class T>
+struct ForwardLayer {
+  RowFactors<S> factors;
+  int64_t rows, width;
+  const S* bias;  // null: h is done already
+  Mask<S> mask;
+  S slope;
+  T* h;
+  const S *head, *head_bias;
+  S* scores;
+  T* a;
+  S *bias_gradient, *head_gradient;  // or null
+};
+
+// Back through one layer: a holds the product with the weight above and becomes
+// a * slope * mask. Sums over rows of e a are the bias's gradient.
+template <class S, class T>
+struct ReverseLayer {
+  RowFactors<S> factors;
+  int64_t rows, width;
+  Mask<S> mask;
+  S slope;
+  const T* h;
+  T* a;
+  S* bias_gradient;  // or null
+};
+
+// Tangents of the penalised rows through one layer. y holds the product below: d G at the first
+// layer, where also the norms are taken, n^2 = d G d', and t_{l-1} W' above. In place
+//     y = t = kappa * y * slope * mask,   h = e h + t.
+// At the last layer the sum over rows of t is added to the head's gradient.
+template <class S, class T>
+struct TangentLayer {
+  RowFactors<S> factors;
+  int64_t rows, first, width;  // `rows` penalised ones from row `first` on
+  Mask<S> mask;
+  S slope;
+  T *y, *h;
+  // First layer only, else null:
+  const T* d;
+  Penalty kind;
+  S scale;    // weight / rows of a group
+  T* pulled;  // kappa d
+  S* terms;   // penalty_term of each row
+  S* head_gradient;  // or null
+};
+
+// Gradient of the level weight: to each level's row the signals e a of the rows that hold it, and
+// with a penalty the weight times `outer`.
+template <class S, class T>
+struct LevelGradient {
+  RowFactors<S> factors;
+  Inputs<S> inputs;
+  int64_t width;
+  const T* a;
+  const S *weight, *outer;
+  S* gradient;
+};
+
+template <class S, class T, class Device>
+class Sweeps {
+ public:
+  Sweeps(Device& device, const Critic& critic, const std::vector<Tensor>& parameters,
+         double slope)
+      : device_(device), critic_(critic), masks_(critic.depth()), slope_(static_cast<S>(slope)) {
+    for (const Tensor& parameter : parameters) {
+      held_.push_back(torch::stable::contiguous(parameter));
+      parameters_.push_back(held_.back().template const_data_ptr<S>());
+    }
+    for (size_t l = 1; l < critic.depth(); ++l)
+      weights_.push_back(as_operand(parameters_[2 * l + 1], critic.width(l), critic.width(l - 1)));
+  }
+
+  // Loss and penalty into losses[2], the parameters' gradients into `gradient`.
+  void step(const Inputs<S>& inputs, const S* share, int64_t share_stride,
+            const std::vector<Mask<S>>& masks, Penalty kind, double weight,
+            const std::vector<S*>& gradient, S* losses) {
+    const RowPlan plan(kind, inputs.rows);
+    const RowFactors<S> factors(plan, inputs.rows);
+    const int64_t m = inputs.rows, rows = plan.rows, width = critic_.width(0);
+    const size_t depth = critic_.depth();
+    for (size_t l = 0; l < masks.size(); ++l) masks_[l] = masks[l];
+    allocate(rows);
+
+    S* scores = device_.template take<S>(rows);
+    S* head_gradient = gradient[2 * depth + 1];
+    first(inputs, plan.groups, share, share_stride);
+    forward(rows, factors, scores, gradient[2 * depth], head_gradient);
+    device_.zero(gradient[2 * depth + 2], 1);  // the loss is a difference of scores
+    for (size_t l = depth - 1; l-- > 0;) reverse(l, rows, factors, gradient[2 * l + 2]);
+
+    // The penalty. W is the first layer's weight, level and dense rows one below the other, and
+    // G = W' W; the gradient at a row is W d.
+    const int64_t penalised = plan.penalised(), begin = plan.penalised_begin;
+    const auto level_weight = matrix(parameters_[0], critic_.levels, width);
+    const auto dense_weight = matrix(parameters_[1], critic_.dense, width);
+    S* terms = nullptr;
+    S* outer = nullptr;  // d' diag(kappa) d, so that the penalty's gradient is W times it
+    if (penalised > 0) {
+      S* gram = device_.template take<S>(width * width);
+      const int64_t block = std::max<int64_t>(Device::block / width, 1);  // rows
+      bool begun = false;
+      for (int64_t at = 0; at < critic_.levels; at += block) {
+        const auto part = level_weight.row_range(at, std::min(at + block, critic_.levels));
+        device_.multiply(matrix(gram, width, width), part.transposed(), part, begun);
+        begun = true;
+      }
+      if (critic_.dense > 0 || !begun)
+        device_.multiply(matrix(gram, width, width), dense_weight.transposed(), dense_weight,
+                         begun);
+      const auto d = matrix<const T>(a_[0] + begin * width, penalised, width);
+      T* y = device_.template take<T>(penalised * width);
+      T* pulled = device_.template take<T>(penalised * width);
+      terms = device_.template take<S>(penalised);
+      device_.multiply(matrix(y, penalised, width), d, as_operand(gram, width, width));
+      for (size_t l = 0; l < depth; ++l) {
+        const bool last = l + 1 == depth;
+        TangentLayer<S, T> p{factors, penalised, begin, critic_.width(l), masks_[l], slope_, y,
+                             h_[l],   nullptr,   kind,  0,                nullptr,   nullptr,
+                             last ? head_gradient : nullptr};
+        if (l == 0) {
+          p.d = d.data;
+          p.scale = static_cast<S>(weight / m);
+          p.pulled = pulled, p.terms = terms;
+        }
+        device_.tangent(p);
+        if (last) break;
+        T* next = device_.template take<T>(penalised * critic_.width(l + 1));
+        device_.multiply(matrix(next, penalised, critic_.width(l + 1)),
+                         matrix<const T>(y, penalised, p.width), weights_[l].transposed());
+        y = next;
+      }
+      outer = device_.template take<S>(width * width);
+      multiply_to(outer, width, width, matrix<const T>(pulled, penalised, width).transposed(), d);
+    }
+    device_.losses(scores, m, terms, penalised, weight / m, losses);
+
+    // Gradients of the weights. At penalised rows h now serves loss and penalty together.
+    for (size_t l = 1; l < depth; ++l)
+      multiply_to(gradient[2 * l + 1], critic_.width(l), critic_.width(l - 1),
+                  matrix<const T>(a_[l], rows, critic_.width(l)).transposed(),
+                  matrix<const T>(h_[l - 1], rows, critic_.width(l - 1)));
+    device_.level_gradient(LevelGradient<S, T>{factors, inputs, width, a_[0], parameters_[0],
+                                               outer, gradient[0]});
+    if (critic_.dense > 0) {
+      if (outer)
+        device_.multiply(matrix(gradient[1], critic_.dense, width), dense_weight,
+                         matrix<const S>(outer, width, width));
+      T* channels = device_.template take<T>(2 * m * critic_.dense);
+      device_.scale_channels(inputs, factors, channels);
+      multiply_to(gradient[1], critic_.dense, width,
+                  matrix<const T>(channels, 2 * m, critic_.dense).transposed(),
+                  matrix<const T>(a_[0], 2 * m, width), outer != nullptr);
+    }
+  }
+
+  // -mean f of the first group of inputs, and its gradients at one-hot levels [rows, levels] and
+  // dense channels [rows, channels].
+  void row_gradient(const Inputs<S>& inputs, S* loss, S* to_levels, S* to_dense) {
+    // Real rows have just this loss.
+    const int64_t m = inputs.rows, width = critic_.width(0);
+    const RowFactors<S> factors(RowPlan(Penalty::none, m), m);
+    allocate(m);
+    S* scores = device_.template take<S>(m);
+    first(inputs, 1, nullptr, 0);
+    forward(m, factors, scores, nullptr, nullptr);
+    for (size_t l = critic_.depth() - 1; l-- > 0;) reverse(l, m, factors, nullptr);
+    device_.minus_mean(scores, m, loss);
+    // The last products in S: what they give is too large to be copied.
+    Matrix<const S> signal = matrix(as_sums(a_[0], m * width), m, width);
+    device_.multiply(matrix(to_levels, m, critic_.levels), signal,
+                     matrix(parameters_[0], critic_.levels, width).transposed());
+    device_.multiply(matrix(to_dense, m, critic_.dense), signal,
+                     matrix(parameters_[1], critic_.dense, width).transposed());
+  }
+
+ private:
+  // A matrix in the type of products: itself, or a copy.
+  Matrix<const T> as_operand(const S* from, int64_t rows, int64_t columns) {
+    if constexpr (std::is_same_v<S, T>) {
+      return matrix(from, rows, columns);
+    } else {
+      T* to = device_.template take<T>(rows * columns);
+      device_.convert(from, rows * columns, to);
+      return matrix<const T>(to, rows, columns);
+    }
+  }
+
+  // The other way round.
+  const S* as_sums(const T* from, int64_t count) {
+    if constexpr (std::is_same_v<S, T>) {
+      return from;
+    } else {
+      S* to = device_.template take<S>(count);
+      device_.widen(from, count, false, to);
+      return to;
+    }
+  }
+
+  // A product that is wanted in S: done in T, so via a copy where they differ.
+  void multiply_to(S* out, int64_t rows, int64_t columns, Matrix<const T> x, Matrix<const T> y,
+                   bool add = false) {
+    if constexpr (std::is_same_v<S, T>) {
+      device_.multiply(matrix(out, rows, columns), x, y, add);
+    } else {
+      T* product = device_.template take<T>(rows * columns);
+      device_.multiply(matrix(product, rows, columns), x, y);
+      device_.widen(product, rows * columns, add, out);
+    }
+  }
+
+  void allocate(int64_t rows) {
+    for (int64_t width : critic_.hidden) {
+      h_.push_back(device_.template take<T>(rows * width));
+      a_.push_back(device_.template take<T>(rows * width));
+    }
+  }
+
+  void first(const Inputs<S>& inputs, int64_t groups, const S* share, int64_t share_stride) {
+    const int64_t width = critic_.width(0);
+    FirstLayer<S, T> p{inputs, width,        groups,    parameters_[0], parameters_[1],
+                       parameters_[2], nullptr, share, share_stride, masks_[0], slope_, h_[0]};
+    if (inputs.dense > kDenseInLoop) {
+      const int64_t given = std::min<int64_t>(groups, 2);
+      S* product = device_.template take<S>(given * inputs.rows * width);
+      for (int64_t g = 0; g < given; ++g)
+        device_.multiply(matrix(product + g * inputs.rows * width, inputs.rows, width),
+                         Matrix<const S>{inputs.channel[g], inputs.rows, inputs.dense,
+                                         inputs.channel_stride[g], 1},
+                         matrix(parameters_[1], inputs.dense, width));
+      p.multiplied = product;
+    }
+    device_.first(p);
+  }
+
+  // Forward through the further layers, and the reverse signal at the last one.
+  void forward(int64_t rows, const RowFactors<S>& factors, S* scores, S* bias_gradient,
+               S* head_gradient) {
+    const size_t last = critic_.depth() - 1;
+    const size_t head = parameters_.size() - 2;
+    for (size_t l = std::min<size_t>(1, last); l <= last; ++l) {
+      ForwardLayer<S, T> p{factors, rows, critic_.width(l), nullptr, masks_[l], slope_, h_[l],
+                           nullptr, nullptr, nullptr, a_[l], nullptr, nullptr};
+      if (l > 0) {
+        device_.multiply(matrix(h_[l], rows, p.width),
+                         matrix<const T>(h_[l - 1], rows, critic_.width(l - 1)),
+                         weights_[l - 1].transposed());
+        p.bias = parameters_[2 * l + 2];
+      }
+      if (l == last) {
+        p.head = parameters_[head], p.head_bias = parameters_[head + 1];
+        p.scores = scores;
+        p.bias_gradient = bias_gradient, p.head_gradient = head_gradient;
+      }
+      device_.forward(p);
+    }
+  }
+
+  // Reverse signal of layer l from that of the one above.
+  void reverse(size_t l, int64_t rows, const RowFactors<S>& factors, S* bias_gradient) {
+    device_.multiply(matrix(a_[l], rows, critic_.width(l)),
+                     matrix<const T>(a_[l + 1], rows, critic_.width(l + 1)), weights_[l]);
+    device_.reverse(ReverseLayer<S, T>{factors, rows, critic_.width(l), masks_[l], slope_, h_[l],
+                                       a_[l], bias_gradient});
+  }
+
+  Device& device_;
+  const Critic& critic_;
+  std::vector<Tensor> held_;  // the parameters, contiguous
+  std::vector<const S*> parameters_;
+  std::vector<Matrix<const T>> weights_;  // of the hidden layers after the first
+  std::vector<Mask<S>> masks_;
+  std::vector<T*> h_, a_;
+  S slope_;
+};
+
+// --- the operators ------------------------------------------------------------------------------
+
+// Runs `use` with the types of sums and of products.
+template <class Use>
+auto with_types(const Tensor& parameter, bool bfloat16, Use use) {
+  if (parameter.scalar_type() == ScalarType::Double) return use(double(), double());
+  if (bfloat16) return use(float(), sdv_wgangp::bfloat16());
+  return use(float(), float());
+}
+
+template <class Device>
+Tensor critic_step(Tensor real_levels, Tensor real_dense, Tensor fake_levels, Tensor fake_dense,
+                   std::optional<Tensor> share, std::vector<Tensor> parameters,
+                   std::vector<Tensor> masks, double slope, std::string penalty, double weight,
+                   bool bfloat16, std::vector<Tensor> gradients) {
+  const char* op = "critic_step";
+  Penalty kind;
+  const Critic critic = check_step(real_levels, real_dense, fake_levels, fake_dense, share,
+                                   parameters, masks, slope, penalty, weight, bfloat16, gradients,
+                                   kind);
+  return with_types(parameters[0], bfloat16, [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using T = decltype(operand);
+    Device device(parameters[0]);
+    const Rows<int64_t> levels[2] = {Rows<int64_t>(real_levels), Rows<int64_t>(fake_levels)};
+    const Rows<S> channels[2] = {Rows<S>(real_dense), Rows<S>(fake_dense)};
+    Inputs<S> inputs{critic.rows, critic.cells, critic.dense, critic.levels, {}, {}, {}, {}};
+    for (int g = 0; g < 2; ++g) {
+      inputs.level[g] = levels[g].data, inputs.level_stride[g] = levels[g].stride;
+      inputs.channel[g] = channels[g].data, inputs.channel_stride[g] = channels[g].stride;
+    }
+    device.check_levels(op, "real_levels", inputs, 0);
+    device.check_levels(op, "fake_levels", inputs, 1);
+    std::vector<Rows<S>> held;
+    std::vector<Mask<S>> rows;
+    held.reserve(masks.size());
+    for (const Tensor& mask : masks) {
+      held.emplace_back(mask);
+      rows.push_back({held.back().data, held.back().stride});
+    }
+    std::vector<S*> gradient;
+    for (Tensor& tensor : gradients) gradient.push_back(tensor.mutable_data_ptr<S>());
+    Tensor losses = torch::stable::new_empty(parameters[0], {2});
+    const bool between = RowPlan(kind, critic.rows).groups == 3;
+    Sweeps<S, T, Device>(device, critic, parameters, slope)
+        .step(inputs, between ? share->const_data_ptr<S>() : nullptr,
+              between ? share->stride(0) : 0, rows, kind, weight, gradient,
+              losses.mutable_data_ptr<S>());
+    return losses;
+  });
+}
+
+template <class Device>
+std::tuple<Tensor, Tensor, Tensor> critic_row_gradient(Tensor levels, Tensor dense,
+                                                       std::vector<Tensor> parameters,
+                                                       double slope, bool bfloat16) {
+  const char* op = "critic_row_gradient";
+  Critic critic = check_critic(op, parameters, slope, bfloat16);
+  check_rows(op, critic, "levels", levels, "dense", dense, parameters[0]);
+  return with_types(parameters[0], bfloat16, [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using T = decltype(operand);
+    Device device(parameters[0]);
+    const Rows<int64_t> level(levels);
+    const Rows<S> channel(dense);
+    const Inputs<S> inputs{critic.rows,           critic.cells,         critic.dense,
+                           critic.levels,         {level.data, nullptr}, {level.stride, 0},
+                           {channel.data, nullptr}, {channel.stride, 0}};
+    device.check_levels(op, "levels", inputs, 0);
+    Tensor loss = torch::stable::new_empty(parameters[0], {});
+    Tensor to_levels = torch::stable::new_empty(parameters[0], {critic.rows, critic.levels});
+    Tensor to_dense = torch::stable::new_empty(parameters[0], {critic.rows, critic.dense});
+    Sweeps<S, T, Device>(device, critic, parameters, slope)
+        .row_gradient(inputs, loss.mutable_data_ptr<S>(), to_levels.mutable_data_ptr<S>(),
+                      to_dense.mutable_data_ptr<S>());
+    return std::tuple<Tensor, Tensor, Tensor>(loss, to_levels, to_dense);
+  });
+}
+
+}  // namespace sdv_wgangp

@@ -1,0 +1,410 @@
+// The passes of the critic's operators (critic_sweeps.h) on CUDA.
+//
+// A thread block owns one row and its threads walk along the row, neighbours side by side, so
+// that every access to a matrix is to adjacent memory. Nothing waits for the host and every size
+// is known to it, so a whole step can be captured in a CUDA graph. Sums over rows are done by
+// blocks of their own in a fixed order; only the gradient of the level weight is added up with
+// atomics, whose order is not fixed.
+#undef NDEBUG
+#include <torch/csrc/stable/library.h>
+
+#include <cassert>
+
+#include "../critic_sweeps.h"
+#include "stream.h"
+
+// Weak: CPU builds of torch lack these, and with them nothing calls them.
+extern "C" __attribute__((weak)) AOTITorchError aoti_torch_cuda_mm_out(AtenTensorHandle,
+                                                                       AtenTensorHandle,
+                                                                       AtenTensorHandle);
+extern "C" __attribute__((weak)) AOTITorchError aoti_torch_cuda_addmm_out(AtenTensorHandle,
+                                                                          AtenTensorHandle,
+                                                                          AtenTensorHandle,
+                                                                          AtenTensorHandle, double,
+                                                                          double);
+
+namespace sdv_wgangp {
+namespace {
+
+constexpr int kWarp = 32;
+constexpr int kThreads = 256;
+constexpr int64_t kMaxBlocks = 1 << 20;
+constexpr unsigned kAll = 0xffffffffu;
+
+// The sum over the block's threads, for all of them.
+template <class S>
+__device__ S block_sum(S value) {
+  __shared__ S partial[kThreads / kWarp];
+#pragma unroll
+  for (int distance = kWarp / 2; distance > 0; distance /= 2)
+    value += __shfl_xor_sync(kAll, value, distance);
+  __syncthreads();  // the last use of `partial` is over
+  if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  value = 0;
+  for (int warp = 0; warp < static_cast<int>(blockDim.x) / kWarp; ++warp) value += partial[warp];
+  return value;
+}
+
+template <class S, class T>
+__global__ void convert_kernel(const S* from, int64_t count, T* to) {
+  const int64_t stride = int64_t(gridDim.x) * blockDim.x;
+  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += stride)
+    narrow(from[i], to[i]);
+}
+
+template <class S, class T>
+__global__ void widen_kernel(const T* from, int64_t count, bool add, S* to) {
+  const int64_t stride = int64_t(gridDim.x) * blockDim.x;
+  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += stride)
+    to[i] = (add ? to[i] : S(0)) + widen(from[i]);
+}
+
+template <class S, class T>
+__device__ S pre_activation(const FirstLayer<S, T>& p, int group, int64_t i, int64_t j) {
+  const Inputs<S>& in = p.inputs;
+  S z = p.bias[j];
+  if (p.multiplied) {
+    z += p.multiplied[(group * in.rows + i) * p.width + j];
+  } else {
+    const S* x = in.channel[group] + i * in.channel_stride[group];
+    for (int64_t c = 0; c < in.dense; ++c) z += x[c] * p.dense_weight[c * p.width + j];
+  }
+  const int64_t* levels = in.level[group] + i * in.level_stride[group];
+  for (int64_t c = 0; c < in.cells; ++c) {
+    const int64_t level = levels[c];
+    assert(0 <= level && level < in.levels && "levels must be those of the level weight");
+    z += p.level_weight[level * p.width + j];
+  }
+  return z;
+}
+
+template <class S, class T>
+__device__ void activate(S z, const S* mask, S slope, int64_t j, T* h) {
+  const S value = leaky(z, slope);
+  narrow(mask ? value * mask[j] : value, h[j]);
+}
+
+template <class S, class T>
+__global__ void first_kernel(FirstLayer<S, T> p) {
+  const int64_t m = p.inputs.rows;
+  for (int64_t i = blockIdx.x; i < m; i += gridDim.x) {
+    const S share = p.groups == 3 ? p.share[i * p.share_stride] : S(0);
+    for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x) {
+      const S real = pre_activation(p, 0, i, j);
+      activate(real, p.mask.row(i), p.slope, j, p.h + i * p.width);
+      if (p.groups < 2) continue;
+      const S fake = pre_activation(p, 1, i, j);
+      activate(fake, p.mask.row(m + i), p.slope, j, p.h + (m + i) * p.width);
+      if (p.groups < 3) continue;
+      activate(interpolate(real, fake, share), p.mask.row(2 * m + i), p.slope, j,
+               p.h + (2 * m + i) * p.width);
+    }
+  }
+}
+
+// What goes back through a unit that gave h.
+template <class S, class T>
+__device__ S back_through(S g, T h, const S* mask, S slope, int64_t j) {
+  const S value = g * leaky_slope(widen(h), slope);
+  return mask ? value * mask[j] : value;
+}
+
+template <class S, class T>
+__global__ void forward_kernel(ForwardLayer<S, T> p) {
+  for (int64_t i = blockIdx.x; i < p.rows; i += gridDim.x) {
+    T* h = p.h + i * p.width;
+    const S* mask = p.mask.row(i);
+    const S upstream = p.factors.upstream[i / p.factors.group];
+    S score = 0;
+    for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x) {
+      if (p.bias) activate(widen(h[j]) + p.bias[j], mask, p.slope, j, h);
+      if (!p.head) continue;
+      score += widen(h[j]) * p.head[j];
+      narrow(back_through(upstream * p.head[j], h[j], mask, p.slope, j), p.a[i * p.width + j]);
+    }
+    if (!p.head) continue;  // the same for all threads
+    score = block_sum(score);
+    if (threadIdx.x == 0) p.scores[i] = score + *p.head_bias;
+  }
+}
+
+template <class S, class T>
+__global__ void reverse_kernel(ReverseLayer<S, T> p) {
+  for (int64_t i = blockIdx.x; i < p.rows; i += gridDim.x)
+    for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x) {
+      T& a = p.a[i * p.width + j];
+      narrow(back_through(S(widen(a)), p.h[i * p.width + j], p.mask.row(i), p.slope, j), a);
+    }
+}
+
+template <class S, class T>
+__global__ void tangent_kernel(TangentLayer<S, T> p) {
+  for (int64_t i = blockIdx.x; i < p.rows; i += gridDim.x) {
+    T* y = p.y + i * p.width;
+    T* h = p.h + (p.first + i) * p.width;
+    const S* mask = p.mask.row(p.first + i);
+    const S e = p.factors.share_of_loss[(p.first + i) / p.factors.group];
+    S kappa = 1;
+    if (p.d) {
+      const T* d = p.d + i * p.width;
+      S squared = 0;
+      for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x)
+        squared += widen(y[j]) * widen(d[j]);
+      const S norm = gradient_norm(block_sum(squared));
+      kappa = p.scale * penalty_pull(p.kind, norm);
+      if (threadIdx.x == 0) p.terms[i] = penalty_term(p.kind, norm);
+      for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x)
+        narrow(kappa * widen(d[j]), p.pulled[i * p.width + j]);
+    }
+    for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x) {
+      const S t = back_through(kappa * widen(y[j]), h[j], mask, p.slope, j);
+      narrow(t, y[j]);
+      narrow(e == 0 ? t : e * widen(h[j]) + t, h[j]);
+    }
+  }
+}
+
+// Sums over rows of x, each row times its group's factor: out[j] (+)= sum_i factor x[i][j].
+// A thread block owns 32 columns; its warps share the rows, and their sums are added in the
+// order of the warps.
+struct Factors {
+  double of[3];
+  int64_t group;
+};
+
+template <class S, class T>
+__global__ void column_sums_kernel(const T* x, int64_t rows, int64_t width, Factors factors,
+                                   bool add, S* out) {
+  __shared__ S partial[kThreads / kWarp][kWarp];
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const int64_t j = int64_t(blockIdx.x) * kWarp + lane;
+  S sum = 0;
+  if (j < width)
+    for (int64_t i = warp; i < rows; i += kThreads / kWarp)
+      sum += static_cast<S>(factors.of[i / factors.group]) * widen(x[i * width + j]);
+  partial[warp][lane] = sum;
+  __syncthreads();
+  if (warp > 0 || j >= width) return;
+  sum = add ? out[j] : S(0);
+  for (int w = 0; w < kThreads / kWarp; ++w) sum += partial[w][lane];
+  out[j] = sum;
+}
+
+// gradient[level] += e a for every cell of every row.
+template <class S, class T>
+__global__ void levels_kernel(LevelGradient<S, T> p) {
+  const int64_t m = p.inputs.rows;
+  for (int64_t i = blockIdx.x; i < 2 * m; i += gridDim.x) {
+    const int group = i >= m;
+    const int64_t* levels = p.inputs.level[group] + (i - group * m) * p.inputs.level_stride[group];
+    for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x) {
+      const S value = p.factors.share_of_loss[group] * widen(p.a[i * p.width + j]);
+      for (int64_t c = 0; c < p.inputs.cells; ++c)
+        atomicAdd(p.gradient + levels[c] * p.width + j, value);
+    }
+  }
+}
+
+template <class S, class T>
+__global__ void channels_kernel(Inputs<S> inputs, RowFactors<S> factors, T* to) {
+  const int64_t count = 2 * inputs.rows * inputs.dense;
+  const int64_t stride = int64_t(gridDim.x) * blockDim.x;
+  for (int64_t k = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; k < count; k += stride) {
+    const int64_t row = k / inputs.dense, c = k - row * inputs.dense;
+    const int group = row >= inputs.rows;
+    const int64_t i = row - group * inputs.rows;
+    narrow(factors.share_of_loss[group] *
+               inputs.channel[group][i * inputs.channel_stride[group] + c],
+           to[k]);
+  }
+}
+
+// One block: loss and penalty. `terms` may be null.
+template <class S>
+__global__ void losses_kernel(const S* scores, int64_t rows, const S* terms, int64_t penalised,
+                              double scale, S* to) {
+  double loss = 0, penalty = 0;
+  for (int64_t i = threadIdx.x; i < rows; i += blockDim.x)
+    loss += static_cast<double>(scores[rows + i]) - static_cast<double>(scores[i]);
+  for (int64_t i = threadIdx.x; i < penalised; i += blockDim.x)
+    penalty += static_cast<double>(terms[i]);
+  loss = block_sum(loss);
+  penalty = block_sum(penalty);
+  if (threadIdx.x > 0) return;
+  to[0] = static_cast<S>(loss / rows);
+  to[1] = static_cast<S>(penalty * scale);
+}
+
+template <class S>
+__global__ void minus_mean_kernel(const S* scores, int64_t rows, S* to) {
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < rows; i += blockDim.x) sum -= static_cast<double>(scores[i]);
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) *to = static_cast<S>(sum / rows);
+}
+
+// --- the device ---------------------------------------------------------------------------------
+
+class Cuda {
+ public:
+  // The level weight is multiplied in one piece.
+  static constexpr int64_t block = std::numeric_limits<int64_t>::max();
+
+  explicit Cuda(const Tensor& like)
+      : like_(like),
+        device_(torch::headeronly::DeviceType::CUDA,
+                static_cast<torch::stable::DeviceIndex>(like.get_device_index())),
+        guard_(like.get_device_index()),
+        stream_(current_stream(like)) {}
+
+  // From torch's allocator, which gives the memory to nobody else before the stream has done
+  // with it.
+  template <class T>
+  T* take(int64_t count) {
+    held_.push_back(torch::stable::new_empty(like_, {count}, TypeOf<T>::value));
+    return static_cast<T*>(held_.back().mutable_data_ptr());
+  }
+
+  // out = a b, or out += a b.
+  template <class O, class A, class B>
+  void multiply(Matrix<O> out, Matrix<A> a, Matrix<B> b, bool add = false) {
+    if (out.rows == 0 || out.columns == 0) return;
+    const Tensor to = out.tensor(device_), x = a.tensor(device_), y = b.tensor(device_);
+    SDV_CHECK(aoti_torch_cuda_mm_out != nullptr && aoti_torch_cuda_addmm_out != nullptr,
+              "sdv_wgangp: this torch has no products on CUDA");
+    const AOTITorchError error =
+        add ? aoti_torch_cuda_addmm_out(to.get(), to.get(), x.get(), y.get(), 1.0, 1.0)
+            : aoti_torch_cuda_mm_out(to.get(), x.get(), y.get());
+    check_product(error == 0, a, b);
+  }
+
+  template <class S>
+  void zero(S* to, int64_t count) {
+    if (count == 0) return;
+    const cudaError_t error = cudaMemsetAsync(to, 0, count * sizeof(S), stream_);
+    SDV_CHECK(error == cudaSuccess, "critic: cudaMemsetAsync failed, ", cudaGetErrorString(error));
+  }
+  template <class S, class T>
+  void convert(const S* from, int64_t count, T* to) {
+    if (count == 0) return;
+    convert_kernel<<<blocks_for(count), kThreads, 0, stream_>>>(from, count, to);
+    check_launch("critic");
+  }
+  template <class S, class T>
+  void widen(const T* from, int64_t count, bool add, S* to) {
+    if (count == 0) return;
+    widen_kernel<<<blocks_for(count), kThreads, 0, stream_>>>(from, count, add, to);
+    check_launch("critic");
+  }
+
+  // The kernels check, where the values are.
+  template <class S>
+  void check_levels(const char*, const char*, const Inputs<S>&, int) {}
+
+  template <class S, class T>
+  void first(const FirstLayer<S, T>& p) {
+    first_kernel<<<blocks(p.inputs.rows), threads(p.width), 0, stream_>>>(p);
+    check_launch("critic");
+  }
+
+  template <class S, class T>
+  void forward(const ForwardLayer<S, T>& p) {
+    forward_kernel<<<blocks(p.rows), threads(p.width), 0, stream_>>>(p);
+    check_launch("critic");
+    const int64_t in_loss = std::min(p.rows, 2 * p.factors.group);
+    if (p.bias_gradient)
+      column_sums(p.a, in_loss, p.width, p.factors.share_of_loss, p.factors.group, false,
+                  p.bias_gradient);
+    if (p.head_gradient)
+      column_sums(p.h, in_loss, p.width, p.factors.loss_factor, p.factors.group, false,
+                  p.head_gradient);
+  }
+
+  template <class S, class T>
+  void reverse(const ReverseLayer<S, T>& p) {
+    reverse_kernel<<<blocks(p.rows), threads(p.width), 0, stream_>>>(p);
+    check_launch("critic");
+    if (p.bias_gradient)
+      column_sums(p.a, std::min(p.rows, 2 * p.factors.group), p.width, p.factors.share_of_loss,
+                  p.factors.group, false, p.bias_gradient);
+  }
+
+  template <class S, class T>
+  void tangent(const TangentLayer<S, T>& p) {
+    tangent_kernel<<<blocks(p.rows), threads(p.width), 0, stream_>>>(p);
+    check_launch("critic");
+    const S ones[3] = {1, 1, 1};
+    if (p.head_gradient)
+      column_sums(p.y, p.rows, p.width, ones, p.factors.group, true, p.head_gradient);
+  }
+
+  template <class S, class T>
+  void level_gradient(const LevelGradient<S, T>& p) {
+    const int64_t levels = p.inputs.levels, width = p.width;
+    if (p.outer)
+      multiply(matrix(p.gradient, levels, width), matrix(p.weight, levels, width),
+               matrix<const S>(p.outer, width, width));
+    else
+      zero(p.gradient, levels * width);
+    if (p.inputs.cells == 0) return;
+    levels_kernel<<<blocks(2 * p.inputs.rows), threads(width), 0, stream_>>>(p);
+    check_launch("critic");
+  }
+
+  template <class S, class T>
+  void scale_channels(const Inputs<S>& inputs, const RowFactors<S>& factors, T* to) {
+    const unsigned count = blocks_for(2 * inputs.rows * inputs.dense);
+    channels_kernel<<<count, kThreads, 0, stream_>>>(inputs, factors, to);
+    check_launch("critic");
+  }
+
+  template <class S>
+  void losses(const S* scores, int64_t rows, const S* terms, int64_t penalised, double scale,
+              S* to) {
+    losses_kernel<<<1, kThreads, 0, stream_>>>(scores, rows, terms, penalised, scale, to);
+    check_launch("critic");
+  }
+
+  template <class S>
+  void minus_mean(const S* scores, int64_t rows, S* to) {
+    minus_mean_kernel<<<1, kThreads, 0, stream_>>>(scores, rows, to);
+    check_launch("critic");
+  }
+
+ private:
+  // A block for each row, whole warps along it; the kernels loop over what is beyond.
+  static unsigned blocks(int64_t rows) {
+    return static_cast<unsigned>(std::min<int64_t>(rows, kMaxBlocks));
+  }
+  static unsigned threads(int64_t width) {
+    const int64_t warps = (width + kWarp - 1) / kWarp;
+    return static_cast<unsigned>(std::min<int64_t>(warps * kWarp, kThreads));
+  }
+  static unsigned blocks_for(int64_t count) {
+    return static_cast<unsigned>(std::min<int64_t>((count + kThreads - 1) / kThreads, kMaxBlocks));
+  }
+
+  template <class S, class T>
+  void column_sums(const T* x, int64_t rows, int64_t width, const S* factors, int64_t group,
+                   bool add, S* out) {
+    const Factors of{{double(factors[0]), double(factors[1]), double(factors[2])}, group};
+    const auto count = static_cast<unsigned>((width + kWarp - 1) / kWarp);
+    column_sums_kernel<<<count, kThreads, 0, stream_>>>(x, rows, width, of, add, out);
+    check_launch("critic");
+  }
+
+  const Tensor like_;
+  const torch::stable::Device device_;
+  const torch::stable::accelerator::DeviceGuard guard_;
+  const cudaStream_t stream_;
+  std::vector<Tensor> held_;
+};
+
+}  // namespace
+}  // namespace sdv_wgangp
+
+STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
+  m.impl("critic_step", TORCH_BOX(&sdv_wgangp::critic_step<sdv_wgangp::Cuda>));
+  m.impl("critic_row_gradient", TORCH_BOX(&sdv_wgangp::critic_row_gradient<sdv_wgangp::Cuda>));
+}

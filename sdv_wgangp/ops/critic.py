@@ -1,0 +1,219 @@
+"""The critic's operators: its whole training step, and the gradient at its input rows."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sdv_wgangp.ops import critic_reference as reference
+from sdv_wgangp.ops.registry import operator
+
+__all__ = ["critic_row_gradient", "critic_step", "uses_bfloat16"]
+
+
+@functools.lru_cache
+def _multiplies_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == "cpu" and bool(
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )
+
+
+def uses_bfloat16(device: torch.device) -> bool:
+    """Whether products on the device are to be done in bfloat16.
+
+    So they are where ``torch.set_float32_matmul_precision("medium")`` allows it and the
+    processor has instructions for it (AVX512-BF16 or AMX; GPUs from compute capability 8.0 on).
+    """
+    return torch.get_float32_matmul_precision() == "medium" and _multiplies_bfloat16(device.type)
+
+
+# --- critic_step ---------------------------------------------------------------------------------
+
+
+def _step_fake(
+    real_levels: Tensor,
+    real_dense: Tensor,
+    fake_levels: Tensor,
+    fake_dense: Tensor,
+    share: Tensor | None,
+    parameters: list[Tensor],
+    masks: list[Tensor],
+    slope: float,
+    penalty: str,
+    weight: float,
+    bfloat16: bool,
+    gradients: list[Tensor],
+) -> Tensor:
+    reference.check_step(
+        real_levels,
+        real_dense,
+        fake_levels,
+        fake_dense,
+        share,
+        parameters,
+        masks,
+        slope,
+        penalty,
+        weight,
+        bfloat16,
+        gradients,
+    )
+    return parameters[0].new_empty(2)
+
+
+_critic_step = operator(
+    "critic_step(Tensor real_levels, Tensor real_dense, Tensor fake_levels, Tensor fake_dense,"
+    " Tensor? share, Tensor[] parameters, Tensor[] masks, float slope, str penalty, float weight,"
+    " bool bfloat16, Tensor(a!)[] gradients) -> Tensor",
+    reference.critic_step,
+    _step_fake,
+    autocast=False,
+)
+
+
+def critic_step(
+    real_levels: Tensor,
+    real_dense: Tensor,
+    fake_levels: Tensor,
+    fake_dense: Tensor,
+    share: Tensor | None,
+    parameters: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    *,
+    masks: Sequence[Tensor] = (),
+    slope: float = 0.2,
+    penalty: str = "wgan-gp",
+    weight: float = 10.0,
+    bfloat16: bool | None = None,
+) -> Tensor:
+    r"""Loss, penalty and all gradients of a Wasserstein critic, a perceptron, in one call.
+
+    The critic is :math:`f = w_L h_{L-1} + b_L` with :math:`h_l = \phi(W_l h_{l-1} + b_l) \circ
+    m_l`, :math:`\phi` the leaky rectifier and :math:`m_l` dropout masks. Its input row
+    :math:`h_0` is one-hot levels beside dense channels; only the codes are given, and no one-hot
+    row is ever made. Minimised is
+
+    .. math:: \overline{f(\text{fake})} - \overline{f(\text{real})} + P
+
+    with one of the penalties of the gradient's norm :math:`n = |\nabla_x f(x)|`, averaged over
+    rows:
+
+    =========  ===================================  ============================================
+    penalty    P                                    source
+    =========  ===================================  ============================================
+    wgan-gp    weight (n - 1)^2 at interpolates     Gulrajani et al. 2017, equation 3
+    wgan-lp    weight max(0, n - 1)^2 there         Petzka et al. 2018, equation 8
+    r1         weight/2 n^2 at real rows            Mescheder et al. 2018, equation 9
+    r2         weight/2 n^2 at fake rows            the same
+    r1+r2      both                                 the same
+    none       0; interpolates are not computed     the steps between two lazy penalties
+    =========  ===================================  ============================================
+
+    As the slopes are locally constant, the gradient at a row is multilinear in the weights:
+    second derivatives are tangents pushed through the network once. With the first layer's
+    signal :math:`d` the squared norm is :math:`d W_1^\top W_1 d^\top`, so wide rows cost nothing
+    but the products of :math:`W_1` with hidden x hidden matrices. Rows with gradient 0 get the
+    penalty's subgradient 0.
+
+    Args:
+        real_levels, fake_levels: int64 [rows, cells]: which rows of the level weight a row adds
+            up. Packed rows (PacGAN) hold the levels of all their parts.
+        real_dense, fake_dense: [rows, channels].
+        share: [rows, 1], the place of each interpolate between real (0) and fake (1); None for
+            penalties that have none.
+        parameters: level weight [levels, hidden 1], dense weight [channels, hidden 1], bias
+            [hidden 1]; then weight [out, in] and bias [out] of every further layer, the last of
+            which has one output. All float32, or all float64.
+        gradients: tensors like ``parameters``, contiguous; they are overwritten.
+        masks: for each hidden layer [all rows, width]: real, fake and (wgan-gp, wgan-lp)
+            interpolated rows in this order. Empty: no dropout.
+        slope: of the rectifier on the negative side, in [0, 1].
+        penalty, weight: see above.
+        bfloat16: round what layers give, and their signals, to bfloat16, and multiply them so;
+            sums, norms, biases, losses and the gradients stay float32. False: torch's float32
+            products, to which `torch.set_float32_matmul_precision` applies. None asks
+            :func:`uses_bfloat16`.
+
+    Returns:
+        The loss (without the penalty) and the penalty, [2]. On the CPU the same arguments give
+        the same bits, whatever the number of threads, as far as torch's products do.
+
+    Raises:
+        RuntimeError: names the argument whose shape, dtype, device or value is wrong. (On CUDA
+            levels out of range are stopped by the device.)
+    """
+    parameters = [parameter.detach() for parameter in parameters]
+    if bfloat16 is None:
+        first = parameters[0]
+        bfloat16 = first.dtype == torch.float32 and uses_bfloat16(first.device)
+    return _critic_step(
+        real_levels,
+        real_dense.detach(),
+        fake_levels,
+        fake_dense.detach(),
+        share,
+        parameters,
+        list(masks),
+        slope,
+        penalty,
+        weight,
+        bfloat16,
+        list(gradients),
+    )
+
+
+# --- critic_row_gradient -------------------------------------------------------------------------
+
+
+def _row_gradient_fake(
+    levels: Tensor, dense: Tensor, parameters: list[Tensor], slope: float, bfloat16: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    reference.check_row_gradient(levels, dense, parameters, slope, bfloat16)
+    first = parameters[0]
+    return (
+        first.new_empty(()),
+        first.new_empty((levels.shape[0], first.shape[0])),
+        first.new_empty(dense.shape),
+    )
+
+
+_critic_row_gradient = operator(
+    "critic_row_gradient(Tensor levels, Tensor dense, Tensor[] parameters, float slope,"
+    " bool bfloat16) -> (Tensor loss, Tensor to_levels, Tensor to_dense)",
+    reference.critic_row_gradient,
+    _row_gradient_fake,
+)
+
+
+def critic_row_gradient(
+    levels: Tensor,
+    dense: Tensor,
+    parameters: Sequence[Tensor],
+    *,
+    slope: float = 0.2,
+    bfloat16: bool | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""The generator's loss :math:`-\overline{f}` and its gradient at one-hot rows.
+
+    Args:
+        levels: int64 [rows, cells], as in :func:`critic_step`, without dropout.
+        dense: [rows, channels].
+        parameters, slope, bfloat16: as in :func:`critic_step`.
+
+    Returns:
+        The loss, a scalar; its gradients with respect to the one-hot levels [rows, levels] and to
+        the dense channels [rows, channels]. Not differentiable.
+
+    Raises:
+        RuntimeError: as :func:`critic_step`.
+    """
+    parameters = [parameter.detach() for parameter in parameters]
+    if bfloat16 is None:
+        first = parameters[0]
+        bfloat16 = first.dtype == torch.float32 and uses_bfloat16(first.device)
+    return _critic_row_gradient(levels, dense.detach(), parameters, slope, bfloat16)
