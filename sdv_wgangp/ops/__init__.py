@@ -8,49 +8,40 @@ reference where there is none, per operator and per device. :func:`status` says 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sdv_wgangp.ops import reference
+from sdv_wgangp.ops.registry import DEVICES as _DEVICES
+from sdv_wgangp.ops.registry import NAMESPACE as _NAMESPACE
+from sdv_wgangp.ops.registry import names as _names
+from sdv_wgangp.ops.registry import operator as _operator
+from sdv_wgangp.ops.statistics import (
+    correlation,
+    moments,
+    quantiles,
+    sorted_columns,
+    symmetric_eigen,
+    symmetric_eigenvalues,
+    wasserstein_1d,
+)
 
-__all__ = ["Status", "column_sample", "column_softmax", "column_softmax_backward", "status"]
-
-_NAMESPACE = "sdv_wgangp"
-_DEVICES = ("CPU", "CUDA")
-
-_library = torch.library.Library(_NAMESPACE, "DEF")
-_names: list[str] = []
-
-
-def _operator(
-    schema: str,
-    reference: Callable,
-    fake: Callable,
-    backward: Callable | None = None,
-    setup_context: Callable | None = None,
-) -> Callable:
-    """Defines one operator and returns it.
-
-    ``fake`` gives shapes and dtypes without data. Statistics of a distribution are no place for
-    16-bit arithmetic, so under autocast every operator takes its arguments as float32.
-    """
-    name = schema[: schema.index("(")]
-    qualified = f"{_NAMESPACE}::{name}"
-    _library.define(schema, tags=torch.Tag.pt2_compliant_tag)
-    _library.impl(name, reference, "CompositeExplicitAutograd")
-    torch.library.register_fake(qualified, fake, lib=_library)
-    if backward is not None:
-        torch.library.register_autograd(
-            qualified, backward, setup_context=setup_context, lib=_library
-        )
-    for device in _DEVICES:
-        torch.library.register_autocast(qualified, device.lower(), torch.float32, lib=_library)
-    _names.append(name)
-    return getattr(getattr(torch.ops, _NAMESPACE), name).default
-
+__all__ = [
+    "Status",
+    "column_sample",
+    "column_softmax",
+    "column_softmax_backward",
+    "correlation",
+    "moments",
+    "quantiles",
+    "sorted_columns",
+    "status",
+    "symmetric_eigen",
+    "symmetric_eigenvalues",
+    "wasserstein_1d",
+]
 
 # --- column_softmax_backward: schema, shapes, second derivative ---------------------------------
 
