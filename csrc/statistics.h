@@ -40,15 +40,16 @@ struct Mean {
   T high, low;
 };
 
-// `sum` + `rest` in double is the mean; `rest` is what rounding lost of a mean of doubles.
-SDV_INLINE Mean<float> split_mean(double sum, double rest, float) {
-  const double mean = sum + rest;
+// `mean` + `rest` in double is the mean; `rest` is what rounding lost of a mean of doubles, and NaN
+// where that is infinite.
+SDV_INLINE Mean<float> split_mean(double mean, double, float) {
   const float high = static_cast<float>(mean);
   return {high, static_cast<float>(mean - static_cast<double>(high))};
 }
-SDV_INLINE Mean<double> split_mean(double sum, double rest, double) {
-  const double high = sum + rest;
-  return {high, (sum - high) + rest};
+SDV_INLINE Mean<double> split_mean(double mean, double rest, double) {
+  const double lost = rest == rest ? rest : 0.0;
+  const double high = mean + lost;
+  return {high, (mean - high) + lost};
 }
 
 // A value less its column's mean, to the type's precision however large the mean is beside the

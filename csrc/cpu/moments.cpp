@@ -1,10 +1,10 @@
 // Mean and covariance of batches of matrices, and their backward, on the CPU.
 //
 // Two passes: the means in double, then the product of the centred columns, of which only the
-// tiles on and above the diagonal are computed. Rows are taken kDepth at a time: centred, packed
-// into panels (product.h) and multiplied with sums in the argument's type; the results of several
-// such runs add up in double. The values depend neither on the number of threads nor on what else
-// is in the batch.
+// tiles on and above the diagonal are computed. Rows are taken kDepth at a time, centred and packed
+// into panels (product.h). Products of kRun rows have their sums in the argument's type, and those
+// add up in double. The values depend neither on the number of threads nor on what else is in the
+// batch.
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
@@ -22,7 +22,8 @@
 namespace sdv_wgangp {
 namespace {
 
-constexpr int64_t kDepth = 512;        // rows of a product whose sums are of the argument's type
+constexpr int64_t kDepth = 512;        // rows that are packed at a time
+constexpr int64_t kRun = 128;          // rows of a product whose sums are of the argument's type
 constexpr int64_t kRowsPerSum = 4096;  // rows that one thread adds up at a time
 constexpr int64_t kGradientRows = 64;  // rows of the gradient that are computed together
 
@@ -30,7 +31,18 @@ constexpr int64_t kGradientRows = 64;  // rows of the gradient that are computed
 template <class T>
 SDV_INLINE void add_rows(const T* x, int64_t row_stride, int64_t rows, int64_t columns,
                          const double* shift, double* sums) {
-  for (int64_t row = 0; row < rows; ++row) {
+  int64_t row = 0;
+  if (!shift)  // Sums are loaded and stored once for four rows.
+    for (; row + 4 <= rows; row += 4) {
+      const T* a = x + row * row_stride;
+      const T* b = a + row_stride;
+      const T* c = b + row_stride;
+      const T* d = c + row_stride;
+      for (int64_t j = 0; j < columns; ++j)
+        sums[j] += (static_cast<double>(a[j]) + static_cast<double>(b[j])) +
+                   (static_cast<double>(c[j]) + static_cast<double>(d[j]));
+    }
+  for (; row < rows; ++row) {
     const T* values = x + row * row_stride;
     if (shift)
       for (int64_t j = 0; j < columns; ++j) sums[j] += static_cast<double>(values[j]) - shift[j];
@@ -51,7 +63,15 @@ SDV_INLINE void centre_rows(const T* x, int64_t row_stride, int64_t rows, int64_
   }
 }
 
+template <class T>
+SDV_INLINE void accumulate(const T* values, int64_t n, double* sums) {
+  for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<double>(values[i]);
+}
+
 #define SDV_INSTANTIATE(T, SUFFIX)                                                             \
+  SDV_CLONES void accumulate_##SUFFIX(const T* values, int64_t n, double* sums) {              \
+    accumulate<T>(values, n, sums);                                                            \
+  }                                                                                            \
   SDV_CLONES void add_rows_##SUFFIX(const T* x, int64_t row_stride, int64_t rows,              \
                                     int64_t columns, const double* shift, double* sums) {      \
     add_rows<T>(x, row_stride, rows, columns, shift, sums);                                    \
@@ -69,11 +89,13 @@ template <class T>
 struct Kernels;
 template <>
 struct Kernels<float> {
+  static constexpr auto accumulate = accumulate_float;
   static constexpr auto add = add_rows_float;
   static constexpr auto centre = centre_rows_float;
 };
 template <>
 struct Kernels<double> {
+  static constexpr auto accumulate = accumulate_double;
   static constexpr auto add = add_rows_double;
   static constexpr auto centre = centre_rows_double;
 };
@@ -187,19 +209,24 @@ void covariance(const T* x, int64_t row_stride, int64_t rows, int64_t columns, d
     const int64_t grain = rows_per_thread(count * tile.rows);
     torch::stable::parallel_for(0, tiles, grain, [&](int64_t begin, int64_t end) {
       visit_tiles(tile, columns, begin, end, [&](int64_t i, int64_t j) {
-        T products[kMaxTile];
         const T* left = packed.data.get() + i / tile.columns * panel_size + i % tile.columns;
         const T* right = packed.data.get() + j / tile.columns * panel_size;
-        tile.product(count, left, 1, tile.columns, right, products);
         const int64_t width = std::min(tile.columns, columns - j);
+        double sums[kMaxTile] = {};
+        for (int64_t k = 0; k < count; k += kRun) {
+          T products[kMaxTile];
+          tile.product(std::min(kRun, count - k), left + k * tile.columns, 1, tile.columns,
+                       right + k * tile.columns, products);
+          Kernels<T>::accumulate(products, tile.rows * tile.columns, sums);
+        }
         for (int64_t r = i; r < std::min(columns, i + tile.rows); ++r) {
-          const T* sums = products + (r - i) * tile.columns;
+          const double* from = sums + (r - i) * tile.columns;
           if (rows <= kDepth) {
             T* to = out + r * columns + j;
-            for (int64_t c = 0; c < width; ++c) to[c] = sums[c] * static_cast<T>(inverse);
+            for (int64_t c = 0; c < width; ++c) to[c] = static_cast<T>(from[c] * inverse);
           } else {
             double* to = total.data() + r * columns + j;
-            for (int64_t c = 0; c < width; ++c) to[c] += static_cast<double>(sums[c]);
+            for (int64_t c = 0; c < width; ++c) to[c] += from[c];
           }
         }
       });
@@ -211,13 +238,14 @@ void covariance(const T* x, int64_t row_stride, int64_t rows, int64_t columns, d
 
 template <class T>
 void run_moments(const Tensor& x, double divisor, Tensor& mean, Tensor& cov) {
-  const int64_t rows = x.size(1), columns = x.size(2);
+  const Sizes sizes(x);
+  const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
   const Matrices<T> at(x);
   T* means = mean.mutable_data_ptr<T>();
   T* result = cov.mutable_data_ptr<T>();
   // Threads share the matrices; the rows and tiles of a single one otherwise.
   const int64_t grain = rows_per_thread(rows * columns);
-  torch::stable::parallel_for(0, x.size(0), grain, [&](int64_t begin, int64_t end) {
+  torch::stable::parallel_for(0, batch, grain, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b)
       covariance<T>(at.data + b * at.batch_stride, at.row_stride, rows, columns, divisor,
                     means + b * columns, result + b * columns * columns);
@@ -227,16 +255,17 @@ void run_moments(const Tensor& x, double divisor, Tensor& mean, Tensor& cov) {
 void check_rows(const char* op, const Tensor& x, int64_t correction) {
   check_batch(op, "x", x);
   SDV_CHECK(correction >= 0, op, ": correction must not be negative, got ", correction);
-  SDV_CHECK(x.size(1) > correction, op, ": x must have more than ", correction,
+  SDV_CHECK(Sizes(x).rows > correction, op, ": x must have more than ", correction,
             " rows (correction), got shape ", shape(x));
 }
 
 std::tuple<Tensor, Tensor> moments(Tensor x, int64_t correction) {
   check_rows("moments", x, correction);
   const Tensor held = with_adjacent_columns(x);
-  const double divisor = static_cast<double>(x.size(1) - correction);
-  Tensor mean = torch::stable::new_empty(x, {x.size(0), x.size(2)});
-  Tensor cov = torch::stable::new_empty(x, {x.size(0), x.size(2), x.size(2)});
+  const Sizes sizes(x);
+  const double divisor = static_cast<double>(sizes.rows - correction);
+  Tensor mean = torch::stable::new_empty(x, batched(x, {sizes.columns}));
+  Tensor cov = torch::stable::new_empty(x, batched(x, {sizes.columns, sizes.columns}));
   if (x.scalar_type() == ScalarType::Float)
     run_moments<float>(held, divisor, mean, cov);
   else
@@ -300,13 +329,14 @@ void moments_gradient(const T* x, int64_t row_stride, int64_t rows, int64_t colu
 template <class T>
 void run_moments_backward(const Tensor& grad_mean, const Tensor& grad_cov, const Tensor& x,
                           double divisor, Tensor& out) {
-  const int64_t rows = x.size(1), columns = x.size(2);
+  const Sizes sizes(x);
+  const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
   const Matrices<T> at(x);
   const T* g_mean = grad_mean.const_data_ptr<T>();
   const T* g_cov = grad_cov.const_data_ptr<T>();
   T* result = out.mutable_data_ptr<T>();
   const int64_t grain = rows_per_thread(rows * columns);
-  torch::stable::parallel_for(0, x.size(0), grain, [&](int64_t begin, int64_t end) {
+  torch::stable::parallel_for(0, batch, grain, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b)
       moments_gradient<T>(at.data + b * at.batch_stride, at.row_stride, rows, columns,
                           g_mean + b * columns, g_cov + b * columns * columns, divisor,
@@ -317,15 +347,16 @@ void run_moments_backward(const Tensor& grad_mean, const Tensor& grad_cov, const
 Tensor moments_backward(Tensor grad_mean, Tensor grad_covariance, Tensor x, int64_t correction) {
   const char* op = "moments_backward";
   check_rows(op, x, correction);
-  const int64_t batch = x.size(0), rows = x.size(1), columns = x.size(2);
-  check_shape(op, "x", x, "grad_mean", grad_mean, {batch, columns});
-  check_shape(op, "x", x, "grad_covariance", grad_covariance, {batch, columns, columns});
+  const Sizes sizes(x);
+  check_shape(op, "x", x, "grad_mean", grad_mean, batched(x, {sizes.columns}));
+  check_shape(op, "x", x, "grad_covariance", grad_covariance,
+              batched(x, {sizes.columns, sizes.columns}));
   // Gradients are often expanded.
   const Tensor held = with_adjacent_columns(x);
   const Tensor g_mean = torch::stable::contiguous(grad_mean);
   const Tensor g_cov = torch::stable::contiguous(grad_covariance);
-  const double divisor = static_cast<double>(rows - correction);
-  Tensor out = torch::stable::new_empty(x, {batch, rows, columns});
+  const double divisor = static_cast<double>(sizes.rows - correction);
+  Tensor out = torch::stable::new_empty(x, batched(x, {sizes.rows, sizes.columns}));
   if (x.scalar_type() == ScalarType::Float)
     run_moments_backward<float>(g_mean, g_cov, held, divisor, out);
   else

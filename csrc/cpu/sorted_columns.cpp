@@ -285,9 +285,10 @@ struct Groups {
 
 template <class T>
 void run_sort(const Tensor& x, T* values, int64_t* index) {
-  const int64_t n = x.size(1), columns = x.size(2);
+  const Sizes sizes(x);
+  const int64_t n = sizes.rows, columns = sizes.columns;
   const Matrices<T> at(x);
-  const Groups groups(x.size(0), columns);
+  const Groups groups(sizes.batch, columns);
   torch::stable::parallel_for(
       0, groups.count, rows_per_thread(4 * kGroup * n), [&](int64_t begin, int64_t end) {
         Scratch<T> scratch(n);
@@ -307,26 +308,28 @@ void run_sort(const Tensor& x, T* values, int64_t* index) {
 
 std::tuple<Tensor, Tensor> sorted_columns(Tensor x) {
   check_batch("sorted_columns", "x", x);
-  const int64_t batch = x.size(0), n = x.size(1), columns = x.size(2);
+  const Sizes sizes(x);
+  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
   // Stored column by column.
-  Tensor values = torch::stable::new_empty(x, {batch, columns, n});
-  Tensor index = torch::stable::new_empty(x, {batch, columns, n}, ScalarType::Long);
-  if (n > 0 && columns > 0) {
+  Tensor values = torch::stable::new_empty(x, batched(x, {columns, n}));
+  Tensor index = torch::stable::new_empty(x, batched(x, {columns, n}), ScalarType::Long);
+  if (batch * n * columns > 0) {
     if (x.scalar_type() == ScalarType::Float)
       run_sort<float>(x, values.mutable_data_ptr<float>(), index.mutable_data_ptr<int64_t>());
     else
       run_sort<double>(x, values.mutable_data_ptr<double>(), index.mutable_data_ptr<int64_t>());
   }
-  return {torch::stable::transpose(values, 1, 2), torch::stable::transpose(index, 1, 2)};
+  return {transposed(values), transposed(index)};
 }
 
 // out[index[i][c]][c] = grad[i][c]. Returns whether an index was no row.
 template <class T>
 bool run_unsort(const Tensor& grad, const Tensor& index, T* out) {
-  const int64_t n = grad.size(1), columns = grad.size(2);
+  const Sizes sizes(grad);
+  const int64_t n = sizes.rows, columns = sizes.columns;
   const Matrices<T> g_at(grad);
   const Matrices<int64_t> i_at(index);
-  const Groups groups(grad.size(0), columns);
+  const Groups groups(sizes.batch, columns);
   std::atomic<bool> failed{false};
   torch::stable::parallel_for(
       0, groups.count, rows_per_thread(kGroup * n), [&](int64_t begin, int64_t end) {
@@ -359,13 +362,14 @@ bool run_unsort(const Tensor& grad, const Tensor& index, T* out) {
 Tensor sorted_columns_backward(Tensor grad, Tensor index) {
   const char* op = "sorted_columns_backward";
   check_batch(op, "grad", grad);
-  const int64_t batch = grad.size(0), n = grad.size(1), columns = grad.size(2);
-  SDV_CHECK(index.dim() == 3 && index.size(0) == batch && index.size(1) == n &&
-                index.size(2) == columns,
+  const Sizes sizes(grad);
+  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
+  SDV_CHECK(index.dim() == grad.dim() && Sizes(index).batch == batch &&
+                Sizes(index).rows == n && Sizes(index).columns == columns,
             op, ": index must have shape ", shape(grad), ", got ", shape(index));
   SDV_CHECK(index.scalar_type() == ScalarType::Long, op, ": index must be int64");
   SDV_CHECK(index.device() == grad.device(), op, ": index must be on the device of grad");
-  Tensor out = torch::stable::new_empty(grad, {batch, n, columns});
+  Tensor out = torch::stable::new_empty(grad, batched(grad, {n, columns}));
   const bool failed = grad.scalar_type() == ScalarType::Float
                           ? run_unsort<float>(grad, index, out.mutable_data_ptr<float>())
                           : run_unsort<double>(grad, index, out.mutable_data_ptr<double>());

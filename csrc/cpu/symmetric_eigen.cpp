@@ -115,7 +115,7 @@ void solve_any(const Problem<double>& problem, int64_t begin, int64_t end, doubl
 
 template <class T>
 void run_jacobi(const Tensor& a, Tensor& values, Tensor& vectors, bool wanted) {
-  const int64_t batch = a.size(0), size = a.size(1);
+  const int64_t batch = Sizes(a).batch, size = Sizes(a).rows;
   const Problem<T> problem = {a.const_data_ptr<T>(), values.mutable_data_ptr<T>(),
                               wanted ? vectors.mutable_data_ptr<T>() : nullptr,
                               static_cast<int>(size)};
@@ -142,7 +142,7 @@ std::array<StableIValue, 2> call_lapack(const char* name, const Tensor& a) {
 // Eigenvectors come stored one after the other, like those of Jacobi's method.
 template <class T>
 std::tuple<Tensor, Tensor> run_lapack(const Tensor& a, bool wanted) {
-  const int64_t batch = a.size(0), size = a.size(1), area = size * size;
+  const int64_t batch = Sizes(a).batch, size = Sizes(a).rows, area = size * size;
   const T* at = a.const_data_ptr<T>();
   std::vector<int64_t> undefined;
   for (int64_t b = 0; b < batch; ++b) {
@@ -160,9 +160,8 @@ std::tuple<Tensor, Tensor> run_lapack(const Tensor& a, bool wanted) {
   const auto stack = call_lapack(wanted ? "aten::linalg_eigh" : "aten::linalg_eigvalsh", solved);
   Tensor values = torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[0]));
   Tensor vectors =
-      wanted ? torch::stable::contiguous(
-                   torch::stable::transpose(torch::stable::detail::to<Tensor>(stack[1]), 1, 2))
-             : torch::stable::new_empty(a, {batch, 0, 0});
+      wanted ? torch::stable::contiguous(transposed(torch::stable::detail::to<Tensor>(stack[1])))
+             : torch::stable::new_empty(a, batched(a, {0, 0}));
   for (const int64_t b : undefined) {
     const T nan = std::numeric_limits<T>::quiet_NaN();
     std::fill_n(values.mutable_data_ptr<T>() + b * size, size, nan);
@@ -172,12 +171,12 @@ std::tuple<Tensor, Tensor> run_lapack(const Tensor& a, bool wanted) {
 }
 
 std::tuple<Tensor, Tensor> solved(const Tensor& a, bool wanted) {
-  const int64_t batch = a.size(0), size = a.size(1);
+  const int64_t batch = Sizes(a).batch, size = Sizes(a).rows;
   const bool single = a.scalar_type() == ScalarType::Float;
   if (size > kSmall || (size > 1 && batch < kFew))
     return single ? run_lapack<float>(a, wanted) : run_lapack<double>(a, wanted);
-  Tensor values = torch::stable::new_empty(a, {batch, size});
-  Tensor vectors = torch::stable::new_empty(a, {batch, wanted ? size : 0, wanted ? size : 0});
+  Tensor values = torch::stable::new_empty(a, batched(a, {size}));
+  Tensor vectors = torch::stable::new_empty(a, batched(a, {wanted ? size : 0, wanted ? size : 0}));
   if (batch > 0 && size > 0) {
     if (single)
       run_jacobi<float>(a, values, vectors, wanted);
@@ -189,11 +188,10 @@ std::tuple<Tensor, Tensor> solved(const Tensor& a, bool wanted) {
 
 std::tuple<Tensor, Tensor> symmetric_eigen(Tensor a, bool vectors) {
   const char* op = "symmetric_eigen";
-  check_batch(op, "a", a);
-  SDV_CHECK(a.size(1) == a.size(2), op, ": a must hold square matrices, got shape ", shape(a));
+  check_square(op, "a", a);
   const Tensor held = torch::stable::contiguous(a);
   const auto [values, stored] = solved(held, vectors);
-  return {values, torch::stable::transpose(stored, 1, 2)};
+  return {values, transposed(stored)};
 }
 
 // out = Q diag(g) Q' for one matrix; `q` holds the rows of Q'. `left`, with a tile's rows to
@@ -218,13 +216,13 @@ void eigen_gradient(const Tile<T>& tile, const T* grad, const T* q, int64_t size
 
 template <class T>
 void run_eigen_backward(const Tensor& grad, const Tensor& vectors, Tensor& out) {
-  const int64_t size = out.size(1);
+  const int64_t size = Sizes(out).rows;
   const T* g = grad.const_data_ptr<T>();
   const T* q = vectors.const_data_ptr<T>();
   T* result = out.mutable_data_ptr<T>();
   const Tile<T> tile = best_tile<T>();
   torch::stable::parallel_for(
-      0, out.size(0), rows_per_thread(size * size * size), [&](int64_t begin, int64_t end) {
+      0, Sizes(out).batch, rows_per_thread(size * size * size), [&](int64_t begin, int64_t end) {
         std::vector<T> left(size * size + tile.rows), panel(size * tile.columns);
         for (int64_t b = begin; b < end; ++b)
           eigen_gradient(tile, g + b * size, q + b * size * size, size, left.data(), panel.data(),
@@ -234,13 +232,13 @@ void run_eigen_backward(const Tensor& grad, const Tensor& vectors, Tensor& out) 
 
 Tensor symmetric_eigen_backward(Tensor grad, Tensor vectors, Tensor a) {
   const char* op = "symmetric_eigen_backward";
-  check_batch(op, "a", a);
-  SDV_CHECK(a.size(1) == a.size(2), op, ": a must hold square matrices, got shape ", shape(a));
-  check_shape(op, "a", a, "grad", grad, {a.size(0), a.size(1)});
-  check_shape(op, "a", a, "vectors", vectors, {a.size(0), a.size(1), a.size(2)});
+  check_square(op, "a", a);
+  const int64_t size = Sizes(a).rows;
+  check_shape(op, "a", a, "grad", grad, batched(a, {size}));
+  check_shape(op, "a", a, "vectors", vectors, batched(a, {size, size}));
   const Tensor g = torch::stable::contiguous(grad);
-  const Tensor q = torch::stable::contiguous(torch::stable::transpose(vectors, 1, 2));
-  Tensor out = torch::stable::new_empty(a, {a.size(0), a.size(1), a.size(2)});
+  const Tensor q = torch::stable::contiguous(transposed(vectors));
+  Tensor out = torch::stable::new_empty(a, batched(a, {size, size}));
   if (a.scalar_type() == ScalarType::Float)
     run_eigen_backward<float>(g, q, out);
   else

@@ -27,7 +27,7 @@ constexpr int kThreads = 256;
 constexpr int kTile = 64;
 constexpr int kStep = 16;
 constexpr int kOwn = 4;  // a thread's sums, kOwn x kOwn; 16 x 16 threads
-constexpr int64_t kFlush = 512;
+constexpr int64_t kFlush = 128;
 constexpr int64_t kRowsPerBlock = 4096;
 constexpr int64_t kPartialLimit = int64_t(1) << 24;  // doubles of partial results, about
 
@@ -243,7 +243,8 @@ int64_t parts_of(int64_t batch, int64_t rows, int64_t size) {
 // Writes the parts of the means, [batch, columns] each. At least one row and column.
 template <class T>
 void run_means(const Tensor& x, cudaStream_t stream, T* high, T* low) {
-  const int64_t batch = x.size(0), rows = x.size(1), columns = x.size(2);
+  const Sizes sizes(x);
+  const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
   const int64_t parts = parts_of(batch, rows, columns);
   const Tensor partial = torch::stable::new_empty(x, {batch, parts, columns}, ScalarType::Double);
   const Tensor sum = torch::stable::new_empty(x, {batch, columns}, ScalarType::Double);
@@ -261,7 +262,8 @@ void run_means(const Tensor& x, cudaStream_t stream, T* high, T* low) {
 
 template <class T>
 void run_moments(const Tensor& x, double divisor, Tensor& mean, Tensor& cov) {
-  const int64_t batch = x.size(0), rows = x.size(1), columns = x.size(2);
+  const Sizes sizes(x);
+  const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
   if (batch * columns == 0) return;
   const cudaStream_t stream = current_stream(x);
   const Tensor low = torch::stable::new_empty(x, {batch, columns});
@@ -284,16 +286,17 @@ void run_moments(const Tensor& x, double divisor, Tensor& mean, Tensor& cov) {
 void check_rows(const char* op, const Tensor& x, int64_t correction) {
   check_batch(op, "x", x);
   SDV_CHECK(correction >= 0, op, ": correction must not be negative, got ", correction);
-  SDV_CHECK(x.size(1) > correction, op, ": x must have more than ", correction,
+  SDV_CHECK(Sizes(x).rows > correction, op, ": x must have more than ", correction,
             " rows (correction), got shape ", shape(x));
 }
 
 std::tuple<Tensor, Tensor> moments(Tensor x, int64_t correction) {
   check_rows("moments", x, correction);
   const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
-  const double divisor = static_cast<double>(x.size(1) - correction);
-  Tensor mean = torch::stable::new_empty(x, {x.size(0), x.size(2)});
-  Tensor cov = torch::stable::new_empty(x, {x.size(0), x.size(2), x.size(2)});
+  const Sizes sizes(x);
+  const double divisor = static_cast<double>(sizes.rows - correction);
+  Tensor mean = torch::stable::new_empty(x, batched(x, {sizes.columns}));
+  Tensor cov = torch::stable::new_empty(x, batched(x, {sizes.columns, sizes.columns}));
   if (x.scalar_type() == ScalarType::Float)
     run_moments<float>(x, divisor, mean, cov);
   else
@@ -304,7 +307,8 @@ std::tuple<Tensor, Tensor> moments(Tensor x, int64_t correction) {
 template <class T>
 void run_moments_backward(const Tensor& grad_mean, const Tensor& grad_cov, const Tensor& x,
                           double divisor, Tensor& out) {
-  const int64_t batch = x.size(0), rows = x.size(1), columns = x.size(2);
+  const Sizes sizes(x);
+  const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
   if (batch * columns == 0) return;
   const cudaStream_t stream = current_stream(x);
   const Tensor means = torch::stable::new_empty(x, {2, batch, columns});
@@ -321,15 +325,16 @@ void run_moments_backward(const Tensor& grad_mean, const Tensor& grad_cov, const
 Tensor moments_backward(Tensor grad_mean, Tensor grad_covariance, Tensor x, int64_t correction) {
   const char* op = "moments_backward";
   check_rows(op, x, correction);
-  const int64_t batch = x.size(0), rows = x.size(1), columns = x.size(2);
-  check_shape(op, "x", x, "grad_mean", grad_mean, {batch, columns});
-  check_shape(op, "x", x, "grad_covariance", grad_covariance, {batch, columns, columns});
+  const Sizes sizes(x);
+  check_shape(op, "x", x, "grad_mean", grad_mean, batched(x, {sizes.columns}));
+  check_shape(op, "x", x, "grad_covariance", grad_covariance,
+              batched(x, {sizes.columns, sizes.columns}));
   const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
   // Gradients are often expanded.
   const Tensor g_mean = torch::stable::contiguous(grad_mean);
   const Tensor g_cov = torch::stable::contiguous(grad_covariance);
-  const double divisor = static_cast<double>(rows - correction);
-  Tensor out = torch::stable::new_empty(x, {batch, rows, columns});
+  const double divisor = static_cast<double>(sizes.rows - correction);
+  Tensor out = torch::stable::new_empty(x, batched(x, {sizes.rows, sizes.columns}));
   if (x.scalar_type() == ScalarType::Float)
     run_moments_backward<float>(g_mean, g_cov, x, divisor, out);
   else

@@ -65,7 +65,8 @@ constexpr int64_t kLongest = 4096;
 
 template <class T>
 void run_sort(const Tensor& x, Tensor& values, Tensor& index) {
-  const int64_t batch = x.size(0), n = x.size(1), columns = x.size(2);
+  const Sizes sizes(x);
+  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
   const unsigned blocks = grid_size(batch * columns);
   const cudaStream_t stream = current_stream(x);
   const Matrices<T> at(x);
@@ -87,28 +88,29 @@ std::tuple<Tensor, Tensor> sort_rows(const Tensor& rows) {
       torch::stable::detail::from(std::optional<bool>(true)),
       torch::stable::detail::from(int64_t(-1)), torch::stable::detail::from(false)};
   SDV_CHECK(torch_call_dispatcher("aten::sort", "stable", stack.data(), TORCH_ABI_VERSION) == 0,
-            "sorted_columns: torch's sort failed for columns of length ", rows.size(2));
+            "sorted_columns: torch's sort failed for rows of shape ", shape(rows));
   return {torch::stable::detail::to<Tensor>(stack[0]), torch::stable::detail::to<Tensor>(stack[1])};
 }
 
 std::tuple<Tensor, Tensor> sorted_columns(Tensor x) {
   check_batch("sorted_columns", "x", x);
-  const int64_t batch = x.size(0), n = x.size(1), columns = x.size(2);
+  const Sizes sizes(x);
+  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
   const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
   if (n > kLongest) {
-    const Tensor rows = torch::stable::contiguous(torch::stable::transpose(x, 1, 2));
+    const Tensor rows = torch::stable::contiguous(transposed(x));
     const auto [values, index] = sort_rows(rows);
-    return {torch::stable::transpose(values, 1, 2), torch::stable::transpose(index, 1, 2)};
+    return {transposed(values), transposed(index)};
   }
-  Tensor values = torch::stable::new_empty(x, {batch, columns, n});
-  Tensor index = torch::stable::new_empty(x, {batch, columns, n}, ScalarType::Long);
+  Tensor values = torch::stable::new_empty(x, batched(x, {columns, n}));
+  Tensor index = torch::stable::new_empty(x, batched(x, {columns, n}), ScalarType::Long);
   if (batch * columns * n > 0) {
     if (x.scalar_type() == ScalarType::Float)
       run_sort<float>(x, values, index);
     else
       run_sort<double>(x, values, index);
   }
-  return {torch::stable::transpose(values, 1, 2), torch::stable::transpose(index, 1, 2)};
+  return {transposed(values), transposed(index)};
 }
 
 // out[index[i][c]][c] = grad[i][c]; `out` is zero before. Neighbouring threads follow the columns
@@ -129,7 +131,8 @@ __global__ void unsort_kernel(Matrices<T> grad, Matrices<int64_t> index, int64_t
 
 template <class T>
 void run_unsort(const Tensor& grad, const Tensor& index, Tensor& out) {
-  const int64_t batch = grad.size(0), n = grad.size(1), columns = grad.size(2);
+  const Sizes sizes(grad);
+  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
   const int64_t blocks = (batch * n * columns + kThreads - 1) / kThreads;
   if (blocks == 0) return;
   unsort_kernel<T><<<grid_size(blocks), kThreads, 0, current_stream(grad)>>>(
@@ -140,14 +143,15 @@ void run_unsort(const Tensor& grad, const Tensor& index, Tensor& out) {
 Tensor sorted_columns_backward(Tensor grad, Tensor index) {
   const char* op = "sorted_columns_backward";
   check_batch(op, "grad", grad);
-  const int64_t batch = grad.size(0), n = grad.size(1), columns = grad.size(2);
-  SDV_CHECK(index.dim() == 3 && index.size(0) == batch && index.size(1) == n &&
-                index.size(2) == columns,
+  const Sizes sizes(grad);
+  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
+  SDV_CHECK(index.dim() == grad.dim() && Sizes(index).batch == batch &&
+                Sizes(index).rows == n && Sizes(index).columns == columns,
             op, ": index must have shape ", shape(grad), ", got ", shape(index));
   SDV_CHECK(index.scalar_type() == ScalarType::Long, op, ": index must be int64");
   SDV_CHECK(index.device() == grad.device(), op, ": index must be on the device of grad");
   const torch::stable::accelerator::DeviceGuard guard(grad.get_device_index());
-  Tensor out = torch::stable::new_zeros(grad, {batch, n, columns});
+  Tensor out = torch::stable::new_zeros(grad, batched(grad, {n, columns}));
   if (grad.scalar_type() == ScalarType::Float)
     run_unsort<float>(grad, index, out);
   else

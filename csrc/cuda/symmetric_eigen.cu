@@ -105,8 +105,8 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 void run_jacobi(const Tensor& a, Tensor& values, Tensor& vectors, bool wanted) {
-  const int64_t batch = a.size(0);
-  const int size = static_cast<int>(a.size(1));
+  const int64_t batch = Sizes(a).batch;
+  const int size = static_cast<int>(Sizes(a).rows);
   if (batch * size == 0) return;
   const size_t bytes = shared_bytes<T>(size, wanted);
   // Beyond 48 KB, which doubles of the largest sizes need, a kernel must be allowed to.
@@ -152,8 +152,8 @@ __global__ void mark_kernel(const bool* finite, int64_t batch, int64_t count, T 
 // aten::linalg_eigvalsh(Tensor self, str UPLO="L") -> Tensor
 template <class T>
 std::tuple<Tensor, Tensor> run_solver(const Tensor& a, bool wanted) {
-  const int64_t batch = a.size(0), size = a.size(1);
-  const Tensor solved = torch::stable::new_empty(a, {batch, size, size});
+  const int64_t batch = Sizes(a).batch, size = Sizes(a).rows;
+  const Tensor solved = torch::stable::new_empty(a, batched(a, {size, size}));
   const Tensor finite = torch::stable::new_empty(a, {batch}, ScalarType::Bool);
   const cudaStream_t stream = current_stream(a);
   const unsigned blocks = static_cast<unsigned>(std::clamp<int64_t>(batch, 1, 1 << 30));
@@ -167,9 +167,8 @@ std::tuple<Tensor, Tensor> run_solver(const Tensor& a, bool wanted) {
             "symmetric_eigen: ", name, " failed, a has shape ", shape(a));
   Tensor values = torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[0]));
   Tensor vectors =
-      wanted ? torch::stable::contiguous(
-                   torch::stable::transpose(torch::stable::detail::to<Tensor>(stack[1]), 1, 2))
-             : torch::stable::new_empty(a, {batch, 0, 0});
+      wanted ? torch::stable::contiguous(transposed(torch::stable::detail::to<Tensor>(stack[1])))
+             : torch::stable::new_empty(a, batched(a, {0, 0}));
   const T undefined = std::numeric_limits<T>::quiet_NaN();
   mark_kernel<T><<<blocks, kThreads, 0, stream>>>(finite.const_data_ptr<bool>(), batch, size,
                                                   undefined, values.mutable_data_ptr<T>());
@@ -183,24 +182,23 @@ std::tuple<Tensor, Tensor> run_solver(const Tensor& a, bool wanted) {
 
 std::tuple<Tensor, Tensor> symmetric_eigen(Tensor a, bool vectors) {
   const char* op = "symmetric_eigen";
-  check_batch(op, "a", a);
-  SDV_CHECK(a.size(1) == a.size(2), op, ": a must hold square matrices, got shape ", shape(a));
+  check_square(op, "a", a);
   const torch::stable::accelerator::DeviceGuard guard(a.get_device_index());
-  const int64_t batch = a.size(0), size = a.size(1);
+  const int64_t batch = Sizes(a).batch, size = Sizes(a).rows;
   const Tensor held = torch::stable::contiguous(a);
   const bool single = a.scalar_type() == ScalarType::Float;
   if (size > kLargest) {
     const auto [values, stored] =
         single ? run_solver<float>(held, vectors) : run_solver<double>(held, vectors);
-    return {values, torch::stable::transpose(stored, 1, 2)};
+    return {values, transposed(stored)};
   }
-  Tensor values = torch::stable::new_empty(a, {batch, size});
-  Tensor stored = torch::stable::new_empty(a, {batch, vectors ? size : 0, vectors ? size : 0});
+  Tensor values = torch::stable::new_empty(a, batched(a, {size}));
+  Tensor stored = torch::stable::new_empty(a, batched(a, {vectors ? size : 0, vectors ? size : 0}));
   if (single)
     run_jacobi<float>(held, values, stored, vectors);
   else
     run_jacobi<double>(held, values, stored, vectors);
-  return {values, torch::stable::transpose(stored, 1, 2)};
+  return {values, transposed(stored)};
 }
 
 // out[i][j] = sum over k of q[k][i] g[k] q[k][j]; `q` holds the rows of Q'.
@@ -220,7 +218,7 @@ __global__ void gradient_kernel(const T* grad, const T* q, int64_t batch, int64_
 
 template <class T>
 void run_eigen_backward(const Tensor& grad, const Tensor& q, Tensor& out) {
-  const int64_t batch = out.size(0), size = out.size(1);
+  const int64_t batch = Sizes(out).batch, size = Sizes(out).rows;
   const int64_t blocks = (batch * size * size + kThreads - 1) / kThreads;
   if (blocks == 0) return;
   gradient_kernel<T><<<static_cast<unsigned>(std::min<int64_t>(blocks, 1 << 30)), kThreads, 0,
@@ -231,14 +229,14 @@ void run_eigen_backward(const Tensor& grad, const Tensor& q, Tensor& out) {
 
 Tensor symmetric_eigen_backward(Tensor grad, Tensor vectors, Tensor a) {
   const char* op = "symmetric_eigen_backward";
-  check_batch(op, "a", a);
-  SDV_CHECK(a.size(1) == a.size(2), op, ": a must hold square matrices, got shape ", shape(a));
-  check_shape(op, "a", a, "grad", grad, {a.size(0), a.size(1)});
-  check_shape(op, "a", a, "vectors", vectors, {a.size(0), a.size(1), a.size(2)});
+  check_square(op, "a", a);
+  const int64_t size = Sizes(a).rows;
+  check_shape(op, "a", a, "grad", grad, batched(a, {size}));
+  check_shape(op, "a", a, "vectors", vectors, batched(a, {size, size}));
   const torch::stable::accelerator::DeviceGuard guard(a.get_device_index());
   const Tensor g = torch::stable::contiguous(grad);
-  const Tensor q = torch::stable::contiguous(torch::stable::transpose(vectors, 1, 2));
-  Tensor out = torch::stable::new_empty(a, {a.size(0), a.size(1), a.size(2)});
+  const Tensor q = torch::stable::contiguous(transposed(vectors));
+  Tensor out = torch::stable::new_empty(a, batched(a, {size, size}));
   if (a.scalar_type() == ScalarType::Float)
     run_eigen_backward<float>(g, q, out);
   else

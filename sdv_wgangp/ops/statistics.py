@@ -54,8 +54,8 @@ def _check_floating(op: str, name: str, tensor: Tensor) -> None:
 
 def _check_batch(op: str, name: str, tensor: Tensor) -> None:
     _check(
-        tensor.dim() == 3,
-        f"{op}: {name} must have three dimensions (batch, rows, columns), "
+        tensor.dim() in (2, 3),
+        f"{op}: {name} must have two or three dimensions ([batch,] rows, columns), "
         f"got shape {list(tensor.shape)}",
     )
     _check_floating(op, name, tensor)
@@ -77,29 +77,20 @@ def _check_rows(op: str, x: Tensor, correction: int) -> None:
     _check_batch(op, "x", x)
     _check(correction >= 0, f"{op}: correction must not be negative, got {correction}")
     _check(
-        x.shape[1] > correction,
+        x.shape[-2] > correction,
         f"{op}: x must have more than {correction} rows (correction), got shape {list(x.shape)}",
     )
-
-
-def _as_batch(op: str, name: str, tensor: Tensor) -> Tensor:
-    """``[rows, columns]`` or ``[batch, rows, columns]`` as the latter."""
-    _check(
-        tensor.dim() in (2, 3),
-        f"{op}: {name} must have two or three dimensions ([batch,] rows, columns), "
-        f"got shape {list(tensor.shape)}",
-    )
-    return tensor if tensor.dim() == 3 else tensor.unsqueeze(0)
 
 
 # --- moments_backward ----------------------------------------------------------------------------
 
 
 def _column_means(x: Tensor) -> Tensor:
-    """Means in float64, ``[batch, 1, columns]``, and exact for a constant column."""
+    """Means in float64, ``[..., 1, columns]``, and exact for a constant column."""
     x = x.double()
-    mean = x.mean(1, keepdim=True)
-    return mean + (x - mean).mean(1, keepdim=True)
+    mean = x.mean(-2, keepdim=True)
+    rest = (x - mean).mean(-2, keepdim=True)
+    return mean + torch.where(rest.isnan(), 0, rest)
 
 
 def _centred(x: Tensor) -> Tensor:
@@ -113,16 +104,16 @@ def moments_backward_reference(
     """Gradient of ``x`` from those of its moments: ``Xc (G + G') / (n - correction) + g / n``."""
     op = "moments_backward"
     _check_moments_backward(op, grad_mean, grad_covariance, x, correction)
-    rows = x.shape[1]
+    rows = x.shape[-2]
     both = (grad_covariance.double() + grad_covariance.double().mT) / (rows - correction)
-    return (_centred(x) @ both + grad_mean.double().unsqueeze(1) / rows).to(x.dtype)
+    return (_centred(x) @ both + grad_mean.double().unsqueeze(-2) / rows).to(x.dtype)
 
 
 def _check_moments_backward(op, grad_mean, grad_covariance, x, correction) -> None:
     _check_rows(op, x, correction)
-    batch, _, columns = x.shape
-    _check_shape(op, "x", x, "grad_mean", grad_mean, [batch, columns])
-    _check_shape(op, "x", x, "grad_covariance", grad_covariance, [batch, columns, columns])
+    *batch, _, columns = x.shape
+    _check_shape(op, "x", x, "grad_mean", grad_mean, [*batch, columns])
+    _check_shape(op, "x", x, "grad_covariance", grad_covariance, [*batch, columns, columns])
 
 
 def _moments_backward_fake(
@@ -144,11 +135,11 @@ def _moments_backward_backward(ctx, h: Tensor):
     on which r depends through the centring, a symmetric projection: the centred h times S.
     """
     grad_covariance, x = ctx.saved_tensors
-    product = _centred(x).mT @ h.double() / (x.shape[1] - ctx.correction)
+    product = _centred(x).mT @ h.double() / (x.shape[-2] - ctx.correction)
     to_covariance = (product + product.mT).to(x.dtype)
-    nothing = h.new_zeros((h.shape[0], h.shape[2]))
+    nothing = h.new_zeros((*h.shape[:-2], h.shape[-1]))
     to_x = _moments_backward(nothing, grad_covariance, h, ctx.correction)
-    return h.double().mean(1).to(h.dtype), to_covariance, to_x, None
+    return h.double().mean(-2).to(h.dtype), to_covariance, to_x, None
 
 
 _moments_backward = operator(
@@ -165,17 +156,17 @@ _moments_backward = operator(
 
 
 def moments_reference(x: Tensor, correction: int) -> tuple[Tensor, Tensor]:
-    """See :func:`moments`; ``x`` is ``[batch, rows, columns]``."""
+    """See :func:`moments`."""
     _check_rows("moments", x, correction)
     deviations = x.double() - _column_means(x)
-    covariance = deviations.mT @ deviations / (x.shape[1] - correction)
-    return _column_means(x).squeeze(1).to(x.dtype), covariance.to(x.dtype)
+    covariance = deviations.mT @ deviations / (x.shape[-2] - correction)
+    return _column_means(x).squeeze(-2).to(x.dtype), covariance.to(x.dtype)
 
 
 def _moments_fake(x: Tensor, correction: int) -> tuple[Tensor, Tensor]:
     _check_rows("moments", x, correction)
-    batch, _, columns = x.shape
-    return x.new_empty((batch, columns)), x.new_empty((batch, columns, columns))
+    *batch, _, columns = x.shape
+    return x.new_empty((*batch, columns)), x.new_empty((*batch, columns, columns))
 
 
 def _moments_context(ctx, inputs, output) -> None:
@@ -186,13 +177,12 @@ def _moments_context(ctx, inputs, output) -> None:
 
 def _moments_gradient(ctx, grad_mean: Tensor | None, grad_covariance: Tensor | None):
     (x,) = ctx.saved_tensors
-    batch, rows, columns = x.shape
     if grad_covariance is None:
         if grad_mean is None:
             return None, None
-        return (grad_mean / rows).unsqueeze(1).expand(batch, rows, columns), None
+        return (grad_mean / x.shape[-2]).unsqueeze(-2).expand(x.shape), None
     if grad_mean is None:
-        grad_mean = x.new_zeros((batch, columns))
+        grad_mean = x.new_zeros((*x.shape[:-2], x.shape[-1]))
     return _moments_backward(grad_mean, grad_covariance, x, ctx.correction), None
 
 
@@ -212,8 +202,8 @@ def moments(x: Tensor, correction: int = 1) -> tuple[Tensor, Tensor]:
         C = \frac{1}{n - \text{correction}} \sum_i (x_i - m)(x_i - m)^\top
 
     in two passes, never as the difference of raw second moments. The means are kept in float64;
-    the covariance is a product of the argument's type of at most 512 rows at a time, and those
-    add up in float64. The backward is one product (``docs/derivations.md``).
+    the covariance is the sum, in float64, of products of at most 128 rows in the argument's type.
+    The backward is one product (``docs/derivations.md``).
 
     Args:
         x: float32 or float64, [rows, columns] or [batch, rows, columns], at any strides.
@@ -229,8 +219,7 @@ def moments(x: Tensor, correction: int = 1) -> tuple[Tensor, Tensor]:
     Raises:
         RuntimeError: if ``x`` has another shape or dtype, or not more rows than ``correction``.
     """
-    mean, covariance = _moments(_as_batch("moments", "x", x), correction)
-    return (mean, covariance) if x.dim() == 3 else (mean.squeeze(0), covariance.squeeze(0))
+    return _moments(x, correction)
 
 
 def correlation(x: Tensor, minimum_variance: float = 0.0) -> Tensor:
@@ -250,14 +239,13 @@ def correlation(x: Tensor, minimum_variance: float = 0.0) -> Tensor:
     Raises:
         RuntimeError: As :func:`moments`.
     """
-    covariance = moments(_as_batch("correlation", "x", x))[1]
-    variance = covariance.diagonal(dim1=1, dim2=2)
+    covariance = _moments(x, 1)[1]
+    variance = covariance.diagonal(dim1=-2, dim2=-1)
     # Neither the value nor the gradient of a constant column's root is ever formed.
     scale = torch.where(variance > minimum_variance, variance, math.inf).rsqrt()
-    scaled = covariance * scale.unsqueeze(1) * scale.unsqueeze(2)
-    one = torch.eye(x.shape[-1], dtype=torch.bool, device=x.device)
-    result = torch.where(one, torch.ones_like(scaled), scaled)
-    return result if x.dim() == 3 else result.squeeze(0)
+    scaled = covariance * scale.unsqueeze(-2) * scale.unsqueeze(-1)
+    diagonal = torch.eye(x.shape[-1], dtype=torch.bool, device=x.device)
+    return scaled.masked_fill(diagonal, 1.0)
 
 
 # --- sorted_columns ------------------------------------------------------------------------------
@@ -278,11 +266,11 @@ def sorted_columns_backward_reference(grad: Tensor, index: Tensor) -> Tensor:
     """Puts the gradient of every sorted value where the value came from."""
     _check_unsort(grad, index)
     if index.numel() and index.device.type == "cpu":
-        inside = bool((index >= 0).all() and (index < grad.shape[1]).all())
+        inside = bool((index >= 0).all() and (index < grad.shape[-2]).all())
         _check(
-            inside, f"sorted_columns_backward: index must name rows from 0 to {grad.shape[1] - 1}"
+            inside, f"sorted_columns_backward: index must name rows from 0 to {grad.shape[-2] - 1}"
         )
-    return torch.zeros_like(grad, memory_format=torch.contiguous_format).scatter(1, index, grad)
+    return torch.zeros_like(grad, memory_format=torch.contiguous_format).scatter(-2, index, grad)
 
 
 def _sorted_columns_backward_fake(grad: Tensor, index: Tensor) -> Tensor:
@@ -297,7 +285,7 @@ def _sorted_columns_backward_context(ctx, inputs, output) -> None:
 
 def _sorted_columns_backward_backward(ctx, h: Tensor):
     (index,) = ctx.saved_tensors
-    return h.gather(1, index), None
+    return h.gather(-2, index), None
 
 
 _sorted_columns_backward = operator(
@@ -310,16 +298,15 @@ _sorted_columns_backward = operator(
 
 
 def sorted_columns_reference(x: Tensor) -> tuple[Tensor, Tensor]:
-    """See :func:`sorted_columns`; ``x`` is ``[batch, rows, columns]``."""
+    """See :func:`sorted_columns`."""
     _check_batch("sorted_columns", "x", x)
-    values, index = x.mT.contiguous().sort(dim=2, stable=True)
+    values, index = x.mT.contiguous().sort(stable=True)
     return values.mT, index.mT
 
 
 def _sorted_columns_fake(x: Tensor) -> tuple[Tensor, Tensor]:
     _check_batch("sorted_columns", "x", x)
-    batch, rows, columns = x.shape
-    values = x.new_empty((batch, columns, rows))
+    values = x.new_empty(x.mT.shape)
     return values.mT, values.new_empty(values.shape, dtype=torch.int64).mT
 
 
@@ -360,8 +347,7 @@ def sorted_columns(x: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         RuntimeError: if ``x`` has another number of dimensions or dtype.
     """
-    values, index = _sorted_columns(_as_batch("sorted_columns", "x", x))
-    return (values, index) if x.dim() == 3 else (values.squeeze(0), index.squeeze(0))
+    return _sorted_columns(x)
 
 
 def quantiles(x: Tensor, levels: Sequence[float]) -> Tensor:
@@ -383,7 +369,8 @@ def quantiles(x: Tensor, levels: Sequence[float]) -> Tensor:
         RuntimeError: if a level is outside [0, 1], or as :func:`sorted_columns`.
     """
     op = "quantiles"
-    rows = _as_batch(op, "x", x).shape[1]
+    _check_batch(op, "x", x)
+    rows = x.shape[-2]
     _check(rows > 0, f"{op}: x must have a row, got shape {list(x.shape)}")
     for level in levels:
         _check(0 <= level <= 1, f"{op}: levels must be from 0 to 1, got {level:g}")
@@ -393,15 +380,14 @@ def quantiles(x: Tensor, levels: Sequence[float]) -> Tensor:
     upper = [min(low + 1, rows - 1) for low in lower]
     share = [place - low for place, low in zip(places, lower, strict=True)]
 
-    values = _sorted_columns(_as_batch(op, "x", x))[0]
-    below = values.index_select(1, torch.tensor(lower, dtype=torch.int64, device=x.device))
-    above = values.index_select(1, torch.tensor(upper, dtype=torch.int64, device=x.device))
-    weight = torch.tensor(share, dtype=x.dtype, device=x.device).unsqueeze(1)
+    values = _sorted_columns(x)[0]
+    below = values.index_select(-2, torch.tensor(lower, dtype=torch.int64, device=x.device))
+    above = values.index_select(-2, torch.tensor(upper, dtype=torch.int64, device=x.device))
+    weight = torch.tensor(share, dtype=x.dtype, device=x.device).unsqueeze(-1)
     between = torch.lerp(below, above, weight)
     # The difference of two equal infinities, and infinity times a weight of 0, are NaN.
     between = torch.where((below == above) | (weight == 0), below, between)
-    result = between.masked_fill(values[:, -1:].isnan(), math.nan)
-    return result if x.dim() == 3 else result.squeeze(0)
+    return between.masked_fill(values.narrow(-2, rows - 1, 1).isnan(), math.nan)
 
 
 def wasserstein_1d(x: Tensor, y: Tensor, p: int = 1) -> Tensor:
@@ -431,33 +417,26 @@ def wasserstein_1d(x: Tensor, y: Tensor, p: int = 1) -> Tensor:
     """
     op = "wasserstein_1d"
     _check(p in (1, 2), f"{op}: p must be 1 or 2, got {p}")
-    x3, y3 = _as_batch(op, "x", x), _as_batch(op, "y", y)
     for name, sample in (("x", x), ("y", y)):
-        _check_floating(op, name, sample)
+        _check_batch(op, name, sample)
         _check(
             sample.shape[-2] > 0, f"{op}: {name} must have a row, got shape {list(sample.shape)}"
         )
     expected = [*x.shape[:-2], y.shape[-2], x.shape[-1]]
     _check_shape(op, "x", x, "y", y, expected)
 
-    sorted_x, sorted_y = _sorted_columns(x3)[0], _sorted_columns(y3)[0]
-    n, m = x3.shape[1], y3.shape[1]
+    sorted_x, sorted_y = _sorted_columns(x)[0], _sorted_columns(y)[0]
+    n, m = x.shape[-2], y.shape[-2]
     if n == m:
-        cost = _power(sorted_x - sorted_y, p).mean(1)
-    else:
-        # Ends of the pieces, in units of 1 / (n m). Ends that coincide give pieces of length 0.
-        ends = torch.cat(
-            (
-                m * torch.arange(1, n + 1, device=x.device),
-                n * torch.arange(1, m + 1, device=x.device),
-            )
-        ).sort()[0]
-        length = torch.cat((ends[:1], ends.diff())).double() / (n * m)
-        difference = sorted_x.index_select(1, (ends - 1) // m) - sorted_y.index_select(
-            1, (ends - 1) // n
-        )
-        cost = (_power(difference, p) * length.to(x.dtype).unsqueeze(1)).sum(1)
-    return cost if x.dim() == 3 else cost.squeeze(0)
+        return _power(sorted_x - sorted_y, p).mean(-2)
+    # Ends of the pieces, in units of 1 / (n m). Ends that coincide give pieces of length 0.
+    ends_x = m * torch.arange(1, n + 1, device=x.device)
+    ends_y = n * torch.arange(1, m + 1, device=x.device)
+    ends = torch.cat((ends_x, ends_y)).sort()[0]
+    length = torch.cat((ends[:1], ends.diff())).double() / (n * m)
+    piece_x = sorted_x.index_select(-2, (ends - 1) // m)
+    piece_y = sorted_y.index_select(-2, (ends - 1) // n)
+    return (_power(piece_x - piece_y, p) * length.to(x.dtype).unsqueeze(-1)).sum(-2)
 
 
 def _power(difference: Tensor, p: int) -> Tensor:
@@ -470,7 +449,7 @@ def _power(difference: Tensor, p: int) -> Tensor:
 def _check_square(op: str, a: Tensor) -> None:
     _check_batch(op, "a", a)
     _check(
-        a.shape[1] == a.shape[2],
+        a.shape[-2] == a.shape[-1],
         f"{op}: a must hold square matrices, got shape {list(a.shape)}",
     )
 
@@ -478,16 +457,15 @@ def _check_square(op: str, a: Tensor) -> None:
 def _check_eigen_backward(grad: Tensor, vectors: Tensor, a: Tensor) -> None:
     op = "symmetric_eigen_backward"
     _check_square(op, a)
-    batch, size, _ = a.shape
-    _check_shape(op, "a", a, "grad", grad, [batch, size])
-    _check_shape(op, "a", a, "vectors", vectors, [batch, size, size])
+    _check_shape(op, "a", a, "grad", grad, a.shape[:-1])
+    _check_shape(op, "a", a, "vectors", vectors, a.shape)
 
 
 def symmetric_eigen_backward_reference(grad: Tensor, vectors: Tensor, a: Tensor) -> Tensor:
     """Gradient of ``a`` from that of its eigenvalues: ``Q diag(g) Q'``."""
     _check_eigen_backward(grad, vectors, a)
     q = vectors.double()
-    return ((q * grad.double().unsqueeze(1)) @ q.mT).to(a.dtype)
+    return ((q * grad.double().unsqueeze(-2)) @ q.mT).to(a.dtype)
 
 
 def _eigen_backward_fake(grad: Tensor, vectors: Tensor, a: Tensor) -> Tensor:
@@ -508,7 +486,7 @@ def _eigen_backward_backward(ctx, h: Tensor):
         )
     (vectors,) = ctx.saved_tensors
     q = vectors.double()
-    return ((h.double() @ q) * q).sum(1).to(h.dtype), None, None
+    return ((h.double() @ q) * q).sum(-2).to(h.dtype), None, None
 
 
 _symmetric_eigen_backward = operator(
@@ -524,24 +502,23 @@ _symmetric_eigen_backward = operator(
 
 
 def symmetric_eigen_reference(a: Tensor, vectors: bool) -> tuple[Tensor, Tensor]:
-    """See :func:`symmetric_eigen`; ``a`` is ``[batch, size, size]``."""
+    """See :func:`symmetric_eigen`."""
     _check_square("symmetric_eigen", a)
-    finite = a.tril().isfinite().all(2).all(1)
+    finite = a.tril().isfinite().all(-1, keepdim=True).all(-2, keepdim=True)
     # Solvers fail, or wait for ever, where there are numbers that are not finite.
-    solved = torch.where(finite[:, None, None], a, 0)
+    solved = torch.where(finite, a, 0)
     if vectors:
         values, q = torch.linalg.eigh(solved)
-        q = torch.where(finite[:, None, None], q, math.nan).mT.contiguous().mT
+        q = torch.where(finite, q, math.nan).mT.contiguous().mT
     else:
-        values, q = torch.linalg.eigvalsh(solved), a.new_empty((a.shape[0], 0, 0))
-    return torch.where(finite[:, None], values, math.nan), q
+        values, q = torch.linalg.eigvalsh(solved), a.new_empty((*a.shape[:-2], 0, 0))
+    return torch.where(finite.squeeze(-1), values, math.nan), q
 
 
 def _eigen_fake(a: Tensor, vectors: bool) -> tuple[Tensor, Tensor]:
     _check_square("symmetric_eigen", a)
-    batch, size, _ = a.shape
-    shape = (batch, size, size) if vectors else (batch, 0, 0)
-    return a.new_empty((batch, size)), a.new_empty(shape).mT
+    shape = a.shape if vectors else (*a.shape[:-2], 0, 0)
+    return a.new_empty(a.shape[:-1]), a.new_empty(shape).mT
 
 
 def _eigen_context(ctx, inputs, output) -> None:
@@ -589,8 +566,7 @@ def symmetric_eigen(a: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         RuntimeError: if ``a`` has another shape or dtype.
     """
-    values, vectors = _symmetric_eigen(_as_batch("symmetric_eigen", "a", a), True)
-    return (values, vectors) if a.dim() == 3 else (values.squeeze(0), vectors.squeeze(0))
+    return _symmetric_eigen(a, True)
 
 
 def symmetric_eigenvalues(a: Tensor) -> Tensor:
@@ -608,6 +584,4 @@ def symmetric_eigenvalues(a: Tensor) -> Tensor:
     Raises:
         RuntimeError: as :func:`symmetric_eigen`.
     """
-    wanted = a.requires_grad and torch.is_grad_enabled()
-    values = _symmetric_eigen(_as_batch("symmetric_eigenvalues", "a", a), wanted)[0]
-    return values if a.dim() == 3 else values.squeeze(0)
+    return _symmetric_eigen(a, a.requires_grad and torch.is_grad_enabled())[0]
