@@ -545,7 +545,7 @@ _symmetric_eigen = operator(
 
 
 def symmetric_eigen(a: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Eigenvalues and eigenvectors of symmetric matrices, :math:`A = Q \,\text{diag}(l) \,Q^\top`.
+    r"""Eigenvalues and eigenvectors of symmetric matrices, :math:`A = Q\,\text{diag}(l)\,Q^\top`.
 
     On the CPU Jacobi's method for many matrices of sizes up to 6, side by side in vector
     registers, and LAPACK otherwise; on CUDA Jacobi's method with one thread block a matrix for

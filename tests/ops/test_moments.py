@@ -301,7 +301,10 @@ def test_correlation_gradients_and_minimum_variance(device):
 
 X = torch.zeros(2, 4, 3)
 ERRORS = {
-    "dimensions": ((torch.zeros(4), 1), r"moments: x must have two or three dimensions .* shape \[4\]"),
+    "dimensions": (
+        (torch.zeros(4), 1),
+        r"moments: x must have two or three dimensions .* shape \[4\]",
+    ),
     "dtype": ((X.half(), 1), r"moments: x must be float32 or float64"),
     "one row": (
         (X[:, :1], 1),

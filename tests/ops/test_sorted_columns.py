@@ -162,7 +162,11 @@ def test_opcheck(dtype, device):
 
 
 ERRORS = {
-    "dimensions": (OPERATOR, (torch.zeros(4),), r"sorted_columns: x must have two or three dimens"),
+    "dimensions": (
+        OPERATOR,
+        (torch.zeros(4),),
+        r"sorted_columns: x must have two or three dimens",
+    ),
     "dtype": (OPERATOR, (torch.zeros(1, 4, 3).half(),), r"x must be float32 or float64"),
     "index shape": (
         BACKWARD,
