@@ -105,13 +105,16 @@ class TableEncoder:
         are better: they are drawn independently of each other as codes are, where a rank would
         have to be kept independent of all other columns by the generator.
         """
+        # The codes of a source say what the columns derived from it are.
+        sources = {self.columns[derived.source].name for derived in self.derived}
+        fixed = sources | set(self.ordinal_columns)
         ordered = [column for column in self.columns if column.ranks is not None]
         strongest = strongest_associations(frame, ordered)
         place = {column.name: index for index, column in enumerate(self.columns)}
         for column, association in zip(ordered, strongest, strict=True):
-            fixed = column.name in self.ordinal_columns or column.width <= FEW_ATOMS
             least = BINS_TO_RANK if column.has_positions else ATOMS_TO_RANK
-            if association >= least and (column.has_positions or not fixed):
+            free = column.has_positions or (column.width > FEW_ATOMS and column.name not in fixed)
+            if association >= least and free:
                 rank = NumericColumn(frame[column.name], continuous=True)
                 self.columns[place[column.name]] = rank
 

@@ -38,6 +38,8 @@ SMOOTHING = 5.0
 MAX_FACTOR = 3.0
 MAX_WEIGHT = 2.0
 LIMIT_QUANTILE = 0.999
+# Rows that are generated at a time for the choice among them.
+DRAWN_ROWS = 2**20
 # Knots of a rank map beside the edges of the column's pieces, where positions are not uniform.
 RANK_KNOTS = 512
 
@@ -107,7 +109,7 @@ class Raking:
         """
         parts, missing = [], rows
         while missing > 0:
-            count = int(missing / self.acceptance * 1.02) + 16
+            count = min(int(missing / self.acceptance * 1.02) + 16, DRAWN_ROWS)
             part = generate(count)
             part = part.rows(torch.from_numpy(self.kept(part, random)[:missing]))
             parts.append(part)

@@ -120,7 +120,7 @@ def generator_step(
     """Back-propagate ``-mean f(fake)`` into the graphs of ``soft`` and ``fake.dense``.
 
     The forward pass sees the hard codes; the gradient reaches the soft ones, straight through.
-    Dropout, where the critic has any, rests in this step.
+    Dropout of an `MLPCritic` rests in this step.
 
     Args:
         critic: As for `critic_step`; its own gradients stay as they are.

@@ -263,9 +263,12 @@ class Trainer:
     def _batches(self, rows: int, count: int):
         """``count`` batches of row indices; every row appears before any appears again."""
         wanted = count * self.settings.batch_size
+        passes = -(-wanted // rows)
+        if rows < self.settings.batch_size:  # many short passes: shuffled all at once
+            keys = torch.rand(passes, rows, device=self.device, generator=self.random)
+            return iter(keys.argsort(1).flatten()[:wanted].view(count, -1))
         shuffles = [
-            torch.randperm(rows, generator=self.random, device=self.device)
-            for _ in range(-(-wanted // rows))
+            torch.randperm(rows, generator=self.random, device=self.device) for _ in range(passes)
         ]
         return iter(torch.cat(shuffles)[:wanted].view(count, -1))
 

@@ -54,3 +54,16 @@ def test_levels_seen_too_rarely_prove_nothing():
 def test_constants_are_left_alone(frame):
     encoder = TableEncoder().fit(frame.assign(constant=1))
     assert "constant" in [c.name for c in encoder.columns]
+
+
+def test_the_source_of_a_derived_column_keeps_its_codes():
+    """It depends on another number, strongly enough to become a rank."""
+    random = np.random.default_rng(0)
+    year = random.integers(1970, 2020, 5000)
+    table = pd.DataFrame({"year": year, "age": 2020 - year})
+    table["income"] = 100.0 * table["age"] + random.normal(0, 20, 5000)
+    encoder = TableEncoder().fit(table)
+    assert [derived.column.name for derived in encoder.derived] == ["age"]
+    back = encoder.decode(encoder.encode(table, random))
+    assert (back["year"] == table["year"]).all()
+    assert (back["age"] == table["age"]).all()
