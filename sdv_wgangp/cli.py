@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sdv.metadata import Metadata
 
 CHUNK = 50_000  # rows that `sample` holds in memory at a time
-DEMO_EPOCHS = 80
+DEMO_EPOCHS = 40
 DEMO_TITLE = "Gapminder, countries from 1952 to 2007"
 
 
