@@ -10,6 +10,9 @@ Environment variables:
 ``SDV_WGANGP_CUDA=0``               leave the CUDA kernels out although a CUDA compiler is there
 ``TORCH_CUDA_ARCH_LIST``            GPU architectures to compile for, for example ``"8.6 9.0"``
 ``CUDA_HOME``                       where the CUDA toolkit is, if not in a usual place
+``SDV_WGANGP_SANITIZE=1``           the CPU kernels alone, with gcc's address and undefined
+                                    behaviour sanitizers: for csrc/sanitize.sh, which runs the
+                                    tests on them
 """
 
 from __future__ import annotations
@@ -24,11 +27,23 @@ from torch.utils import cpp_extension
 
 TORCH_TARGET = "0x020a000000000000"  # torch 2.10, the oldest whose stable ABI has all that is used
 CUDA_ARCHITECTURES = "7.5 8.0 9.0"  # newer GPUs compile the last one's PTX when they first load it
+# Errors stop the process. An infinity from a division by zero is no error in these kernels.
+SANITIZERS = [
+    "-fsanitize=address,undefined,float-cast-overflow",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+    "-O1",
+    "-g",
+]
+
+
+def sanitizing() -> bool:
+    return os.environ.get("SDV_WGANGP_SANITIZE", "0") not in ("", "0")
 
 
 def cuda_home() -> str | None:
     """The CUDA toolkit's folder, or None. CPU builds of torch look for none, so this does."""
-    if os.environ.get("SDV_WGANGP_CUDA") == "0":
+    if os.environ.get("SDV_WGANGP_CUDA") == "0" or sanitizing():
         return None
     nvcc = shutil.which("nvcc")
     folders = [
@@ -75,6 +90,9 @@ def extension():
         # CUDA build it is the way to libtorch_cuda.so, where the current stream is asked for.
         # The linker drops libraries named before --no-as-needed, hence the second -ltorch.
         link = ["-Wl,--no-as-needed", "-ltorch", "-s"]
+    if sanitizing():
+        flags["cxx"] += SANITIZERS
+        link = [*link[:-1], *SANITIZERS]
     return cpp_extension.CppExtension(
         "sdv_wgangp._C",
         sorted(map(str, sources)),

@@ -54,7 +54,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         log_frequency: Kept so that CTGAN's arguments fit. CTGAN draws the categories it trains
             on by (log) frequency; here rows are drawn as they are, and nothing depends on it.
         verbose: Show a progress bar with losses and rows per second.
-        epochs: An epoch has ``rows // batch_size`` generator steps, at least 20, and
+        epochs: An epoch has ``rows // batch_size`` generator steps, at least 40, and
             ``discriminator_steps`` times as many critic steps.
         pac: Rows that the critic judges together (Lin et al. 2018). With a gradient penalty 1
             is best.
@@ -64,8 +64,8 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             match (`sdv_wgangp.objectives.meta_features`), like ``["mean", "cor"]``; None for none.
         meta_feature_weight: Factor of their loss.
         ema_decay: Decay of the moving average of the generator's weights, in [0, 1).
-        calibrate: Shift logits, within a bound, and map positions after training towards the
-            marginals of the training table.
+        calibrate: Bring samples to the marginals of the training table: select generated rows
+            (raking), then map numeric columns by rank.
         random_state: Seed of the fit; None draws one. Sampling repeats after `reset_sampling`.
 
     Raises:

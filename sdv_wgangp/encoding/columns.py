@@ -10,17 +10,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from sdv_wgangp.encoding.axis import RankAxis
 from sdv_wgangp.encoding.quantiles import QuantileMap
 
-# A number with few distinct values is a set of atoms, as long as rows repeat them.
-MAX_ATOMS = 100
+# A binned column with few distinct values is a set of atoms, as long as rows repeat them.
+MAX_ATOMS = 256
 MIN_ROWS_PER_ATOM = 5
-# Otherwise an atom carries this share of the rows and stands out of its neighbourhood.
+# Otherwise an atom carries this share of the rows and stands out of its
+# neighbourhood; if all of them together carry less than the mass, there are none.
 ATOM_SHARE = 0.005
 ATOM_PROMINENCE = 4.0
 NEIGHBOURS = 10
-# With less than this share of the rows on atoms the column is smooth: one rank, no bins.
 MIN_ATOM_MASS = 0.05
+# An atom of a continuous column carries this share; lighter ones are plateaus.
+SPIKE_SHARE = 0.3
 BINS = 20
 MIN_ROWS_PER_BIN = 25
 MAX_DECIMALS = 12
@@ -98,9 +101,11 @@ class CategoricalColumn:
 class NumericColumn:
     """Atoms, then quantile bins of the other values, then "missing" if seen.
 
-    *Atoms* are values that carry many rows. The rest of the column is one `QuantileMap`, cut
-    into bins of equal probability; the position inside a bin is the rank inside it. A column
-    without atoms worth a code is *smooth*: a single bin, whose position is the rank itself.
+    *Atoms* are values that carry many rows and have a code of their own; all values are, where
+    they are few. The rest of the column is one `QuantileMap`, cut into bins of equal probability;
+    the position inside a bin is the rank inside it. A *continuous* column has a single bin, whose
+    position is the rank itself, and no atoms but spikes that carry a large part of the rows; all
+    other values that repeat are plateaus of the quantile map.
 
     Round trips are exact at atoms, at plateaus and at knots of the quantile map; other values
     come back on the straight line between two knots (a fraction of a percent of the rows apart),
@@ -109,34 +114,34 @@ class NumericColumn:
     Args:
         series: The training column: numbers, datetimes (UTC nanoseconds inside) or booleans.
         atoms_only: Make every value an atom, so that no other value is ever decoded.
-        binned: Cut a column without atoms into bins too.
+        continuous: Use one rank instead of bins and lighter atoms.
 
     Raises:
         ValueError: The column holds infinite values or is not numeric.
     """
 
-    def __init__(self, series: pd.Series, atoms_only: bool = False, binned: bool = False):
+    def __init__(self, series: pd.Series, atoms_only: bool = False, continuous: bool = False):
         self.name = series.name
         self.dtype = series.dtype
         numbers, missing = _numbers(series)
         values, counts = np.unique(numbers, return_counts=True)
-        atoms = _atoms(counts, len(numbers)) | atoms_only
+        atoms = _atoms(counts, len(numbers), continuous) | atoms_only
         self.atoms = values[atoms]
         rest = ~atoms
         self.rest_rows = int(counts[rest].sum())
         self.quantiles = QuantileMap(values[rest], counts[rest]) if self.rest_rows else None
+        most = 1 if continuous else BINS
+        self.bins = int(np.clip(self.rest_rows // MIN_ROWS_PER_BIN, 1, most))
         if not self.rest_rows:
             self.bins = 0
-        elif not (atoms.any() or binned):
-            self.bins = 1
-        else:
-            self.bins = int(np.clip(self.rest_rows // MIN_ROWS_PER_BIN, 1, BINS))
         self.decimals = _decimals(values)
         absent = int(missing.sum())
         self.missing_code = len(self.atoms) + self.bins if absent else None
-        self.ranks = self._ranks(values, counts)
         bins = np.diff(np.linspace(0, self.rest_rows, self.bins + 1)) if self.bins else []
         self.counts = np.concatenate([counts[atoms], bins, [absent] if absent else []])
+        places = self.quantiles.ranks(self.atoms) if self.bins else np.zeros(len(self.atoms))
+        self.axis = RankAxis(counts[atoms], places, self.bins, self.rest_rows)
+        self.ranks = self._ranks()
 
     @property
     def width(self) -> int:
@@ -146,27 +151,14 @@ class NumericColumn:
     def has_positions(self) -> bool:
         return self.bins > 0
 
-    @property
-    def is_smooth(self) -> bool:
-        """One rank, without atoms and bins."""
-        return self.bins == 1 and not len(self.atoms)
-
-    def _ranks(self, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    def _ranks(self) -> np.ndarray:
         """Rank of each code's first value and the ranks it spans, ``[width, 2]``, in [0, 1]."""
-        after = np.concatenate([[0.0], np.cumsum(counts)]) / max(counts.sum(), 1)
-        at_atoms = np.searchsorted(values, self.atoms)
-        start = [(after[at_atoms] + after[at_atoms + 1]) / 2]
-        span = [np.zeros(len(self.atoms))]
-        if self.bins:
-            edges = self.quantiles.quantiles(np.linspace(0, 1, self.bins + 1))
-            edges = after[np.searchsorted(values, edges, side="right")]
-            edges[0] = after[np.searchsorted(values, self.quantiles.values[0])]
-            start.append(edges[:-1])
-            span.append(np.diff(edges))
-        if self.missing_code is not None:
-            start.append([0.5])
-            span.append([0.0])
-        return np.stack([np.concatenate(start), np.concatenate(span)], axis=1)
+        ranks = np.full((self.width, 2), (0.5, 0.0))  # of "missing"
+        ranks[: self.axis.width] = self.axis.spans()
+        atoms = ranks[: len(self.atoms)]  # in the middle of the rows that share their value
+        atoms[:, 0] += atoms[:, 1] / 2
+        atoms[:, 1] = 0.0
+        return ranks
 
     def encode(
         self, series: pd.Series, random: np.random.Generator | None = None
@@ -287,9 +279,11 @@ def _restore(numbers: np.ndarray, missing: np.ndarray, dtype, name) -> pd.Series
     return series.rename(name)
 
 
-def _atoms(counts: np.ndarray, rows: int) -> np.ndarray:
+def _atoms(counts: np.ndarray, rows: int, continuous: bool) -> np.ndarray:
     """Mask of the distinct values that become atoms, shape ``[m]``."""
     distinct = len(counts)
+    if continuous and distinct > 1:
+        return counts >= max(SPIKE_SHARE * rows, MIN_ROWS_PER_ATOM)
     if distinct <= 1 or (distinct <= MAX_ATOMS and rows >= MIN_ROWS_PER_ATOM * distinct):
         return np.ones(distinct, dtype=bool)
     heavy = counts >= max(ATOM_SHARE * rows, MIN_ROWS_PER_ATOM)

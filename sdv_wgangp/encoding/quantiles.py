@@ -71,9 +71,10 @@ class QuantileMap:
         on_knot = values == self.values[knot]
         within = 0.5 if random is None else random.random(len(values))
         inside = self.low[knot] + within * (self.high[knot] - self.low[knot])
-        return np.where(
-            values < self.values[0], 0.0, np.where(on_knot, inside, np.clip(ranks, 0, 1))
-        )
+        ranks = np.where(on_knot, inside, np.clip(ranks, 0, 1))
+        ranks[values < self.values[0]] = 0.0
+        ranks[values > self.values[-1]] = 1.0
+        return ranks
 
     def quantiles(self, ranks: np.ndarray) -> np.ndarray:
         """Value at each rank, the dtype of ``values``, shape ``[n]``; the inverse of `ranks`."""

@@ -13,8 +13,11 @@ from sdv_wgangp.encoding.association import strongest_associations
 from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
 from sdv_wgangp.encoding.derived import split_derived
 
-# A smooth column whose Cramer's V with every other column is below this is cut into bins.
-MIN_ASSOCIATION = 0.15
+# Cramer's V with another ordered column from which on a column becomes one continuous rank: where
+# it would have bins, and where it would be a set of atoms, more of them than the least.
+BINS_TO_RANK = 0.15
+ATOMS_TO_RANK = 0.3
+FEW_ATOMS = 20
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class TableEncoder:
         columns = [self._fit_column(frame[name]) for name in frame.columns]
         self.names = list(frame.columns)
         self.columns, self.derived = split_derived(frame, columns)
-        self._bin_the_independent(frame)
+        self._make_continuous(frame)
         return self
 
     def _fit_column(self, series: pd.Series) -> CategoricalColumn | NumericColumn:
@@ -95,25 +98,22 @@ class TableEncoder:
                 f"column {series.name!r} cannot be encoded ({error}): {remedy}"
             ) from error
 
-    def _bin_the_independent(self, frame: pd.DataFrame) -> None:
-        """Cut smooth columns that depend on no other one into bins.
+    def _make_continuous(self, frame: pd.DataFrame) -> None:
+        """Turn ordered columns that depend strongly on another one into continuous ranks.
 
-        One continuous rank shows the critic the fine scale of a strong dependence. Without one,
-        bins are better: they are drawn independently of each other as codes are, where a rank
-        would have to be kept independent of all other columns by the generator.
+        One rank shows the critic the fine scale of such a dependence. Without one, atoms and bins
+        are better: they are drawn independently of each other as codes are, where a rank would
+        have to be kept independent of all other columns by the generator.
         """
-        smooth = [
-            index
-            for index, column in enumerate(self.columns)
-            if isinstance(column, NumericColumn) and column.is_smooth
-        ]
-        if not smooth:
-            return
-        strongest = strongest_associations(frame, self.columns, smooth)
-        for index, association in zip(smooth, strongest, strict=True):
-            if association < MIN_ASSOCIATION:
-                name = self.columns[index].name
-                self.columns[index] = NumericColumn(frame[name], binned=True)
+        ordered = [column for column in self.columns if column.ranks is not None]
+        strongest = strongest_associations(frame, ordered)
+        place = {column.name: index for index, column in enumerate(self.columns)}
+        for column, association in zip(ordered, strongest, strict=True):
+            fixed = column.name in self.ordinal_columns or column.width <= FEW_ATOMS
+            least = BINS_TO_RANK if column.has_positions else ATOMS_TO_RANK
+            if association >= least and (column.has_positions or not fixed):
+                rank = NumericColumn(frame[column.name], continuous=True)
+                self.columns[place[column.name]] = rank
 
     @property
     def widths(self) -> list[int]:

@@ -15,10 +15,9 @@ from torch import nn
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models.calibration import (
-    PositionMap,
-    calibrate_logits,
+    Raking,
+    RankCalibration,
     pool_rows,
-    position_rows,
 )
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
@@ -46,8 +45,8 @@ class TabularModel:
         discriminator_dim: Widths of the critic's hidden layers.
         pac: Rows that the critic judges together.
         dropout: Of the critic's hidden layers, in the critic's steps.
-        calibrate: Whether samples are calibrated to the training marginals. Either way both are
-            prepared: set ``calibrated`` to switch later.
+        calibrate: Whether samples are calibrated to the training marginals. Either way the
+            calibration is prepared: set ``calibrated`` to switch later.
         enable_gpu: Use CUDA where there is one.
         random_state: Seed of the fit; None draws one.
         critic: Makes another critic: called with the width of a packed one-hot row, returns a
@@ -170,17 +169,17 @@ class TabularModel:
 
     def sample(self, rows: int) -> pd.DataFrame:
         """Draw rows, columns in the order and dtypes of the training frame."""
-        bias = self._calibrated_bias if self.calibrated else self._trained_bias
-        table = self._draw(rows, self._random, bias)
         if self.calibrated:
-            self._position_map.apply(table)
+            table = self._raking.draw(rows, lambda n: self._draw(n, self._random), self._random)
+            self._rank_calibration.apply(table, self._random)
+        else:
+            table = self._draw(rows, self._random)
         return self.encoder.decode(table)
 
     @torch.no_grad()
-    def _draw(self, rows: int, random: torch.Generator, bias: torch.Tensor) -> EncodedTable:
-        """Rows as the generator gives them, with a bias of the logits."""
+    def _draw(self, rows: int, random: torch.Generator) -> EncodedTable:
+        """Rows as the generator gives them."""
         offsets = self.layout.offsets.to(self._device)
-        self.generator.logits.bias.copy_(bias)
         codes = torch.empty(rows, self.layout.columns, dtype=torch.int32)
         positions = torch.empty(rows, len(self.layout.positioned))
         chunk = int(np.clip(CHUNK_PROBABILITIES // self.layout.levels, 1, CHUNK_ROWS))
@@ -196,33 +195,18 @@ class TabularModel:
                 positions[part] = inside.cpu()
         return EncodedTable(codes, positions)
 
-    @torch.no_grad()
     def _calibrate(self, random: torch.Generator) -> None:
-        """Prepare both ways of sampling, so that ``calibrated`` can be switched later."""
-        head = self.generator.logits
-        self._trained_bias = head.bias.clone()
-        with matmul_precision(self.settings.precision):
-            rows = pool_rows(self.layout)
-            features = torch.cat(
-                [
-                    self.generator.body(
-                        self.generator.draw(min(CHUNK_ROWS, rows - start), random)[0]
-                    )
-                    for start in range(0, rows, CHUNK_ROWS)
-                ]
-            )
-            calibrate_logits(features, head, self.layout)
-        self._calibrated_bias = head.bias.clone()
-        pool = self._draw(position_rows(self.layout), random, self._calibrated_bias)
-        self._position_map = PositionMap(pool, self.layout)
+        """Prepare calibrated sampling, so that ``calibrated`` can be switched later."""
+        pool = self._draw(pool_rows(self.layout), random)
+        self._raking = Raking(pool, self.layout)
+        kept = pool.rows(torch.from_numpy(self._raking.kept(pool, random)))
+        self._rank_calibration = RankCalibration(kept, self.encoder, random)
 
     def __getstate__(self) -> dict:
         state = self.__dict__.copy()
         if "generator" in state:
             # `to` would move the module itself.
             state["generator"] = copy.deepcopy(self.generator).to("cpu")
-            state["_calibrated_bias"] = self._calibrated_bias.cpu()
-            state["_trained_bias"] = self._trained_bias.cpu()
             state["_random"] = (self._device.type, self._random.get_state())
         # A function of the caller's; only another `fit` would need it.
         state["_make_critic"] = None if self._make_critic is None else _forgotten_critic
@@ -234,8 +218,6 @@ class TabularModel:
         if "generator" not in state:
             return
         self.generator.to(self._device)
-        self._calibrated_bias = self._calibrated_bias.to(self._device)
-        self._trained_bias = self._trained_bias.to(self._device)
         kind, random_state = state["_random"]
         self._random = torch.Generator(self._device)
         if kind == self._device.type:

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
+from sdv_wgangp.ops import correlation, moments
+
 REAL_BATCHES = 50
 TRACKING_DECAY = 0.98
 
@@ -52,14 +54,12 @@ def kurtosis(x: torch.Tensor) -> torch.Tensor:
 
 def cov(x: torch.Tensor) -> torch.Tensor:
     """Covariances of all pairs of channels, ``i < j``: ``[rows, d] -> [d (d - 1) / 2]``."""
-    centred = x - x.mean(0)
-    return _pairs(centred.T @ centred / (len(x) - 1))
+    return _pairs(moments(x)[1])
 
 
 def cor(x: torch.Tensor) -> torch.Tensor:
     """Pearson correlations of all pairs, 0 with a constant: ``[rows, d] -> [d (d - 1) / 2]``."""
-    scores = _standardised(x)
-    return _pairs(scores.T @ scores / len(x))
+    return _pairs(correlation(x, minimum_variance=_TINY))
 
 
 def frequency(hot: torch.Tensor) -> torch.Tensor:

@@ -19,16 +19,32 @@ from sdv_wgangp.ops.registry import DEVICES as _DEVICES
 from sdv_wgangp.ops.registry import NAMESPACE as _NAMESPACE
 from sdv_wgangp.ops.registry import names as _names
 from sdv_wgangp.ops.registry import operator as _operator
+from sdv_wgangp.ops.statistics import (
+    correlation,
+    moments,
+    quantiles,
+    sorted_columns,
+    symmetric_eigen,
+    symmetric_eigenvalues,
+    wasserstein_1d,
+)
 
 __all__ = [
     "Status",
     "column_sample",
     "column_softmax",
     "column_softmax_backward",
+    "correlation",
     "critic_row_gradient",
     "critic_step",
+    "moments",
+    "quantiles",
+    "sorted_columns",
     "status",
+    "symmetric_eigen",
+    "symmetric_eigenvalues",
     "uses_bfloat16",
+    "wasserstein_1d",
 ]
 
 

@@ -61,5 +61,5 @@ class TrainingSettings:
 
 
 # A small table is seen several times within an epoch, or 200 epochs would be a few hundred steps.
-MIN_STEPS_PER_EPOCH = 20
+MIN_STEPS_PER_EPOCH = 40
 ADAM_BETAS = (0.0, 0.9)

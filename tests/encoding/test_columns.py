@@ -156,24 +156,39 @@ def test_all_missing_and_constant_columns():
 def test_few_values_are_atoms_and_many_are_one_rank():
     few = NumericColumn(pd.Series(np.arange(2000) % MAX_ATOMS))
     assert (len(few.atoms), few.bins) == (MAX_ATOMS, 0)
-    smooth = NumericColumn(pd.Series(np.random.default_rng(0).normal(size=2000)))
+    smooth = NumericColumn(pd.Series(np.random.default_rng(0).normal(size=2000)), continuous=True)
     assert (len(smooth.atoms), smooth.bins) == (0, 1)
 
 
 def test_a_spike_in_a_smooth_column_is_an_atom_beside_bins():
     random = np.random.default_rng(0)
     values = np.where(random.random(5000) < 0.4, 0.0, random.lognormal(size=5000))
+    column = NumericColumn(pd.Series(values), continuous=True)
+    assert (column.atoms.tolist(), column.bins) == ([0.0], 1)
     column = NumericColumn(pd.Series(values))
     assert (column.atoms.tolist(), column.bins) == ([0.0], BINS)
     np.testing.assert_allclose(column.counts[0], (values == 0).sum())
     assert round_trip(column, pd.Series(values))[values == 0].eq(0).all()
 
 
-def test_a_grid_has_no_atoms():
+def test_a_light_spike_is_a_plateau_of_a_rank_and_an_atom_beside_bins():
+    random = np.random.default_rng(0)
+    values = np.where(random.random(5000) < 0.1, 0.0, random.lognormal(size=5000))
+    column = NumericColumn(pd.Series(values), continuous=True)
+    assert (len(column.atoms), column.bins) == (0, 1)
+    assert round_trip(column, pd.Series(values))[values == 0].eq(0).all()
+    drawn = column.decode(np.zeros(50_000, int), random.random(50_000))
+    assert (drawn == 0).mean() == pytest.approx((values == 0).mean(), abs=0.01)
+    binned = NumericColumn(pd.Series(values))
+    assert (binned.atoms.tolist(), binned.bins) == ([0.0], BINS)
+
+
+@pytest.mark.parametrize("continuous", [False, True])
+def test_a_grid_has_no_atoms(continuous):
     """Every value of a fine grid is heavy; none stands out."""
     values = np.round(np.random.default_rng(0).normal(0, 60, size=20_000))
-    column = NumericColumn(pd.Series(values))
-    assert (len(column.atoms), column.bins) == (0, 1)
+    column = NumericColumn(pd.Series(values), continuous=continuous)
+    assert (len(column.atoms), column.bins) == (0, 1 if continuous else BINS)
     codes, positions = column.encode(pd.Series(values), np.random.default_rng(1))
     assert column.decode(codes, positions).tolist() == values.tolist()
 
@@ -181,7 +196,7 @@ def test_a_grid_has_no_atoms():
 def test_uniform_positions_decode_to_the_training_distribution():
     random = np.random.default_rng(0)
     values = pd.Series(np.where(random.random(20_000) < 0.2, 100.0, random.gamma(2, 50, 20_000)))
-    column = NumericColumn(values)
+    column = NumericColumn(values, continuous=True)
     draws = np.random.default_rng(1)
     codes = draws.choice(column.width, 20_000, p=column.counts / column.counts.sum())
     decoded = column.decode(codes, draws.random(20_000))
@@ -192,7 +207,7 @@ def test_uniform_positions_decode_to_the_training_distribution():
 
 def test_extremes_are_reached():
     values = pd.Series(np.random.default_rng(0).lognormal(0, 3, 3000))
-    column = NumericColumn(values)
+    column = NumericColumn(values, continuous=True)
     decoded = column.decode(np.zeros(3000, int), np.random.default_rng(1).random(3000))
     assert (decoded.min(), decoded.max()) == (values.min(), values.max())
 
@@ -206,13 +221,21 @@ def test_training_values_of_a_continuous_column_are_not_replayed():
 
 def test_ranks_of_the_codes_follow_the_values():
     random = np.random.default_rng(0)
-    values = pd.Series(np.where(random.random(5000) < 0.3, 1.0, random.lognormal(size=5000)))
+    values = pd.Series(np.where(random.random(5000) < 0.4, 1.0, random.lognormal(size=5000)))
+    expected = (values.rank() - 0.5) / len(values)
     column = NumericColumn(values)
     codes, positions = column.encode(values, random)
     ranks = column.ranks[codes, 0] + column.ranks[codes, 1] * positions
-    expected = (values.rank() - 0.5) / len(values)
-    assert np.abs(ranks - expected).max() < 0.02 + 0.3  # bins that hold the atom span it
+    assert np.abs(ranks - expected).max() < 0.02 + 0.4  # bins that hold the atom span it
     assert np.corrcoef(ranks, expected)[0, 1] > 0.99
+    # A spike at one end cuts nothing, so even a single bin has the ranks of its values.
+    values = pd.Series(np.where(random.random(5000) < 0.4, 0.0, random.lognormal(size=5000)))
+    expected = (values.rank() - 0.5) / len(values)
+    column = NumericColumn(values, continuous=True)
+    codes, positions = column.encode(values, random)
+    ranks = column.ranks[codes, 0] + column.ranks[codes, 1] * positions
+    assert (len(column.atoms), column.bins) == (1, 1)
+    assert np.abs(ranks - expected).max() < 0.02
 
 
 def test_ordinal_columns_decode_to_known_values_only():

@@ -74,13 +74,13 @@ def test_layout_places_the_columns(frame):
     for column in range(layout.columns):
         block = slice(layout.offsets[column], layout.offsets[column + 1])
         assert layout.frequencies[block].sum() == pytest.approx(1, abs=1e-6)
-    # amount: an atom at zero, then bins; score: one interval, then missing
+    # amount: an atom at zero, then bins; score: bins, then missing
     amount = slice(*layout.offsets[2:4].tolist())
     assert layout.has_position[amount].tolist() == [False] + [True] * (
         amount.stop - amount.start - 1
     )
     score = slice(*layout.offsets[3:5].tolist())
-    assert layout.has_position[score].tolist() == [True, False]
+    assert layout.has_position[score].tolist() == [True] * (score.stop - score.start - 1) + [False]
 
 
 def test_errors_name_the_column(frame):

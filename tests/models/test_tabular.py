@@ -72,15 +72,10 @@ def test_samples_go_on_and_repeat_after_a_seed(frame):
     pd.testing.assert_frame_equal(model.sample(50), first)
 
 
-def test_calibration_shifts_no_logit_far(frame):
-    model = small(random_state=0).fit(frame)
-    shift = (model._calibrated_bias - model._trained_bias).abs()
-    assert 0.1 < shift.max() <= calibration.MAX_SHIFT + 1e-6
-
-
 def test_calibrated_marginals_are_those_of_the_table(frame, monkeypatch):
-    # After two epochs the marginals are far off; let the logits go as far as they must.
-    monkeypatch.setattr(calibration, "MAX_SHIFT", 50.0)
+    # After two epochs the marginals are far off; let the weights go as far as they must.
+    for limit in ("MAX_FACTOR", "MAX_WEIGHT"):
+        monkeypatch.setattr(calibration, limit, 50.0)
     model = small(random_state=0).fit(frame)
     rows = 40_000
     calibrated = model.sample(rows)

@@ -9,6 +9,7 @@ import torch
 
 from sdv_wgangp.objectives import meta_features
 from sdv_wgangp.objectives.meta_features import MetaFeatureObjective, check_meta_features
+from sdv_wgangp.training.precision import matmul_precision
 
 
 @pytest.fixture
@@ -42,6 +43,16 @@ def test_constant_channels_have_no_correlation_and_no_gradient(x):
     assert cor[0] == 0
     assert torch.isfinite(x.grad).all()
     assert (x.grad[:, 1] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["cov", "cor"])
+def test_the_precision_of_the_networks_is_not_that_of_statistics(name):
+    """Training multiplies in bfloat16, which would leave three digits of a covariance."""
+    x = torch.randn(500, 60, generator=torch.Generator().manual_seed(0))
+    exact = meta_features.CHANNEL_FEATURES[name](x.double())
+    with matmul_precision("medium"):
+        found = meta_features.CHANNEL_FEATURES[name](x)
+    assert float((found - exact).abs().max()) < 1e-6
 
 
 @pytest.mark.parametrize("name", ["mean", "var", "sd", "skewness", "kurtosis", "cov", "cor"])

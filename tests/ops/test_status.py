@@ -20,6 +20,14 @@ OPERATORS = {
     "critic_step",
     "critic_row_gradient",
 }
+STATISTICS = {
+    "moments",
+    "moments_backward",
+    "sorted_columns",
+    "sorted_columns_backward",
+    "symmetric_eigen",
+    "symmetric_eigen_backward",
+}
 
 compiled = pytest.mark.skipif(not ops.status().compiled, reason="the extension was not built")
 
@@ -40,7 +48,7 @@ def test_extension_is_there_where_it_is_required():
 
 def test_status_lists_every_operator():
     status = ops.status()
-    assert status.kernels.keys() >= OPERATORS
+    assert status.kernels.keys() >= OPERATORS | STATISTICS
     for by_device in status.kernels.values():
         assert by_device.keys() == {"CPU", "CUDA"}
         assert set(by_device.values()) <= {"compiled", "reference"}
@@ -53,7 +61,7 @@ def test_status_lists_every_operator():
 def test_status_reads_well():
     text = str(ops.status())
     assert text == repr(ops.status())
-    for name in OPERATORS:
+    for name in OPERATORS | STATISTICS:
         assert name in text
     assert torch.__version__ in text
 
@@ -132,6 +140,48 @@ torch.library.opcheck(
 uniforms = torch.rand(4, 3, dtype=torch.float64)
 torch.library.opcheck(operators.column_sample.default, (logits.detach(), uniforms, offsets))
 assert ops.column_sample(logits, uniforms, offsets).shape == (4, 3)
+print("ok")
+"""
+    assert run(code).strip() == "ok"
+
+
+def test_references_of_the_statistics_take_over_without_the_library():
+    code = """
+import sys
+sys.modules["sdv"] = None            # as on a machine without SDV
+sys.modules["sdv_wgangp._C"] = None  # as where the extension was not built
+import torch
+from sdv_wgangp import ops
+
+assert not ops.status().compiled
+torch.manual_seed(0)
+x = torch.randn(2, 7, 3, dtype=torch.float64, requires_grad=True)
+y = torch.randn(2, 5, 3, dtype=torch.float64)
+calls = [
+    ops.moments,
+    ops.correlation,
+    lambda x: ops.sorted_columns(x)[0],
+    lambda x: ops.quantiles(x, [0.1, 0.5]),
+    lambda x: ops.wasserstein_1d(x, y, 2),
+]
+for call in calls:
+    assert torch.autograd.gradcheck(call, (x,))
+    assert torch.autograd.gradgradcheck(call, (x,))
+assert torch.autograd.gradcheck(lambda x: ops.symmetric_eigenvalues(ops.moments(x)[1]), (x,))
+
+operators = torch.ops.sdv_wgangp
+mean, covariance = ops.moments(x.detach())
+_, index = ops.sorted_columns(x.detach())
+_, vectors = ops.symmetric_eigen(covariance)
+torch.library.opcheck(operators.moments.default, (x, 1))
+torch.library.opcheck(operators.moments_backward.default, (mean, covariance, x, 1))
+torch.library.opcheck(operators.sorted_columns.default, (x,))
+torch.library.opcheck(operators.sorted_columns_backward.default, (x, index))
+torch.library.opcheck(operators.symmetric_eigen.default, (covariance.requires_grad_(), True))
+torch.library.opcheck(operators.symmetric_eigen.default, (covariance.detach(), False))
+torch.library.opcheck(
+    operators.symmetric_eigen_backward.default, (mean, vectors, covariance.detach())
+)
 print("ok")
 """
     assert run(code).strip() == "ok"

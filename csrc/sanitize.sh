@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Builds the CPU operators with gcc's address and undefined behaviour sanitizers and runs their
+# tests on that build. Any error stops the tests with a report. Arguments go to pytest; without
+# any, tests/ops. Needs Linux, gcc and its libasan; leaves build/sanitized behind.
+#
+#     csrc/sanitize.sh
+#     csrc/sanitize.sh tests/ops/test_moments.py -k views
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+[[ $# -gt 0 ]] || set -- tests/ops
+
+SDV_WGANGP_SANITIZE=1 SDV_WGANGP_REQUIRE_EXTENSION=1 python setup.py --quiet build \
+  --build-lib build/sanitized --build-temp build/sanitized-objects
+
+# Tests run beside that build, so that it is the package they import, not the one in this folder.
+arguments=()
+for argument in "$@"; do
+  if [[ -e ${argument%%::*} ]]; then argument=$root/$argument; fi
+  arguments+=("$argument")
+done
+cd build/sanitized
+
+# The interpreter was not built with the sanitizer, so its library must be loaded first; libstdc++
+# with it, or exceptions are not seen. What Python keeps until the end is no leak of the kernels.
+export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)"
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
+python -c '
+import sdv_wgangp.ops as ops
+from sdv_wgangp import _C
+assert ops.status().compiled and "sanitized" in _C.__file__, _C
+assert b"__asan_report" in open(_C.__file__, "rb").read(), "not a sanitizer build"
+'
+exec python -m pytest -p no:cacheprovider --rootdir "$root" -c "$root/pyproject.toml" \
+  "${arguments[@]}"
