@@ -184,8 +184,9 @@ inline Critic check_step(const Tensor& real_levels, const Tensor& real_dense,
     check_shape(op, name, masks[l], {plan.rows, critic.width(l)});
     check_type(op, name, masks[l], like);
   }
-  SDV_CHECK(gradients.size() == parameters.size(), op, ": gradients must be as many as parameters, ",
-            parameters.size(), ", got ", gradients.size());
+  SDV_CHECK(gradients.size() == parameters.size(), op,
+            ": gradients must be as many as parameters, ", parameters.size(), ", got ",
+            gradients.size());
   for (size_t i = 0; i < gradients.size(); ++i) {
     const std::string name = "gradients[" + std::to_string(i) + "]";
     std::vector<int64_t> sizes;

@@ -9,7 +9,7 @@
 //     a_l   the reverse signal, d f / d z_l times the row's upstream factor
 //
 // A device does one pass at a time (cpu/critic.cpp, cuda/critic.cu): it has memory (`take`),
-// products (`multiply`), conversions, and one function for each of the structures below.
+// products (`multiply`, `gram`), conversions, and one function for each of the structures below.
 #pragma once
 
 #include <algorithm>
@@ -175,16 +175,7 @@ class Sweeps {
     S* outer = nullptr;  // d' diag(kappa) d, so that the penalty's gradient is W times it
     if (penalised > 0) {
       S* gram = device_.template take<S>(width * width);
-      const int64_t block = std::max<int64_t>(Device::block / width, 1);  // rows
-      bool begun = false;
-      for (int64_t at = 0; at < critic_.levels; at += block) {
-        const auto part = level_weight.row_range(at, std::min(at + block, critic_.levels));
-        device_.multiply(matrix(gram, width, width), part.transposed(), part, begun);
-        begun = true;
-      }
-      if (critic_.dense > 0 || !begun)
-        device_.multiply(matrix(gram, width, width), dense_weight.transposed(), dense_weight,
-                         begun);
+      device_.template gram<S, T>(level_weight, dense_weight, gram);
       const auto d = matrix<const T>(a_[0] + begin * width, penalised, width);
       T* y = device_.template take<T>(penalised * width);
       T* pulled = device_.template take<T>(penalised * width);

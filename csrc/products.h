@@ -38,6 +38,9 @@ struct Matrix {
   Matrix row_range(int64_t begin, int64_t end) const {
     return {data + begin * row_stride, end - begin, columns, row_stride, column_stride};
   }
+  Matrix column_range(int64_t begin, int64_t end) const {
+    return {data + begin * column_stride, rows, end - begin, row_stride, column_stride};
+  }
   Tensor tensor(const torch::stable::Device& device) const {
     const int64_t sizes[2] = {rows, columns}, strides[2] = {row_stride, column_stride};
     return torch::stable::from_blob(const_cast<std::remove_const_t<T>*>(data), {sizes, 2},

@@ -14,6 +14,10 @@ namespace sdv_wgangp {
 namespace {
 
 constexpr int64_t kChunk = 32;  // rows whose sums are kept together
+// Elements of the level weight that stay in the cache while they are worked on, and up to which
+// number its copy in bfloat16 is kept for its second use.
+constexpr int64_t kBlock = 512 * 1024;
+constexpr int64_t kKept = 32 * 1024 * 1024;
 
 // --- loops over plain pointers ------------------------------------------------------------------
 
@@ -220,21 +224,36 @@ SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_
   }
 }
 
-// gradient[level] (+)= the sum over the rows that hold the level, four at a time; `order` lists
-// the rows of each level, ascending, from start[level] on.
+// What a block of levels gets: gradient = base + the sum over the rows that hold the level.
+// `order` lists the rows of each level, ascending, from start[level] on. The base, [.., width] from
+// level `first` on, may be where the gradient is, or null: nothing.
+template <class T>
+struct LevelBlock {
+  const T* base;
+  int64_t first;
+  const int32_t *start, *order;
+};
+
 template <class S, class T>
-SDV_INLINE void sum_levels(const LevelGradient<S, T>& p, const int32_t* start,
-                           const int32_t* order, int64_t begin, int64_t end) {
+SDV_INLINE void sum_levels(const LevelGradient<S, T>& p, const LevelBlock<T>& block,
+                           int64_t begin, int64_t end) {
   const int64_t width = p.width, group = p.factors.group;
   const S* e = p.factors.share_of_loss;
   for (int64_t level = begin; level < end; ++level) {
-    int64_t at = start[level];
-    const int64_t stop = start[level + 1];
+    int64_t at = block.start[level];
+    const int64_t stop = block.start[level + 1];
+    const int32_t* order = block.order;
     S* __restrict out = p.gradient + level * width;
-    if (!p.outer)
+    if (block.base) {
+      const T* from = block.base + (level - block.first) * width;
+      if (static_cast<const void*>(from) != out)
+        for (int64_t j = 0; j < width; ++j) out[j] = widen(from[j]);
+    } else {
       for (int64_t j = 0; j < width; ++j) out[j] = 0;
+    }
+    // Four rows at a time.
     for (; at + 4 <= stop; at += 4) {
-      const int32_t *r = order + at;
+      const int32_t* r = order + at;
       const T *a0 = p.a + r[0] * width, *a1 = p.a + r[1] * width;
       const T *a2 = p.a + r[2] * width, *a3 = p.a + r[3] * width;
       const S e0 = e[r[0] >= group], e1 = e[r[1] >= group];
@@ -274,9 +293,9 @@ struct Kernels;
                                    int64_t end, S* work) {                                        \
     tangent_chunks(p, head_sums, begin, end, work);                                               \
   }                                                                                               \
-  SDV_CLONES void levels_##SUFFIX(const LevelGradient<S, T>& p, const int32_t* start,             \
-                                  const int32_t* order, int64_t begin, int64_t end) {             \
-    sum_levels(p, start, order, begin, end);                                                      \
+  SDV_CLONES void levels_##SUFFIX(const LevelGradient<S, T>& p, const LevelBlock<T>& block,       \
+                                  int64_t begin, int64_t end) {                                   \
+    sum_levels(p, block, begin, end);                                                             \
   }                                                                                               \
   template <>                                                                                     \
   struct Kernels<S, T> {                                                                          \
@@ -341,9 +360,6 @@ class Scratch {
 
 class Cpu {
  public:
-  // Elements of the level weight that stay in the cache while they are worked on.
-  static constexpr int64_t block = 512 * 1024;
-
   explicit Cpu(const Tensor&) {
     static thread_local Scratch kept;
     memory_ = &kept;
@@ -365,6 +381,36 @@ class Cpu {
         add ? aoti_torch_cpu_addmm_out(to.get(), to.get(), x.get(), y.get(), 1.0, 1.0)
             : aoti_torch_cpu_mm_out(to.get(), x.get(), y.get());
     check_product(error == 0, a, b);
+  }
+
+  // out = levels' levels + dense' dense, block by block.
+  template <class S, class T>
+  void gram(Matrix<const S> levels, Matrix<const S> dense, S* out) {
+    const int64_t width = levels.columns, step = block_rows(width);
+    const auto to = matrix(out, width, width);
+    zero(out, width * width);
+    if constexpr (std::is_same_v<S, T>) {
+      // The matrix is symmetric: of its four quarters one is a copy.
+      const int64_t half = width / 2;
+      for (int64_t at = 0; at < levels.rows; at += step) {
+        const auto part = levels.row_range(at, std::min(at + step, levels.rows));
+        const auto left = part.column_range(0, half), right = part.column_range(half, width);
+        multiply(to.row_range(0, half), left.transposed(), part, true);
+        multiply(to.row_range(half, width).column_range(half, width), right.transposed(), right,
+                 true);
+      }
+      for (int64_t i = half; i < width; ++i)
+        for (int64_t j = 0; j < half; ++j) out[i * width + j] = out[j * width + i];
+    } else {
+      if (levels.rows * width <= kKept) kept_ = take<T>(levels.rows * width);
+      T* product = take<T>(width * width);
+      for (int64_t at = 0; at < levels.rows; at += step) {
+        const auto part = level_block<S, T>(levels, at, std::min(at + step, levels.rows), true);
+        multiply(matrix(product, width, width), part.transposed(), part);
+        widen(product, width * width, true, out);
+      }
+    }
+    if (dense.rows > 0) multiply(to, dense.transposed(), dense, true);
   }
 
   template <class S>
@@ -433,21 +479,32 @@ class Cpu {
 
   template <class S, class T>
   void level_gradient(const LevelGradient<S, T>& p) {
-    int32_t* start = take<int32_t>(p.inputs.levels + 1);
+    const int64_t levels = p.inputs.levels, width = p.width;
+    int32_t* start = take<int32_t>(levels + 1);
     int32_t* order = take<int32_t>(2 * p.inputs.rows * p.inputs.cells);
     sort_by_level(p.inputs, start, order);
-    const int64_t levels = p.inputs.levels, width = p.width;
-    const int64_t step = std::max<int64_t>(block / width, 1);
+    const int64_t step = block_rows(width);
+    T* product = nullptr;
+    Matrix<const T> outer{};
+    if (p.outer) {
+      outer = operand<S, T>(matrix(p.outer, width, width));
+      if constexpr (!std::is_same_v<S, T>) product = take<T>(std::min(step, levels) * width);
+    }
     for (int64_t at = 0; at < levels; at += step) {
       const int64_t stop = std::min(at + step, levels);
-      if (p.outer)
-        multiply(matrix(p.gradient + at * width, stop - at, width),
-                 matrix(p.weight + at * width, stop - at, width), matrix(p.outer, width, width));
+      LevelBlock<T> block{nullptr, at, start, order};
+      if (p.outer) {
+        T* to = product;
+        if constexpr (std::is_same_v<S, T>) to = p.gradient + at * width;
+        multiply(matrix(to, stop - at, width),
+                 level_block<S, T>(matrix(p.weight, levels, width), at, stop), outer);
+        block.base = to;
+      }
       const int64_t cost = (1 + (start[stop] - start[at]) / (stop - at)) * width;
-      torch::stable::parallel_for(at, stop, rows_per_thread(cost),
-                                  [&](int64_t begin, int64_t end) {
-                                    Kernels<S, T>::levels(p, start, order, begin, end);
-                                  });
+      torch::stable::parallel_for(
+          at, stop, rows_per_thread(cost), [&](int64_t begin, int64_t end) {
+            Kernels<S, T>::levels(p, block, begin, end);
+          });
     }
   }
 
@@ -480,6 +537,41 @@ class Cpu {
   }
 
  private:
+  static int64_t block_rows(int64_t width) { return std::max<int64_t>(kBlock / width, 1); }
+
+  // Some rows of the level weight in the type of products: themselves, or a copy, which `gram`
+  // (`first`) makes for the level gradient as well.
+  template <class S, class T>
+  Matrix<const T> level_block(Matrix<const S> levels, int64_t begin, int64_t end,
+                              bool first = false) {
+    if constexpr (std::is_same_v<S, T>) {
+      return levels.row_range(begin, end);
+    } else {
+      const int64_t width = levels.columns;
+      if (kept_ == nullptr && block_ == nullptr) block_ = take<T>(block_rows(width) * width);
+      T* copy = kept_ ? static_cast<T*>(kept_) + begin * width : static_cast<T*>(block_);
+      const S* given = levels.data + begin * width;
+      if (first || kept_ == nullptr)
+        torch::stable::parallel_for(
+            0, end - begin, rows_per_thread(width), [&](int64_t from, int64_t to) {
+              Kernels<S, T>::convert(given + from * width, (to - from) * width,
+                                     copy + from * width);
+            });
+      return matrix<const T>(copy, end - begin, width);
+    }
+  }
+
+  template <class S, class T>
+  Matrix<const T> operand(Matrix<const S> from) {
+    if constexpr (std::is_same_v<S, T>) {
+      return from;
+    } else {
+      T* to = take<T>(from.rows * from.columns);
+      convert(from.data, from.rows * from.columns, to);
+      return matrix<const T>(to, from.rows, from.columns);
+    }
+  }
+
   static int64_t chunks(int64_t rows) { return (rows + kChunk - 1) / kChunk; }
 
   template <class Work>
@@ -524,6 +616,8 @@ class Cpu {
   }
 
   Scratch* memory_;
+  void* kept_ = nullptr;   // the level weight as T, whole
+  void* block_ = nullptr;  // or one block of it
 };
 
 }  // namespace

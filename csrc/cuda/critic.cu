@@ -248,9 +248,6 @@ __global__ void minus_mean_kernel(const S* scores, int64_t rows, S* to) {
 
 class Cuda {
  public:
-  // The level weight is multiplied in one piece.
-  static constexpr int64_t block = std::numeric_limits<int64_t>::max();
-
   explicit Cuda(const Tensor& like)
       : like_(like),
         device_(torch::headeronly::DeviceType::CUDA,
@@ -277,6 +274,14 @@ class Cuda {
         add ? aoti_torch_cuda_addmm_out(to.get(), to.get(), x.get(), y.get(), 1.0, 1.0)
             : aoti_torch_cuda_mm_out(to.get(), x.get(), y.get());
     check_product(error == 0, a, b);
+  }
+
+  // out = levels' levels + dense' dense.
+  template <class S, class T>
+  void gram(Matrix<const S> levels, Matrix<const S> dense, S* out) {
+    const auto to = matrix(out, levels.columns, levels.columns);
+    multiply(to, levels.transposed(), levels);
+    if (dense.rows > 0) multiply(to, dense.transposed(), dense, true);
   }
 
   template <class S>
