@@ -4,11 +4,8 @@
 // sums are added in their order, so that no result depends on the number of threads.
 #include <torch/csrc/stable/library.h>
 
-#include <cstdlib>
-#include <new>
-
 #include "../critic_sweeps.h"
-#include "vector.h"
+#include "device.h"
 
 namespace sdv_wgangp {
 namespace {
@@ -20,19 +17,6 @@ constexpr int64_t kBlock = 512 * 1024;
 constexpr int64_t kKept = 32 * 1024 * 1024;
 
 // --- loops over plain pointers ------------------------------------------------------------------
-
-template <class S, class T>
-SDV_INLINE void convert(const S* from, int64_t n, T* to) {
-  for (int64_t i = 0; i < n; ++i) narrow(from[i], to[i]);
-}
-
-template <class S, class T>
-SDV_INLINE void widen_to(const T* from, int64_t n, bool add, S* to) {
-  if (add)
-    for (int64_t i = 0; i < n; ++i) to[i] += widen(from[i]);
-  else
-    for (int64_t i = 0; i < n; ++i) to[i] = widen(from[i]);
-}
 
 // z += the rows of `weight` that the cells name, four at a time.
 template <class S>
@@ -274,10 +258,6 @@ struct Kernels;
 
 // One copy per instruction set and pair of types; the templates above are inlined into each.
 #define SDV_INSTANTIATE(S, T, SUFFIX)                                                             \
-  SDV_CLONES void convert_##SUFFIX(const S* from, int64_t n, T* to) { convert(from, n, to); }     \
-  SDV_CLONES void widen_##SUFFIX(const T* from, int64_t n, bool add, S* to) {                     \
-    widen_to(from, n, add, to);                                                                   \
-  }                                                                                               \
   SDV_CLONES void first_##SUFFIX(const FirstLayer<S, T>& p, int64_t begin, int64_t end, S* work) {\
     first_rows(p, begin, end, work);                                                              \
   }                                                                                               \
@@ -299,8 +279,6 @@ struct Kernels;
   }                                                                                               \
   template <>                                                                                     \
   struct Kernels<S, T> {                                                                          \
-    static constexpr auto convert = convert_##SUFFIX;                                             \
-    static constexpr auto widen = widen_##SUFFIX;                                                 \
     static constexpr auto first = first_##SUFFIX;                                                 \
     static constexpr auto forward = forward_##SUFFIX;                                             \
     static constexpr auto reverse = reverse_##SUFFIX;                                             \
@@ -314,74 +292,9 @@ SDV_INSTANTIATE(double, double, double)
 
 // --- the device ---------------------------------------------------------------------------------
 
-// Scratch memory of a step. The thread keeps it for its next step: fresh pages from the system
-// would cost as much time as the arithmetic.
-class Scratch {
+class Cpu : public CpuDevice {
  public:
-  // Takes everything back. The largest block stays, unless it is unusually large.
-  void reset() {
-    const size_t kept = blocks_.empty() || blocks_.back().size > kMost ? 0 : 1;
-    while (blocks_.size() > kept) {
-      std::free(blocks_.front().data);
-      blocks_.erase(blocks_.begin());
-    }
-    used_ = 0;
-  }
-
-  void* take(size_t bytes) {
-    bytes = (bytes + kAlign - 1) / kAlign * kAlign;
-    if (blocks_.empty() || used_ + bytes > blocks_.back().size) {
-      // At least twice the size each time, so that one block serves after few steps.
-      const size_t size = std::max(bytes, blocks_.empty() ? kLeast : 2 * blocks_.back().size);
-      blocks_.reserve(blocks_.size() + 1);
-      void* data = std::aligned_alloc(kAlign, size);
-      if (data == nullptr) throw std::bad_alloc();
-      blocks_.push_back({data, size});
-      used_ = 0;
-    }
-    void* taken = static_cast<char*>(blocks_.back().data) + used_;
-    used_ += bytes;
-    return taken;
-  }
-
-  ~Scratch() {
-    for (const Block& block : blocks_) std::free(block.data);
-  }
-
- private:
-  static constexpr size_t kAlign = 64, kLeast = size_t(1) << 20, kMost = size_t(1) << 28;
-  struct Block {
-    void* data;
-    size_t size;
-  };
-  std::vector<Block> blocks_;
-  size_t used_ = 0;
-};
-
-class Cpu {
- public:
-  explicit Cpu(const Tensor&) {
-    static thread_local Scratch kept;
-    memory_ = &kept;
-    memory_->reset();
-  }
-
-  template <class T>
-  T* take(int64_t count) {
-    return static_cast<T*>(memory_->take(static_cast<size_t>(count) * sizeof(T)));
-  }
-
-  // out = a b, or out += a b.
-  template <class O, class A, class B>
-  void multiply(Matrix<O> out, Matrix<A> a, Matrix<B> b, bool add = false) {
-    if (out.rows == 0 || out.columns == 0) return;
-    const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU);
-    const Tensor to = out.tensor(cpu), x = a.tensor(cpu), y = b.tensor(cpu);
-    const AOTITorchError error =
-        add ? aoti_torch_cpu_addmm_out(to.get(), to.get(), x.get(), y.get(), 1.0, 1.0)
-            : aoti_torch_cpu_mm_out(to.get(), x.get(), y.get());
-    check_product(error == 0, a, b);
-  }
+  explicit Cpu(const Tensor&) {}
 
   // out = levels' levels + dense' dense, block by block.
   template <class S, class T>
@@ -411,19 +324,6 @@ class Cpu {
       }
     }
     if (dense.rows > 0) multiply(to, dense.transposed(), dense, true);
-  }
-
-  template <class S>
-  void zero(S* to, int64_t count) {
-    std::fill_n(to, count, S(0));
-  }
-  template <class S, class T>
-  void convert(const S* from, int64_t count, T* to) {
-    Kernels<S, T>::convert(from, count, to);
-  }
-  template <class S, class T>
-  void widen(const T* from, int64_t count, bool add, S* to) {
-    Kernels<S, T>::widen(from, count, add, to);
   }
 
   template <class S>
@@ -554,8 +454,7 @@ class Cpu {
       if (first || kept_ == nullptr)
         torch::stable::parallel_for(
             0, end - begin, rows_per_thread(width), [&](int64_t from, int64_t to) {
-              Kernels<S, T>::convert(given + from * width, (to - from) * width,
-                                     copy + from * width);
+              convert_numbers(given + from * width, (to - from) * width, copy + from * width);
             });
       return matrix<const T>(copy, end - begin, width);
     }
@@ -585,7 +484,7 @@ class Cpu {
     if (!sums) return;
     if (!add) std::fill_n(out, width, S(0));
     for (int64_t chunk = 0; chunk < chunks(rows); ++chunk)
-      Kernels<S, S>::widen(sums + chunk * width, width, true, out);
+      widen_numbers(sums + chunk * width, width, true, out);
   }
 
   // A counting sort of the rows by the levels they hold; stable, so the rows of a level ascend.
@@ -615,7 +514,6 @@ class Cpu {
       }
   }
 
-  Scratch* memory_;
   void* kept_ = nullptr;   // the level weight as T, whole
   void* block_ = nullptr;  // or one block of it
 };
