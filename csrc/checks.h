@@ -8,9 +8,13 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <vector>
+
+#include "formulas.h"
 
 namespace sdv_wgangp {
 
@@ -81,6 +85,56 @@ inline int64_t check_offsets_shape(const char* op, const Tensor& offsets, const 
   return offsets.size(0) - 1;
 }
 
+inline void check_shape(const char* op, const std::string& name, const Tensor& tensor,
+                        const std::vector<int64_t>& expected) {
+  bool same = tensor.dim() == static_cast<int64_t>(expected.size());
+  for (size_t i = 0; same && i < expected.size(); ++i) same = tensor.size(i) == expected[i];
+  if (same) return;
+  std::ostringstream text;
+  for (size_t i = 0; i < expected.size(); ++i) text << (i ? ", " : "") << expected[i];
+  fail(op, ": ", name, " must have shape [", text.str(), "], got ", shape(tensor));
+}
+
+// Checks that `tensor` has the type of sums, or bfloat16 where sums are in float32.
+inline void check_operand(const char* op, const char* name, const Tensor& tensor,
+                          const char* other, const Tensor& sums) {
+  const bool narrow = tensor.scalar_type() == ScalarType::BFloat16 &&
+                      sums.scalar_type() == ScalarType::Float;
+  SDV_CHECK(narrow || tensor.scalar_type() == sums.scalar_type(), op, ": ", name,
+            " must have the dtype of ", other, ", or bfloat16 where that is float32");
+  SDV_CHECK(tensor.device() == sums.device(), op, ": ", name, " must be on the device of ", other);
+}
+
+// Arguments of column_sample; returns the number of columns.
+inline int64_t check_sample(const Tensor& logits, const Tensor& uniforms, const Tensor& offsets,
+                            const std::optional<Tensor>& bias) {
+  const char* op = "column_sample";
+  const bool narrow = logits.scalar_type() == ScalarType::BFloat16;
+  check_matrix(op, narrow ? "uniforms" : "logits", narrow ? uniforms : logits);
+  SDV_CHECK(logits.dim() == 2, op, ": logits must have two dimensions (rows, width), got shape ",
+            shape(logits));
+  if (narrow) check_operand(op, "logits", logits, "uniforms", uniforms);
+  const int64_t columns = check_offsets_shape(op, offsets, logits);
+  check_like(op, "logits", narrow ? uniforms : logits, "uniforms", uniforms, logits.size(0),
+             columns);
+  if (bias) {
+    SDV_CHECK(bias->dim() == 1 && bias->size(0) == logits.size(1), op, ": bias must have shape [",
+              logits.size(1), "], got ", shape(*bias));
+    SDV_CHECK(bias->scalar_type() == uniforms.scalar_type(), op,
+              ": bias must have the same dtype as uniforms");
+    SDV_CHECK(bias->device() == logits.device(), op, ": bias must be on the device of logits");
+  }
+  return columns;
+}
+
+// Runs `use` with the types of sums and of operands.
+template <class Use>
+auto with_types_of(const Tensor& sums, const Tensor& operand, Use use) {
+  if (sums.scalar_type() == ScalarType::Double) return use(double(), double());
+  if (operand.scalar_type() == ScalarType::BFloat16) return use(float(), bfloat16());
+  return use(float(), float());
+}
+
 // Rows of a matrix whose elements are adjacent within a row; the rows themselves may be anywhere
 // (a slice of columns) or all the same (an expanded row). `held` keeps a temporary copy alive
 // where one was needed: a pointer into an unnamed temporary would dangle.
@@ -89,7 +143,7 @@ struct Rows {
   explicit Rows(const Tensor& tensor)
       : held(tensor.stride(1) == 1 || tensor.size(1) <= 1 ? tensor
                                                           : torch::stable::contiguous(tensor)),
-        data(held.const_data_ptr<T>()),
+        data(static_cast<const T*>(held.const_data_ptr())),
         stride(held.stride(0)) {}
 
   const Tensor held;

@@ -39,16 +39,6 @@ inline std::string parameter_name(size_t index) {
   return text.str();
 }
 
-inline void check_shape(const char* op, const std::string& name, const Tensor& tensor,
-                        const std::vector<int64_t>& expected) {
-  bool same = tensor.dim() == static_cast<int64_t>(expected.size());
-  for (size_t i = 0; same && i < expected.size(); ++i) same = tensor.size(i) == expected[i];
-  if (same) return;
-  std::ostringstream text;
-  for (size_t i = 0; i < expected.size(); ++i) text << (i ? ", " : "") << expected[i];
-  fail(op, ": ", name, " must have shape [", text.str(), "], got ", shape(tensor));
-}
-
 inline void check_type(const char* op, const std::string& name, const Tensor& tensor,
                        const Tensor& like) {
   SDV_CHECK(tensor.scalar_type() == like.scalar_type(), op, ": ", name,

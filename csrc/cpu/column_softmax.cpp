@@ -7,45 +7,16 @@
 #include <torch/csrc/stable/library.h>
 
 #include <atomic>
+#include <optional>
 #include <tuple>
 #include <vector>
 
 #include "../checks.h"
 #include "../formulas.h"
-#include "vector.h"
+#include "softmax_block.h"
 
 namespace sdv_wgangp {
 namespace {
-
-template <class T>
-SDV_INLINE T block_maximum(const T* x, int64_t n) {
-  T maximum = -std::numeric_limits<T>::infinity();
-  int64_t i = 0;
-  if (n >= kLanes) {
-    T lanes[kLanes];
-    for (int k = 0; k < kLanes; ++k) lanes[k] = maximum;
-    for (; i + kLanes <= n; i += kLanes)
-      for (int k = 0; k < kLanes; ++k) lanes[k] = x[i + k] > lanes[k] ? x[i + k] : lanes[k];
-    for (int k = 0; k < kLanes; ++k) maximum = lanes[k] > maximum ? lanes[k] : maximum;
-  }
-  for (; i < n; ++i) maximum = x[i] > maximum ? x[i] : maximum;
-  return maximum;
-}
-
-// Accumulates in A, which is double where the block may be long and exactness matters.
-template <class A, class T>
-SDV_INLINE A block_sum(const T* x, int64_t n) {
-  A sum = 0;
-  int64_t i = 0;
-  if (n >= kLanes) {
-    A lanes[kLanes] = {};
-    for (; i + kLanes <= n; i += kLanes)
-      for (int k = 0; k < kLanes; ++k) lanes[k] += x[i + k];
-    for (int k = 0; k < kLanes; ++k) sum += lanes[k];
-  }
-  for (; i < n; ++i) sum += x[i];
-  return sum;
-}
 
 template <class T>
 SDV_INLINE T block_inner(const T* x, const T* y, int64_t n) {
@@ -122,22 +93,27 @@ SDV_INLINE void softmax_backward_rows(const T* grad, int64_t grad_stride, const 
 
 // Inverse CDF, one uniform per row and column. `weights` is scratch for one row. Returns the
 // first (row, column) that has no distribution, as row * columns + column, or -1.
-template <class T>
-SDV_INLINE int64_t sample_rows(const T* logits, int64_t logits_stride, const T* uniforms,
-                               int64_t uniforms_stride, const int64_t* offsets, int64_t columns,
-                               int64_t begin, int64_t end, T* weights, int64_t* codes) {
+template <class T, class L>
+SDV_INLINE int64_t sample_rows(const L* logits, int64_t logits_stride, const T* bias,
+                               const T* uniforms, int64_t uniforms_stride, const int64_t* offsets,
+                               int64_t columns, int64_t begin, int64_t end, T* weights,
+                               int64_t* codes) {
   // Within a block the target is first looked for among sums over runs of this many elements.
   constexpr int64_t run = 64;
   const int64_t width = offsets[columns];
   for (int64_t row = begin; row < end; ++row) {
-    const T* l = logits + row * logits_stride;
+    const L* l = logits + row * logits_stride;
     const T* u = uniforms + row * uniforms_stride;
     int64_t* code = codes + row * columns;
+    if (bias)
+      for (int64_t i = 0; i < width; ++i) weights[i] = widen(l[i]) + bias[i];
+    else
+      for (int64_t i = 0; i < width; ++i) weights[i] = widen(l[i]);
     for (int64_t c = 0; c < columns; ++c) {
-      const int64_t start = offsets[c];
-      const int64_t n = offsets[c + 1] - start;
-      const T maximum = block_maximum(l + start, n);
-      for (int64_t i = start; i < start + n; ++i) weights[i] = l[i] - maximum;
+      T* w = weights + offsets[c];
+      const int64_t n = offsets[c + 1] - offsets[c];
+      const T maximum = block_maximum(w, n);
+      for (int64_t i = 0; i < n; ++i) w[i] -= maximum;
     }
     for (int64_t i = 0; i < width; ++i) weights[i] = exponential(weights[i]);
     for (int64_t c = 0; c < columns; ++c) {
@@ -195,17 +171,23 @@ SDV_INLINE int64_t sample_rows(const T* logits, int64_t logits_stride, const T* 
       const int64_t* offsets, int64_t columns, T scale, int64_t begin, int64_t end, T* result) { \
     softmax_backward_rows<T>(grad, grad_stride, soft, soft_stride, offsets, columns, scale,      \
                              begin, end, result);                                                \
-  }                                                                                              \
-  SDV_CLONES int64_t sample_rows_##SUFFIX(                                                       \
-      const T* logits, int64_t logits_stride, const T* uniforms, int64_t uniforms_stride,        \
-      const int64_t* offsets, int64_t columns, int64_t begin, int64_t end, T* weights,           \
-      int64_t* codes) {                                                                          \
-    return sample_rows<T>(logits, logits_stride, uniforms, uniforms_stride, offsets, columns,    \
-                          begin, end, weights, codes);                                           \
   }
 
 SDV_INSTANTIATE(float, float)
 SDV_INSTANTIATE(double, double)
+
+#define SDV_INSTANTIATE_SAMPLE(T, L, SUFFIX)                                                     \
+  SDV_CLONES int64_t sample_rows_##SUFFIX(                                                       \
+      const L* logits, int64_t logits_stride, const T* bias, const T* uniforms,                  \
+      int64_t uniforms_stride, const int64_t* offsets, int64_t columns, int64_t begin,           \
+      int64_t end, T* weights, int64_t* codes) {                                 \
+    return sample_rows<T, L>(logits, logits_stride, bias, uniforms, uniforms_stride, offsets,    \
+                             columns, begin, end, weights, codes);                       \
+  }
+
+SDV_INSTANTIATE_SAMPLE(float, float, float)
+SDV_INSTANTIATE_SAMPLE(float, bfloat16, bfloat16)
+SDV_INSTANTIATE_SAMPLE(double, double, double)
 
 template <class T>
 struct Kernels;
@@ -213,28 +195,19 @@ template <>
 struct Kernels<float> {
   static constexpr auto softmax = softmax_rows_float;
   static constexpr auto softmax_backward = softmax_backward_rows_float;
-  static constexpr auto sample = sample_rows_float;
 };
 template <>
 struct Kernels<double> {
   static constexpr auto softmax = softmax_rows_double;
   static constexpr auto softmax_backward = softmax_backward_rows_double;
-  static constexpr auto sample = sample_rows_double;
 };
 
-// Checks the values of `offsets` and returns them, contiguous.
-Tensor checked_offsets(const char* op, const Tensor& offsets, const Tensor& logits) {
-  const int64_t columns = check_offsets_shape(op, offsets, logits);
-  const Tensor held = torch::stable::contiguous(offsets);
-  const int64_t* at = held.const_data_ptr<int64_t>();
-  SDV_CHECK(at[0] == 0, op, ": offsets must begin with 0, got ", at[0]);
-  for (int64_t c = 0; c < columns; ++c)
-    SDV_CHECK(at[c] < at[c + 1], op, ": column ", c, " is empty, offsets[", c, "] = ", at[c],
-          " and offsets[", c + 1, "] = ", at[c + 1]);
-  SDV_CHECK(at[columns] == logits.size(1), op, ": offsets must end with the width of the logits, ",
-        logits.size(1), ", got ", at[columns]);
-  return held;
-}
+template <class L>
+constexpr auto sample_kernel = sample_rows_float;
+template <>
+constexpr auto sample_kernel<bfloat16> = sample_rows_bfloat16;
+template <>
+constexpr auto sample_kernel<double> = sample_rows_double;
 
 template <class T>
 void run_softmax(const Tensor& logits, const Tensor& noise, const Tensor& offsets,
@@ -258,7 +231,8 @@ std::tuple<Tensor, Tensor> column_softmax(Tensor logits, Tensor noise, Tensor of
   check_matrix(op, "logits", logits);
   check_like(op, "logits", logits, "noise", noise, logits.size(0), logits.size(1));
   check_temperature(op, temperature);
-  const Tensor at = checked_offsets(op, offsets, logits);
+  check_offsets_shape(op, offsets, logits);
+  const Tensor at = checked_offsets(op, offsets, logits.size(1));
   Tensor soft = torch::stable::new_empty(logits, {logits.size(0), logits.size(1)});
   Tensor codes =
       torch::stable::new_empty(logits, {logits.size(0), at.size(0) - 1}, ScalarType::Long);
@@ -290,7 +264,8 @@ Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets,
   check_matrix(op, "soft", soft);
   check_like(op, "soft", soft, "grad_soft", grad_soft, soft.size(0), soft.size(1));
   check_temperature(op, temperature);
-  const Tensor at = checked_offsets(op, offsets, soft);
+  check_offsets_shape(op, offsets, soft);
+  const Tensor at = checked_offsets(op, offsets, soft.size(1));
   Tensor result = torch::stable::new_empty(soft, {soft.size(0), soft.size(1)});
   if (soft.scalar_type() == ScalarType::Float)
     run_softmax_backward<float>(grad_soft, soft, at, temperature, result);
@@ -299,10 +274,11 @@ Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets,
   return result;
 }
 
-template <class T>
-int64_t run_sample(const Tensor& logits, const Tensor& uniforms, const Tensor& offsets,
-                   Tensor& codes) {
-  const Rows<T> l(logits), u(uniforms);
+template <class T, class L>
+int64_t run_sample(const Tensor& logits, const T* bias, const Tensor& uniforms,
+                   const Tensor& offsets, Tensor& codes) {
+  const Rows<L> l(logits);
+  const Rows<T> u(uniforms);
   const int64_t* at = offsets.const_data_ptr<int64_t>();
   const int64_t columns = offsets.size(0) - 1;
   int64_t* code = codes.mutable_data_ptr<int64_t>();
@@ -312,8 +288,8 @@ int64_t run_sample(const Tensor& logits, const Tensor& uniforms, const Tensor& o
   torch::stable::parallel_for(
       0, logits.size(0), rows_per_thread(logits.size(1)), [&](int64_t begin, int64_t end) {
         std::vector<T> weights(logits.size(1));
-        const int64_t at_fault = Kernels<T>::sample(l.data, l.stride, u.data, u.stride, at,
-                                                    columns, begin, end, weights.data(), code);
+        const int64_t at_fault = sample_kernel<L>(l.data, l.stride, bias, u.data, u.stride, at,
+                                                  columns, begin, end, weights.data(), code);
         int64_t first = failed.load();
         while (at_fault >= 0 && at_fault < first && !failed.compare_exchange_weak(first, at_fault))
           ;
@@ -321,16 +297,19 @@ int64_t run_sample(const Tensor& logits, const Tensor& uniforms, const Tensor& o
   return failed.load();
 }
 
-Tensor column_sample(Tensor logits, Tensor uniforms, Tensor offsets) {
+Tensor column_sample(Tensor logits, Tensor uniforms, Tensor offsets, std::optional<Tensor> bias) {
   const char* op = "column_sample";
-  check_matrix(op, "logits", logits);
-  const int64_t columns = check_offsets_shape(op, offsets, logits);
-  check_like(op, "logits", logits, "uniforms", uniforms, logits.size(0), columns);
-  const Tensor at = checked_offsets(op, offsets, logits);
+  const int64_t columns = check_sample(logits, uniforms, offsets, bias);
+  const Tensor at = checked_offsets(op, offsets, logits.size(1));
   Tensor codes = torch::stable::new_empty(logits, {logits.size(0), columns}, ScalarType::Long);
-  const int64_t failed = logits.scalar_type() == ScalarType::Float
-                             ? run_sample<float>(logits, uniforms, at, codes)
-                             : run_sample<double>(logits, uniforms, at, codes);
+  std::optional<Tensor> held;
+  if (bias) held = torch::stable::contiguous(*bias);
+  const int64_t failed = with_types_of(uniforms, logits, [&](auto sum, auto operand) {
+    using T = decltype(sum);
+    using L = decltype(operand);
+    return run_sample<T, L>(logits, held ? held->const_data_ptr<T>() : nullptr, uniforms, at,
+                            codes);
+  });
   if (failed != std::numeric_limits<int64_t>::max())
     fail(op, ": logits of row ", failed / columns, ", column ", failed % columns,
          " are no distribution (NaN, +inf, or all -inf)");

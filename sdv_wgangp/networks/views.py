@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
 from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.ops import ViewTables, row_views, row_views_backward
 
 # Ranks are kept off 0 and 1 by this much before they become normal scores (|score| < 3.9).
 RANK_MARGIN = 5e-5
@@ -15,23 +18,8 @@ WHITE_CLAMP = 4.0
 WHITE_FLOOR = 1e-4
 
 
-class _GatherLevels(torch.autograd.Function):
-    """``table[level]`` whose gradient also reaches the soft codes, straight through."""
-
-    @staticmethod
-    def forward(ctx, soft, table, levels, column_of_level):
-        ctx.save_for_backward(table, column_of_level)
-        return table[levels]
-
-    @staticmethod
-    def backward(ctx, gradient):
-        table, column_of_level = ctx.saved_tensors
-        # d/d soft[level] of sum_level soft[level] table[level], inside each column
-        return gradient[:, column_of_level] * table, None, None, None
-
-
 class Views(nn.Module):
-    """Dense channels of a row, shape ``[rows, width]``, differentiable in codes and positions.
+    """Dense channels of a row, shape ``[rows, width]``, and the gradient back through them.
 
     1. the position inside the bin, of columns that have both bins and other codes;
     2. the ordering channel of every ordered column: the rank of its value in the column, from 0
@@ -48,77 +36,80 @@ class Views(nn.Module):
     def __init__(self, layout: Layout, whiten: bool = True):
         super().__init__()
         widths = layout.offsets.diff()
-        self.register_buffer("offsets", layout.offsets, persistent=False)
-        self.register_buffer("ordered", layout.ordered, persistent=False)
-        self.register_buffer("start", layout.ranks[:, 0].contiguous(), persistent=False)
-        self.register_buffer("span", layout.ranks[:, 1].contiguous(), persistent=False)
-        self.register_buffer(
-            "column_of_level",
-            torch.repeat_interleave(torch.arange(layout.columns), widths),
-            persistent=False,
-        )
         positioned = layout.positioned
-        binned = torch.nonzero(widths[positioned] > 1).flatten()
-        self.register_buffer("binned", binned, persistent=False)
-        self.register_buffer("binned_columns", positioned[binned], persistent=False)
-        self.register_buffer("has_position", layout.has_position, persistent=False)
-        # Position of every ordered column; columns without one read a column of zeros.
-        source = torch.full((layout.columns,), len(positioned))
-        source[positioned] = torch.arange(len(positioned))
-        self.register_buffer("position_of", source[layout.ordered], persistent=False)
         place = torch.full((layout.columns,), -1)
-        place[layout.ordered] = torch.arange(len(layout.ordered))
-        self.register_buffer("scored", place[positioned], persistent=False)
-        self.white_width = len(positioned) if whiten and len(positioned) > 1 else 0
-        self.register_buffer(
-            "whitening", torch.zeros(self.white_width, self.white_width), persistent=False
+        place[positioned] = torch.arange(len(positioned))
+        shown = positioned[widths[positioned] > 1]
+        among_ordered = torch.full((layout.columns,), -1)
+        among_ordered[layout.ordered] = torch.arange(len(layout.ordered))
+        scored = among_ordered[positioned] if whiten and len(positioned) > 1 else place[:0]
+        for name, tensor in (
+            ("tables", torch.cat([layout.ranks.T, layout.has_position[None].float()])),
+            ("binned", torch.stack([place[shown], shown], 1)),
+            ("ordered", torch.stack([layout.ordered, place[layout.ordered]], 1)),
+            ("scored", scored),
+            ("whitening", torch.zeros(len(scored), len(scored))),
+        ):
+            self.register_buffer(name, tensor.contiguous(), persistent=False)
+        self.width = len(self.binned) + len(self.ordered) + len(scored)
+
+    @property
+    def known(self) -> ViewTables:
+        """What the operators have to know of the table."""
+        return ViewTables(
+            self.tables,
+            self.binned,
+            self.ordered,
+            self.scored,
+            self.whitening,
+            RANK_MARGIN,
+            WHITE_CLAMP,
         )
-        self.width = len(binned) + len(layout.ordered) + self.white_width
+
+    @property
+    def lookups(self) -> torch.Tensor:
+        """First rank and span of every level, ``[2, levels]``: what codes look up."""
+        return self.tables[:2]
 
     @torch.no_grad()
     def fit_whitening(self, levels: torch.Tensor, positions: torch.Tensor) -> None:
         """Set the whitening matrix from rows of the training table (see `forward`)."""
-        if not self.white_width:
+        count = len(self.scored)
+        if not count:
             return
-        scores = self._scores(self._ranks(levels, positions, None)).double()
+        plain = self.known._replace(
+            whitening=torch.eye(count, dtype=self.tables.dtype), clamp=math.inf
+        )
+        scores = row_views(levels, positions, plain)[:, -count:].double()
         scores = scores - scores.mean(0)
         covariance = scores.T @ scores / max(len(scores) - 1, 1)
         values, vectors = torch.linalg.eigh(covariance)
         values = values.clamp_min(WHITE_FLOOR * values[-1].clamp_min(1e-12))
         self.whitening.copy_((vectors * values.rsqrt()) @ vectors.T)
 
-    def forward(
-        self, levels: torch.Tensor, positions: torch.Tensor, soft: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Dense channels, shape ``[rows, width]``.
+    def forward(self, levels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Dense channels, shape ``[rows, width]``, without a graph.
 
         Args:
             levels: Level of every cell, shape ``[rows, columns]``, int64.
             positions: Shape ``[rows, positions]`` in [0, 1].
-            soft: Soft codes, shape ``[rows, levels]``; gradients reach them straight through.
         """
-        ranks = self._ranks(levels, positions, soft)
-        # A row outside the bins has no position; the middle stands for none.
-        inside = self.has_position[levels[:, self.binned_columns]]
-        channels = [torch.where(inside, positions[:, self.binned], 0.5), ranks]
-        if self.white_width:
-            white = self._scores(ranks) @ self.whitening
-            channels.append(white.clamp(-WHITE_CLAMP, WHITE_CLAMP))
-        return torch.cat(channels, dim=1)
+        return row_views(levels, positions, self.known)
+
+    def backward(
+        self, gradient: torch.Tensor, levels: torch.Tensor, positions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The gradient at the positions, and at the `lookups` of every cell.
+
+        Args:
+            gradient: At the dense channels, shape ``[rows, width]``.
+            levels, positions: The rows.
+
+        Returns:
+            ``[rows, positions]`` and ``[2, rows, columns]``.
+        """
+        return row_views_backward(gradient, levels, positions, self.known)
 
     def ordering(self, dense: torch.Tensor) -> torch.Tensor:
         """The ordering channels among the dense ones, shape ``[rows, ordered columns]``."""
         return dense.narrow(1, len(self.binned), len(self.ordered))
-
-    def _ranks(self, levels, positions, soft):
-        if soft is None:
-            start, span = self.start[levels], self.span[levels]
-        else:
-            start = _GatherLevels.apply(soft, self.start, levels, self.column_of_level)
-            span = _GatherLevels.apply(soft, self.span, levels, self.column_of_level)
-        padded = torch.nn.functional.pad(positions, (0, 1))
-        inside = padded[:, self.position_of]
-        return start[:, self.ordered] + span[:, self.ordered] * inside
-
-    def _scores(self, ranks):
-        return torch.special.ndtri(ranks[:, self.scored].clamp(RANK_MARGIN, 1 - RANK_MARGIN))

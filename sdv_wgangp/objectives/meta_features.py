@@ -128,23 +128,38 @@ class MetaFeatureObjective:
         self._tracked = [target.clone() for target in self._target]
         self._steps = 0
 
-    def loss(self, channels: torch.Tensor, hot: torch.Tensor) -> torch.Tensor:
-        """Loss of one generated batch, a scalar with a graph; moves the averages on.
+    @property
+    def reads_codes(self) -> bool:
+        """Whether a statistic is one of the codes."""
+        return any(name in CODE_FEATURES for name in self.names)
+
+    def loss(
+        self, channels: torch.Tensor, hot: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Loss of one generated batch and its gradient there; moves the averages on.
 
         Args:
             channels: Ordering channels, shape ``[rows, d]``.
-            hot: Codes whose value is one-hot and whose gradient is the soft codes',
-                ``[rows, levels]``.
+            hot: One-hot codes, ``[rows, levels]``; None will do unless `reads_codes`.
+
+        Returns:
+            The loss, a scalar without a graph, and its gradients at the channels and at the
+            codes, None where no statistic reads them.
         """
         self._steps += 1
         # Early on the average is young: it is the plain mean of the batches so far.
         keep = min(TRACKING_DECAY, 1 - 1 / self._steps)
+        leaves = [
+            None if rows is None else rows.detach().requires_grad_() for rows in (channels, hot)
+        ]
         total = channels.new_zeros(())
-        for index, value in enumerate(self._statistics(channels, hot)):
+        for index, value in enumerate(self._statistics(*leaves)):
             self._tracked[index].lerp_(value.detach(), 1 - keep)
             residual = self._tracked[index] - self._target[index]
             total = total + 2 * (value * residual).sum()
-        return self.weight * total
+        total = self.weight * total
+        total.backward()
+        return total.detach(), *(None if leaf is None else leaf.grad for leaf in leaves)
 
     def _statistics(self, channels, hot) -> list[torch.Tensor]:
         return [

@@ -20,7 +20,6 @@ from torch import nn
 from sdv_wgangp import ops
 from sdv_wgangp.networks.critic import LEAKY_SLOPE, MLPCritic
 from sdv_wgangp.objectives.gradient_penalty import PENALTIES_BETWEEN, critic_penalty
-from sdv_wgangp.objectives.straight_through import straight_through
 
 
 class Rows(NamedTuple):
@@ -111,49 +110,31 @@ def rows_of_step(rows: int, penalty: str) -> int:
     return (3 if penalty in PENALTIES_BETWEEN else 2) * rows
 
 
-def generator_step(
-    critic: nn.Module,
-    fake: Rows,
-    soft: torch.Tensor,
-    auxiliary: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Back-propagate ``-mean f(fake)`` into the graphs of ``soft`` and ``fake.dense``.
+def generator_loss(
+    critic: nn.Module, fake: Rows, width: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The generator's loss ``-mean f(fake)`` and its gradient at the rows.
 
-    The forward pass sees the hard codes; the gradient reaches the soft ones, straight through.
     Dropout of an `MLPCritic` rests in this step.
 
     Args:
         critic: As for `critic_step`; its own gradients stay as they are.
-        fake: Generated rows; ``dense`` carries a graph.
-        soft: Soft codes, shape ``[rows, levels]``, with a graph.
-        auxiliary: Another loss of the same graph, added.
+        fake: Generated rows, a multiple of the critic's ``pac``.
+        width: Number of levels of a row.
 
     Returns:
-        ``-mean f(fake)``, a scalar without a graph.
+        The loss, a scalar; the gradient at the one-hot codes ``[rows, levels]`` and at the dense
+        channels ``[rows, channels]``. All without a graph.
     """
+    rows = len(fake.levels)
     if isinstance(critic, MLPCritic):
-        loss, to_levels, to_dense = ops.critic_row_gradient(
-            *critic.pack(fake.levels, fake.dense.detach()),
-            list(critic.parameters()),
-            slope=LEAKY_SLOPE,
+        loss, to_codes, to_dense = ops.critic_row_gradient(
+            *critic.pack(*fake), list(critic.parameters()), slope=LEAKY_SLOPE
         )
-        to_levels, to_dense = to_levels.view_as(soft), to_dense.view_as(fake.dense)
-        # A table of unordered categories has no dense channel with a graph.
-        ends = [(soft, to_levels), (fake.dense, to_dense)]
-        if auxiliary is not None:
-            ends.append((auxiliary, torch.ones_like(auxiliary)))
-        tensors, gradients = zip(*(end for end in ends if end[0].requires_grad), strict=True)
-        torch.autograd.backward(tensors, gradients)
-        return loss
+        return loss, to_codes.view(rows, width), to_dense.view_as(fake.dense)
     pac = getattr(critic, "pac", 1)
-    rows = torch.cat([straight_through(soft, fake.levels), fake.dense], dim=1)
-    trained = [parameter for parameter in critic.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        loss = -critic(rows.reshape(len(rows) // pac, -1) if pac > 1 else rows).mean()
-        (loss if auxiliary is None else loss + auxiliary).backward()
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-    return loss.detach()
+    hot = one_hot_rows(fake, width).requires_grad_()
+    loss = -critic(hot.reshape(rows // pac, -1) if pac > 1 else hot).mean()
+    (gradient,) = torch.autograd.grad(loss, hot)
+    to_codes, to_dense = gradient.split([width, fake.dense.shape[1]], dim=1)
+    return loss.detach(), to_codes, to_dense

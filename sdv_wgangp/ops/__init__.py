@@ -14,11 +14,19 @@ import torch
 from torch import Tensor
 
 from sdv_wgangp.ops import reference
+from sdv_wgangp.ops.adam import adam_step
 from sdv_wgangp.ops.critic import critic_row_gradient, critic_step, uses_bfloat16
+from sdv_wgangp.ops.generator import (
+    code_gradient,
+    norm_relu,
+    norm_relu_backward,
+    position_head,
+)
 from sdv_wgangp.ops.registry import DEVICES as _DEVICES
 from sdv_wgangp.ops.registry import NAMESPACE as _NAMESPACE
 from sdv_wgangp.ops.registry import names as _names
 from sdv_wgangp.ops.registry import operator as _operator
+from sdv_wgangp.ops.views import ViewTables, row_views, row_views_backward
 from sdv_wgangp.ops.statistics import (
     correlation,
     moments,
@@ -31,6 +39,9 @@ from sdv_wgangp.ops.statistics import (
 
 __all__ = [
     "Status",
+    "ViewTables",
+    "adam_step",
+    "code_gradient",
     "column_sample",
     "column_softmax",
     "column_softmax_backward",
@@ -38,7 +49,12 @@ __all__ = [
     "critic_row_gradient",
     "critic_step",
     "moments",
+    "norm_relu",
+    "norm_relu_backward",
+    "position_head",
     "quantiles",
+    "row_views",
+    "row_views_backward",
     "sorted_columns",
     "status",
     "symmetric_eigen",
@@ -188,20 +204,24 @@ def column_softmax_backward(
 # --- column_sample -------------------------------------------------------------------------------
 
 
-def _sample_fake(logits: Tensor, uniforms: Tensor, offsets: Tensor) -> Tensor:
-    columns = reference.check_sample(logits, uniforms, offsets)
+def _sample_fake(
+    logits: Tensor, uniforms: Tensor, offsets: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    columns = reference.check_sample(logits, uniforms, offsets, bias)
     return logits.new_empty((logits.shape[0], columns), dtype=torch.int64)
 
 
 _column_sample = _operator(
-    "column_sample(Tensor logits, Tensor uniforms, Tensor offsets) -> Tensor",
+    "column_sample(Tensor logits, Tensor uniforms, Tensor offsets, Tensor? bias=None) -> Tensor",
     reference.column_sample,
     _sample_fake,
 )
 
 
-def column_sample(logits: Tensor, uniforms: Tensor, offsets: Tensor) -> Tensor:
-    r"""Exact samples from ``softmax(logits)`` of every column, one uniform number each.
+def column_sample(
+    logits: Tensor, uniforms: Tensor, offsets: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    r"""Exact samples from ``softmax(logits + bias)`` of every column, one uniform number each.
 
     Inverts the cumulative distribution: with :math:`p = \text{softmax}(\text{logits})` over the
     block of column :math:`c`, the code is the first level :math:`j` with
@@ -210,10 +230,12 @@ def column_sample(logits: Tensor, uniforms: Tensor, offsets: Tensor) -> Tensor:
     drawn, whatever the uniform: from 1 on (or NaN) it means the last level that has a probability.
 
     Args:
-        logits: float32 or float64 [rows, width]; blocks as in :func:`column_softmax`. Levels may
-            be masked with -inf, though not all of a column.
-        uniforms: [rows, columns] in [0, 1), of the dtype of ``logits``.
+        logits: float32, float64 or bfloat16 [rows, width]; blocks as in :func:`column_softmax`.
+            Levels may be masked with -inf, though not all of a column.
+        uniforms: [rows, columns] in [0, 1), of the dtype of ``logits``; float32 with bfloat16.
         offsets: int64 [columns + 1] on the same device, ascending from 0 to width.
+        bias: [width], of the dtype of ``uniforms``, added to the logits of every row: a product
+            in bfloat16 loses less without it.
 
     Returns:
         Codes, int64 [rows, columns]. Not differentiable.
@@ -224,7 +246,7 @@ def column_sample(logits: Tensor, uniforms: Tensor, offsets: Tensor) -> Tensor:
             device checks the offsets, and a block that is no distribution gives code 0: nothing
             here waits for the host.)
     """
-    return _column_sample(logits, uniforms, offsets)
+    return _column_sample(logits, uniforms, offsets, bias)
 
 
 # --- the compiled kernels ------------------------------------------------------------------------

@@ -13,20 +13,17 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from sdv_wgangp.ops.checks import check, check_device, check_operand, check_shape
+
 __all__ = ["column_sample", "column_softmax", "column_softmax_backward"]
 
 
-def _check(condition: bool, message: str) -> None:
-    if not condition:
-        raise RuntimeError(message)
-
-
 def _check_matrix(op: str, name: str, tensor: Tensor) -> None:
-    _check(
+    check(
         tensor.dim() == 2,
         f"{op}: {name} must have two dimensions (rows, width), got shape {list(tensor.shape)}",
     )
-    _check(
+    check(
         tensor.dtype in (torch.float32, torch.float64), f"{op}: {name} must be float32 or float64"
     )
 
@@ -34,21 +31,21 @@ def _check_matrix(op: str, name: str, tensor: Tensor) -> None:
 def _check_like(
     op: str, name: str, tensor: Tensor, other_name: str, other: Tensor, shape: list[int]
 ) -> None:
-    _check(
+    check(
         list(other.shape) == shape,
         f"{op}: {other_name} must have shape {shape}, got {list(other.shape)}",
     )
-    _check(other.dtype == tensor.dtype, f"{op}: {other_name} must have the same dtype as {name}")
-    _check(other.device == tensor.device, f"{op}: {other_name} must be on the device of {name}")
+    check(other.dtype == tensor.dtype, f"{op}: {other_name} must have the same dtype as {name}")
+    check(other.device == tensor.device, f"{op}: {other_name} must be on the device of {name}")
 
 
-def _check_offsets_shape(op: str, offsets: Tensor, tensor: Tensor) -> int:
-    _check(
+def check_offsets_shape(op: str, offsets: Tensor, tensor: Tensor) -> int:
+    check(
         offsets.dim() == 1 and offsets.shape[0] >= 1,
         f"{op}: offsets must have one dimension (columns + 1), got shape {list(offsets.shape)}",
     )
-    _check(offsets.dtype == torch.int64, f"{op}: offsets must be int64")
-    _check(offsets.device == tensor.device, f"{op}: offsets must be on the device of the logits")
+    check(offsets.dtype == torch.int64, f"{op}: offsets must be int64")
+    check(offsets.device == tensor.device, f"{op}: offsets must be on the device of the logits")
     return offsets.shape[0] - 1
 
 
@@ -61,29 +58,43 @@ def check_softmax(
     """
     _check_matrix(op, names[0], first)
     _check_like(op, names[0], first, names[1], second, list(first.shape))
-    _check(t > 0 and math.isfinite(t), f"{op}: temperature must be positive and finite, got {t:g}")
-    return _check_offsets_shape(op, offsets, first)
+    check(t > 0 and math.isfinite(t), f"{op}: temperature must be positive and finite, got {t:g}")
+    return check_offsets_shape(op, offsets, first)
 
 
-def check_sample(logits: Tensor, uniforms: Tensor, offsets: Tensor) -> int:
+def check_sample(
+    logits: Tensor, uniforms: Tensor, offsets: Tensor, bias: Tensor | None = None
+) -> int:
     """Checks shapes, dtypes and devices for ``column_sample``; returns the column count."""
     op = "column_sample"
-    _check_matrix(op, "logits", logits)
-    columns = _check_offsets_shape(op, offsets, logits)
-    _check_like(op, "logits", logits, "uniforms", uniforms, [logits.shape[0], columns])
+    narrow = logits.dtype == torch.bfloat16
+    _check_matrix(op, "uniforms" if narrow else "logits", uniforms if narrow else logits)
+    check(
+        logits.dim() == 2,
+        f"{op}: logits must have two dimensions (rows, width), got shape {list(logits.shape)}",
+    )
+    if narrow:
+        check_operand(op, "logits", logits, "uniforms", uniforms)
+    columns = check_offsets_shape(op, offsets, logits)
+    like = uniforms if narrow else logits
+    _check_like(op, "logits", like, "uniforms", uniforms, [logits.shape[0], columns])
+    if bias is not None:
+        check_shape(op, "bias", bias, [logits.shape[1]])
+        check(bias.dtype == uniforms.dtype, f"{op}: bias must have the same dtype as uniforms")
+        check_device(op, "bias", bias, "logits", logits)
     return columns
 
 
-def _check_offsets(op: str, offsets: Tensor, width: int) -> None:
+def check_offsets(op: str, offsets: Tensor, width: int) -> None:
     """Checks the values of ``offsets``. Reads them, so a GPU is waited for."""
     at = offsets.tolist()
-    _check(at[0] == 0, f"{op}: offsets must begin with 0, got {at[0]}")
+    check(at[0] == 0, f"{op}: offsets must begin with 0, got {at[0]}")
     for c, (start, stop) in enumerate(pairwise(at)):
-        _check(
+        check(
             start < stop,
             f"{op}: column {c} is empty, offsets[{c}] = {start} and offsets[{c + 1}] = {stop}",
         )
-    _check(
+    check(
         at[-1] == width,
         f"{op}: offsets must end with the width of the logits, {width}, got {at[-1]}",
     )
@@ -119,7 +130,7 @@ def column_softmax(
     op = "column_softmax"
     columns = check_softmax(op, ("logits", "noise"), logits, noise, offsets, temperature)
     rows, width = logits.shape
-    _check_offsets(op, offsets, width)
+    check_offsets(op, offsets, width)
     index = block_of(offsets, width)
     perturbed = logits + noise
     maximum = _block_maximum(perturbed, index, columns).index_select(1, index)
@@ -139,19 +150,24 @@ def column_softmax_backward(
     """The gradient of the logits, [rows, width], from that of ``soft`` (see formulas.h)."""
     op = "column_softmax_backward"
     check_softmax(op, ("soft", "grad_soft"), soft, grad_soft, offsets, temperature)
-    _check_offsets(op, offsets, soft.shape[1])
+    check_offsets(op, offsets, soft.shape[1])
     index = block_of(offsets, soft.shape[1])
     inner = block_sum(grad_soft * soft, offsets).index_select(1, index)
     scale = _inverse_temperature(temperature, soft.dtype)
     return (soft * (grad_soft - inner) * scale).contiguous()
 
 
-def column_sample(logits: Tensor, uniforms: Tensor, offsets: Tensor) -> Tensor:
+def column_sample(
+    logits: Tensor, uniforms: Tensor, offsets: Tensor, bias: Tensor | None = None
+) -> Tensor:
     """See :func:`sdv_wgangp.ops.column_sample`."""
     op = "column_sample"
-    columns = check_sample(logits, uniforms, offsets)
+    columns = check_sample(logits, uniforms, offsets, bias)
+    logits = logits.to(uniforms.dtype)
+    if bias is not None:
+        logits = logits + bias
     rows, width = logits.shape
-    _check_offsets(op, offsets, width)
+    check_offsets(op, offsets, width)
     if rows == 0 or columns == 0:
         return offsets.new_empty((rows, columns))
     index = block_of(offsets, width)

@@ -15,18 +15,18 @@ from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
+from sdv_wgangp.networks.training_pass import Generated, TrainingPass
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.gradient_penalty import PENALTIES_BETWEEN
 from sdv_wgangp.objectives.meta_features import REAL_BATCHES, MetaFeatureObjective
-from sdv_wgangp.objectives.straight_through import soft_codes, straight_through
 from sdv_wgangp.objectives.wasserstein import (
     Rows,
     critic_step,
-    generator_step,
+    generator_loss,
     one_hot,
     rows_of_step,
 )
-from sdv_wgangp.ops import column_sample
+from sdv_wgangp.ops import uses_bfloat16
 from sdv_wgangp.training.average import WeightAverage
 from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.precision import matmul_precision
@@ -131,6 +131,9 @@ class Trainer:
         self.meta_features = self._match_meta_features(table)
         self._remember()
         with matmul_precision(settings.precision), held_memory():
+            self.passes = TrainingPass(
+                self.generator, self.offsets, uses_bfloat16(self.device)
+            )
             try:
                 for epoch in range(settings.epochs):
                     log = self._epoch(table, epoch, per_epoch, schedules)
@@ -191,12 +194,9 @@ class Trainer:
         """Critic steps, then one generator step; generator loss, critic loss, penalty."""
         settings = self.settings
         steps, rows = settings.discriminator_steps, settings.batch_size
-        self.generator.train()
-        with torch.no_grad():
-            # The generator rests meanwhile: one pass serves all critic steps.
-            logits, positions = self.generator(*self._noise(steps * rows))
-            levels = self._sample(logits)
-            fakes = Rows(levels, self.views(levels, positions))
+        # The generator rests meanwhile: one pass serves all critic steps.
+        made = self._generate(steps * rows)
+        fakes = Rows(made.levels, self.views(made.levels, made.positions))
         losses = []
         for step in range(steps):
             index = next(batches)
@@ -225,23 +225,36 @@ class Trainer:
                 )
             )
             self._critic_adam.step()
-        logits, positions = self.generator(*self._noise(rows))
-        levels = self._sample(logits.detach())
-        soft = soft_codes(logits, levels, self.offsets)
-        fake = Rows(levels, self.views(levels, positions, soft))
-        auxiliary = None
-        if self.meta_features is not None:
-            auxiliary = self.meta_features.loss(
-                self.views.ordering(fake.dense), straight_through(soft, levels)
-            )
-        loss = generator_step(self.critic, fake, soft, auxiliary)
-        self._generator_adam.step()
-        self._generator_adam.zero_grad(set_to_none=True)
-        self.average.update()
+        loss = self._generator_step()
         critic_losses = torch.stack([torch.stack(step) for step in losses]).mean(0)
-        if auxiliary is not None:
-            loss = loss + auxiliary.detach()
         return torch.cat([loss[None], critic_losses])
+
+    def _generator_step(self) -> torch.Tensor:
+        """One step of the generator against the critic; its loss."""
+        made = self._generate(self.settings.batch_size)
+        fake = Rows(made.levels, self.views(made.levels, made.positions))
+        loss, to_codes, to_dense = generator_loss(self.critic, fake, self.levels)
+        if self.meta_features is not None:
+            hot = one_hot(made.levels, self.levels) if self.meta_features.reads_codes else None
+            auxiliary, *more = self.meta_features.loss(self.views.ordering(fake.dense), hot)
+            for gradient, own in zip((self.views.ordering(to_dense), to_codes), more, strict=True):
+                if own is not None:
+                    gradient += own
+            loss = loss + auxiliary
+        to_positions, slopes = self.views.backward(to_dense, made.levels, made.positions)
+        to_codes = to_codes.to(self.passes.dtype)
+        self.passes.backward(made, to_codes, to_positions, slopes, self.views.lookups)
+        self._generator_adam.step()
+        self.passes.refresh()
+        self.average.update()
+        return loss
+
+    def _generate(self, rows: int) -> Generated:
+        noise = self._noise(rows)
+        uniforms = torch.rand(
+            rows, len(self.offsets) - 1, device=self.device, generator=self.random
+        )
+        return self.passes.forward(*noise, uniforms)
 
     def _real(self, table: EncodedTable, index: torch.Tensor) -> Rows:
         levels = table.codes[index].long() + self.offsets[:-1]
@@ -271,19 +284,6 @@ class Trainer:
             torch.randperm(rows, generator=self.random, device=self.device) for _ in range(passes)
         ]
         return iter(torch.cat(shuffles)[:wanted].view(count, -1))
-
-    def _sample(self, logits: torch.Tensor) -> torch.Tensor:
-        uniforms = torch.rand(
-            len(logits), len(self.offsets) - 1, device=self.device, generator=self.random
-        )
-        try:
-            return column_sample(logits, uniforms, self.offsets) + self.offsets[:-1]
-        except RuntimeError as error:
-            # On the CPU the operator refuses logits that are no distribution; on CUDA it cannot,
-            # and the losses of the epoch tell.
-            if torch.isfinite(logits).all():
-                raise
-            raise FloatingPointError("non-finite logits") from error
 
     def _noise(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.generator.draw(rows, self.random)

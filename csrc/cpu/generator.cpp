@@ -1,0 +1,387 @@
+// The passes of a generator's training step between its products, on the CPU.
+//
+// Batch normalisation sums over rows: threads share blocks of units, and each goes through all
+// rows of its own, so no result depends on their number. Gradients at logits are made row by row;
+// chunks of rows keep their sums over rows, which are added in the chunks' order.
+#include <torch/csrc/stable/library.h>
+
+#include <algorithm>
+#include <atomic>
+#include <tuple>
+#include <vector>
+
+#include "../generator.h"
+#include "device.h"
+#include "softmax_block.h"
+
+namespace sdv_wgangp {
+namespace {
+
+// --- batch normalisation ------------------------------------------------------------------------
+
+constexpr int64_t kUnits = 64;  // worked on together: one cache line of bfloat16 and more
+constexpr int64_t kRun = 32;    // rows whose sums are made before they are added to the others
+constexpr int64_t kRowsOfSums = 64;  // rows of a chunk in code_gradient
+
+// What a thread does with units [begin, end): z becomes n in place, out = max(0, weight n + bias).
+template <class S, class T>
+SDV_INLINE void norm_units(T* z, int64_t stride, int64_t rows, const S* weight, const S* bias,
+                           S epsilon, int64_t begin, int64_t end, T* out, int64_t out_stride,
+                           S* inverse) {
+  const int64_t n = end - begin;
+  S mean[kUnits] = {}, variance[kUnits] = {}, part[kUnits];
+  const S share = S(1) / rows;
+  for (int64_t i = 0; i < rows; i += kRun) {
+    for (int64_t j = 0; j < n; ++j) part[j] = 0;
+    for (int64_t k = i; k < std::min(i + kRun, rows); ++k) {
+      const T* x = z + k * stride + begin;
+      for (int64_t j = 0; j < n; ++j) part[j] += widen(x[j]);
+    }
+    for (int64_t j = 0; j < n; ++j) mean[j] += part[j];
+  }
+  for (int64_t j = 0; j < n; ++j) mean[j] *= share;
+  for (int64_t i = 0; i < rows; i += kRun) {
+    for (int64_t j = 0; j < n; ++j) part[j] = 0;
+    for (int64_t k = i; k < std::min(i + kRun, rows); ++k) {
+      const T* x = z + k * stride + begin;
+      for (int64_t j = 0; j < n; ++j) {
+        const S d = widen(x[j]) - mean[j];
+        part[j] += d * d;
+      }
+    }
+    for (int64_t j = 0; j < n; ++j) variance[j] += part[j];
+  }
+  for (int64_t j = 0; j < n; ++j)
+    inverse[begin + j] = 1 / std::sqrt(variance[j] * share + epsilon);
+  for (int64_t i = 0; i < rows; ++i) {
+    T* __restrict x = z + i * stride + begin;
+    T* __restrict y = out + i * out_stride + begin;
+    for (int64_t j = 0; j < n; ++j) {
+      T normal;
+      narrow((widen(x[j]) - mean[j]) * inverse[begin + j], normal);
+      const S activation = widen(normal) * weight[begin + j] + bias[begin + j];
+      x[j] = normal;
+      narrow(activation > 0 ? activation : S(0), y[j]);
+    }
+  }
+}
+
+// The same backwards: n becomes the gradient at z in place.
+template <class S, class T>
+SDV_INLINE void norm_units_backward(const T* gradient, int64_t gradient_stride, T* normal,
+                                    int64_t stride, int64_t rows, const S* weight, const S* bias,
+                                    const S* inverse, int64_t begin, int64_t end,
+                                    S* weight_gradient, S* bias_gradient) {
+  const int64_t n = end - begin;
+  S along[kUnits] = {}, total[kUnits] = {}, along_part[kUnits], part[kUnits];
+  for (int64_t i = 0; i < rows; i += kRun) {
+    for (int64_t j = 0; j < n; ++j) along_part[j] = part[j] = 0;
+    for (int64_t k = i; k < std::min(i + kRun, rows); ++k) {
+      const T* g = gradient + k * gradient_stride + begin;
+      const T* x = normal + k * stride + begin;
+      for (int64_t j = 0; j < n; ++j) {
+        const S value = widen(x[j]);
+        const S y = value * weight[begin + j] + bias[begin + j] > 0 ? widen(g[j]) : S(0);
+        part[j] += y;
+        along_part[j] += y * value;
+      }
+    }
+    for (int64_t j = 0; j < n; ++j) total[j] += part[j], along[j] += along_part[j];
+  }
+  const S share = S(1) / rows;
+  S scale[kUnits], mean[kUnits], tilt[kUnits];
+  for (int64_t j = 0; j < n; ++j) {
+    weight_gradient[begin + j] = along[j];
+    bias_gradient[begin + j] = total[j];
+    scale[j] = weight[begin + j] * inverse[begin + j];
+    mean[j] = total[j] * share;
+    tilt[j] = along[j] * share;
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    const T* g = gradient + i * gradient_stride + begin;
+    T* __restrict x = normal + i * stride + begin;
+    for (int64_t j = 0; j < n; ++j) {
+      const S value = widen(x[j]);
+      const S y = value * weight[begin + j] + bias[begin + j] > 0 ? widen(g[j]) : S(0);
+      narrow(scale[j] * (y - mean[j] - value * tilt[j]), x[j]);
+    }
+  }
+}
+
+// --- the gradient at logits ---------------------------------------------------------------------
+
+// What a thread needs to know; rows are those of a slice.
+template <class S, class T>
+struct CodeGradient {
+  T* gradient;
+  int64_t gradient_stride;
+  const T* logits;
+  int64_t logits_stride;
+  const S* bias;
+  const int64_t* levels;
+  const int64_t* offsets;
+  int64_t rows, columns, count;  // `count` tables
+  const S *slopes, *tables;      // [count, rows, columns], [count, width]
+};
+
+// Rows [begin, end); adds their sums to `sums`. `p` and `v` are scratch for one row. Returns the
+// first cell whose level is not one of its column, as row * columns + column, or -1.
+template <class S, class T>
+SDV_INLINE int64_t code_gradient_rows(const CodeGradient<S, T>& q, int64_t begin, int64_t end,
+                                      S* __restrict p, S* __restrict v, S* __restrict sums) {
+  const int64_t width = q.offsets[q.columns];
+  for (int64_t row = begin; row < end; ++row) {
+    T* g = q.gradient + row * q.gradient_stride;
+    const T* l = q.logits + row * q.logits_stride;
+    const int64_t* level = q.levels + row * q.columns;
+    for (int64_t i = 0; i < width; ++i) p[i] = widen(l[i]) + q.bias[i];
+    for (int64_t i = 0; i < width; ++i) v[i] = widen(g[i]);
+    for (int64_t c = 0; c < q.columns; ++c) {
+      const int64_t start = q.offsets[c], stop = q.offsets[c + 1];
+      const S maximum = block_maximum(p + start, stop - start);
+      for (int64_t i = start; i < stop; ++i) p[i] -= maximum;
+      for (int64_t k = 0; k < q.count; ++k) {
+        const S slope = q.slopes[(k * q.rows + row) * q.columns + c];
+        if (slope == 0) continue;
+        const S* table = q.tables + k * width;
+        for (int64_t i = start; i < stop; ++i) v[i] += slope * table[i];
+      }
+    }
+    for (int64_t i = 0; i < width; ++i) p[i] = softmax_weight(p[i]);
+    for (int64_t c = 0; c < q.columns; ++c) {
+      const int64_t start = q.offsets[c], n = q.offsets[c + 1] - start, sampled = level[c];
+      if (sampled < start || sampled >= start + n) return row * q.columns + c;
+      const S half = S(0.5) / block_sum<S>(p + start, n);
+      const S at_sample = v[sampled];
+      for (int64_t i = start; i < start + n; ++i) v[i] = half * p[i] * (v[i] - at_sample);
+      v[sampled] = -block_sum<S>(v + start, n);
+    }
+    for (int64_t i = 0; i < width; ++i) {
+      narrow(v[i], g[i]);
+      sums[i] += v[i];
+    }
+  }
+  return -1;
+}
+
+// --- scores of positions ------------------------------------------------------------------------
+
+template <class S>
+SDV_INLINE S inner(const S* x, const S* y, int64_t n) {
+  S lanes[kLanes] = {}, sum = 0;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int k = 0; k < kLanes; ++k) lanes[k] += x[i + k] * y[i + k];
+  for (int k = 0; k < kLanes; ++k) sum += lanes[k];
+  for (; i < n; ++i) sum += x[i] * y[i];
+  return sum;
+}
+
+// Rows [begin, end); `x` is scratch for one row of features.
+template <class S, class T>
+SDV_INLINE void score_rows(const T* features, int64_t stride, int64_t width, const S* weight,
+                           const S* bias, const S* jitter, int64_t count, S low, S high,
+                           int64_t begin, int64_t end, S* __restrict x, S* scores, S* stretches) {
+  for (int64_t row = begin; row < end; ++row) {
+    const T* from = features + row * stride;
+    for (int64_t i = 0; i < width; ++i) x[i] = widen(from[i]);
+    for (int64_t j = 0; j < count; ++j) {
+      const S mean = bias[j] + inner(x, weight + j * width, width);
+      const S log_scale = bias[count + j] + inner(x, weight + (count + j) * width, width);
+      const int64_t at = row * count + j;
+      scores[at] = position_score(mean, log_scale, jitter[at], low, high, stretches[at]);
+    }
+  }
+}
+
+#define SDV_INSTANTIATE(S, T, SUFFIX)                                                            \
+  SDV_CLONES void norm_units_##SUFFIX(T* z, int64_t stride, int64_t rows, const S* weight,       \
+                                      const S* bias, S epsilon, int64_t begin, int64_t end,      \
+                                      T* out, int64_t out_stride, S* inverse) {                  \
+    norm_units<S, T>(z, stride, rows, weight, bias, epsilon, begin, end, out, out_stride,        \
+                     inverse);                                                                   \
+  }                                                                                              \
+  SDV_CLONES void norm_units_backward_##SUFFIX(                                                  \
+      const T* gradient, int64_t gradient_stride, T* normal, int64_t stride, int64_t rows,       \
+      const S* weight, const S* bias, const S* inverse, int64_t begin, int64_t end,              \
+      S* weight_gradient, S* bias_gradient) {                                                    \
+    norm_units_backward<S, T>(gradient, gradient_stride, normal, stride, rows, weight, bias,     \
+                              inverse, begin, end, weight_gradient, bias_gradient);              \
+  }                                                                                              \
+  SDV_CLONES int64_t code_gradient_rows_##SUFFIX(const CodeGradient<S, T>& q, int64_t begin,     \
+                                                 int64_t end, S* p, S* v, S* sums) {             \
+    return code_gradient_rows<S, T>(q, begin, end, p, v, sums);                                  \
+  }                                                                                              \
+  SDV_CLONES void score_rows_##SUFFIX(                                                           \
+      const T* features, int64_t stride, int64_t width, const S* weight, const S* bias,          \
+      const S* jitter, int64_t count, S low, S high, int64_t begin, int64_t end, S* x,           \
+      S* scores, S* stretches) {                                                                 \
+    score_rows<S, T>(features, stride, width, weight, bias, jitter, count, low, high, begin,     \
+                     end, x, scores, stretches);                                                 \
+  }
+
+SDV_INSTANTIATE(float, float, float)
+SDV_INSTANTIATE(float, bfloat16, bfloat16)
+SDV_INSTANTIATE(double, double, double)
+
+template <class T>
+struct Kernels;
+#define SDV_KERNELS(T)                                                        \
+  template <>                                                                 \
+  struct Kernels<T> {                                                         \
+    static constexpr auto norm_units = norm_units_##T;                        \
+    static constexpr auto norm_units_backward = norm_units_backward_##T;      \
+    static constexpr auto code_gradient_rows = code_gradient_rows_##T;        \
+    static constexpr auto score_rows = score_rows_##T;                        \
+  };
+SDV_KERNELS(float)
+SDV_KERNELS(bfloat16)
+SDV_KERNELS(double)
+
+// Runs `use` on blocks of units, shared among the threads.
+template <class Use>
+void for_units(int64_t width, int64_t rows, Use use) {
+  const int64_t blocks = (width + kUnits - 1) / kUnits;
+  torch::stable::parallel_for(0, blocks, rows_per_thread(rows * kUnits),
+                              [&](int64_t begin, int64_t end) {
+                                for (int64_t b = begin; b < end; ++b)
+                                  use(b * kUnits, std::min((b + 1) * kUnits, width));
+                              });
+}
+
+template <class T>
+T* elements(const Tensor& tensor) {
+  return static_cast<T*>(tensor.mutable_data_ptr());
+}
+
+Tensor norm_relu(Tensor product, Tensor weight, Tensor bias, double epsilon, Tensor out) {
+  check_norm_relu(product, weight, bias, epsilon, out);
+  Tensor inverse = torch::stable::new_empty(weight, {weight.size(0)});
+  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias);
+  with_types_of(weight, product, [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using T = decltype(operand);
+    T *z = elements<T>(product), *to = elements<T>(out);
+    const S *gamma = scale.const_data_ptr<S>(), *beta = shift.const_data_ptr<S>();
+    S* deviation = inverse.mutable_data_ptr<S>();
+    for_units(weight.size(0), product.size(0), [&](int64_t begin, int64_t end) {
+      Kernels<T>::norm_units(z, product.stride(0), product.size(0), gamma, beta,
+                             static_cast<S>(epsilon), begin, end, to, out.stride(0), deviation);
+    });
+  });
+  return inverse;
+}
+
+void norm_relu_backward(Tensor gradient, Tensor normal, Tensor weight, Tensor bias,
+                        Tensor inverse, Tensor weight_gradient, Tensor bias_gradient) {
+  check_norm_relu_backward(gradient, normal, weight, bias, inverse, weight_gradient,
+                           bias_gradient);
+  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias),
+               deviation = torch::stable::contiguous(inverse);
+  const Tensor above = gradient.stride(1) == 1 || gradient.size(1) <= 1
+                           ? gradient
+                           : torch::stable::contiguous(gradient);
+  with_types_of(weight, normal, [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using T = decltype(operand);
+    const T* g = elements<T>(above);
+    T* n = elements<T>(normal);
+    const S *gamma = scale.const_data_ptr<S>(), *beta = shift.const_data_ptr<S>(),
+            *inverses = deviation.const_data_ptr<S>();
+    S *to_weight = weight_gradient.mutable_data_ptr<S>(),
+      *to_bias = bias_gradient.mutable_data_ptr<S>();
+    for_units(weight.size(0), normal.size(0), [&](int64_t begin, int64_t end) {
+      Kernels<T>::norm_units_backward(g, above.stride(0), n, normal.stride(0), normal.size(0),
+                                      gamma, beta, inverses, begin, end, to_weight, to_bias);
+    });
+  });
+}
+
+Tensor code_gradient(Tensor gradient, Tensor logits, Tensor bias, Tensor levels, Tensor offsets,
+                     Tensor slopes, Tensor tables) {
+  const char* op = "code_gradient";
+  const int64_t columns =
+      check_code_gradient(gradient, logits, bias, levels, offsets, slopes, tables);
+  const Tensor at = checked_offsets(op, offsets, bias.size(0));
+  const int64_t rows = logits.size(0), width = bias.size(0);
+  Tensor result = torch::stable::new_empty(bias, {width});
+  const Tensor shift = torch::stable::contiguous(bias), cells = torch::stable::contiguous(levels),
+               steep = torch::stable::contiguous(slopes), looked = torch::stable::contiguous(tables);
+  const Tensor from = logits.stride(1) == 1 || width <= 1 ? logits
+                                                          : torch::stable::contiguous(logits);
+  std::atomic<int64_t> failed{std::numeric_limits<int64_t>::max()};
+  with_types_of(bias, logits, [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using T = decltype(operand);
+    const CodeGradient<S, T> q{elements<T>(gradient),
+                               gradient.stride(0),
+                               elements<T>(from),
+                               from.stride(0),
+                               shift.const_data_ptr<S>(),
+                               cells.const_data_ptr<int64_t>(),
+                               at.const_data_ptr<int64_t>(),
+                               rows,
+                               columns,
+                               tables.size(0),
+                               steep.const_data_ptr<S>(),
+                               looked.const_data_ptr<S>()};
+    const int64_t chunks = (rows + kRowsOfSums - 1) / kRowsOfSums;
+    std::vector<S> sums(static_cast<size_t>(chunks * width));
+    torch::stable::parallel_for(
+        0, chunks, rows_per_thread(width * kRowsOfSums), [&](int64_t begin, int64_t end) {
+          std::vector<S> scratch(static_cast<size_t>(2 * width));
+          for (int64_t c = begin; c < end; ++c) {
+            const int64_t fault = Kernels<T>::code_gradient_rows(
+                q, c * kRowsOfSums, std::min((c + 1) * kRowsOfSums, rows), scratch.data(),
+                scratch.data() + width, sums.data() + c * width);
+            int64_t first = failed.load();
+            while (fault >= 0 && fault < first && !failed.compare_exchange_weak(first, fault))
+              ;
+          }
+        });
+    S* to = result.mutable_data_ptr<S>();
+    std::fill(to, to + width, S(0));
+    for (int64_t c = 0; c < chunks; ++c)
+      for (int64_t i = 0; i < width; ++i) to[i] += sums[static_cast<size_t>(c * width + i)];
+  });
+  const int64_t cell = failed.load();
+  if (cell != std::numeric_limits<int64_t>::max())
+    fail(op, ": levels must lie in their column, got ", cells.const_data_ptr<int64_t>()[cell],
+         " in row ", cell / columns, ", column ", cell % columns);
+  return result;
+}
+
+std::tuple<Tensor, Tensor> position_head(Tensor features, Tensor weight, Tensor bias,
+                                         Tensor jitter, double low, double high) {
+  const int64_t count = check_position_head(features, weight, bias, jitter, low, high);
+  const int64_t rows = features.size(0), width = features.size(1);
+  Tensor scores = torch::stable::new_empty(jitter, {rows, count});
+  Tensor stretches = torch::stable::new_empty(jitter, {rows, count});
+  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias),
+               noise = torch::stable::contiguous(jitter);
+  with_types_of(weight, features, [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using T = decltype(operand);
+    const Rows<T> x(features);
+    const S *w = scale.const_data_ptr<S>(), *b = shift.const_data_ptr<S>(),
+            *e = noise.const_data_ptr<S>();
+    S *to = scores.mutable_data_ptr<S>(), *steep = stretches.mutable_data_ptr<S>();
+    torch::stable::parallel_for(
+        0, rows, rows_per_thread(width * count), [&](int64_t begin, int64_t end) {
+          std::vector<S> row(static_cast<size_t>(width));
+          Kernels<T>::score_rows(x.data, x.stride, width, w, b, e, count, static_cast<S>(low),
+                                 static_cast<S>(high), begin, end, row.data(), to, steep);
+        });
+  });
+  return {scores, stretches};
+}
+
+}  // namespace
+}  // namespace sdv_wgangp
+
+STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
+  m.impl("norm_relu", TORCH_BOX(&sdv_wgangp::norm_relu));
+  m.impl("norm_relu_backward", TORCH_BOX(&sdv_wgangp::norm_relu_backward));
+  m.impl("code_gradient", TORCH_BOX(&sdv_wgangp::code_gradient));
+  m.impl("position_head", TORCH_BOX(&sdv_wgangp::position_head));
+}

@@ -1,0 +1,131 @@
+"""Adam without momentum and the weight average, in one pass over the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sdv_wgangp.ops.checks import FLOATING, check, check_device, check_dtype, check_shape
+from sdv_wgangp.ops.registry import operator
+
+__all__ = ["adam_step"]
+
+
+def _check_adam(
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    squares: list[Tensor],
+    averages: list[Tensor],
+    rates: Tensor,
+    beta: float,
+    epsilon: float,
+    decay: float,
+) -> None:
+    op = "adam_step"
+    for name, tensors in (("gradients", gradients), ("squares", squares), ("averages", averages)):
+        none = name == "averages" and not tensors
+        check(
+            none or len(tensors) == len(parameters),
+            f"{op}: {name} must be as many as the parameters, {len(parameters)}, "
+            f"got {len(tensors)}",
+        )
+        for index, (tensor, parameter) in enumerate(zip(tensors, parameters, strict=False)):
+            own = f"{name}[{index}]"
+            check_shape(op, own, tensor, parameter.shape)
+            check(
+                tensor.dtype == parameter.dtype,
+                f"{op}: {own} must have the dtype of its parameter",
+            )
+            check_device(op, own, tensor, "its parameter", parameter)
+            check(tensor.is_contiguous(), f"{op}: {own} must be contiguous")
+    for index, parameter in enumerate(parameters):
+        own = f"parameters[{index}]"
+        check(parameter.dtype in FLOATING, f"{op}: {own} must be float32 or float64")
+        check(parameter.is_contiguous(), f"{op}: {own} must be contiguous")
+        check_device(op, "rates", rates, own, parameter)
+    check_shape(op, "rates", rates, [3])
+    check_dtype(op, "rates", rates, torch.float64)
+    check(0 <= beta < 1, f"{op}: beta must lie in [0, 1), got {beta:g}")
+    check(epsilon > 0, f"{op}: epsilon must be positive, got {epsilon:g}")
+    check(decay >= 0, f"{op}: decay must not be negative, got {decay:g}")
+
+
+def adam_step_reference(
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    squares: list[Tensor],
+    averages: list[Tensor],
+    rates: Tensor,
+    beta: float,
+    epsilon: float,
+    decay: float,
+) -> None:
+    """See :func:`adam_step`."""
+    _check_adam(parameters, gradients, squares, averages, rates, beta, epsilon, decay)
+    rate, correction, share = rates.unbind()
+    for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+        own = gradient + decay * parameter
+        squares[index].mul_(beta).addcmul_(own, own, value=1 - beta)
+        root = squares[index].sqrt() * correction.to(own.dtype) + epsilon
+        parameter.sub_(rate.to(own.dtype) * own / root)
+        if averages:
+            averages[index].lerp_(parameter, share.to(own.dtype))
+
+
+_adam_step = operator(
+    "adam_step(Tensor(a!)[] parameters, Tensor[] gradients, Tensor(b!)[] squares,"
+    " Tensor(c!)[] averages, Tensor rates, float beta, float epsilon, float decay) -> ()",
+    adam_step_reference,
+    _check_adam,
+    autocast=False,
+)
+
+
+def adam_step(
+    parameters: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    squares: Sequence[Tensor],
+    averages: Sequence[Tensor],
+    rates: Tensor,
+    *,
+    beta: float = 0.9,
+    epsilon: float = 1e-8,
+    decay: float = 0.0,
+) -> None:
+    r"""One step of Adam with :math:`\beta_1 = 0`, and of an average of the weights.
+
+    With gradient g, decay w and step count t (Kingma and Ba 2015, algorithm 1; the decay is an L2
+    penalty as in `torch.optim.Adam`):
+
+    .. math:: g' = g + w \theta, \quad v \leftarrow \beta v + (1 - \beta) g'^2, \quad
+        \theta \leftarrow \theta - \frac{\text{rate}\; g'}{\sqrt{v}\, c + \epsilon}, \quad
+        a \leftarrow a + s (\theta - a)
+
+    where :math:`c = 1 / \sqrt{1 - \beta^t}` corrects the bias of v.
+
+    Args:
+        parameters: float32 or float64, contiguous; changed in place.
+        gradients: as many, of the same shapes and dtypes.
+        squares: v; changed in place; zeros before the first step.
+        averages: a, changed in place; none at all, or as many.
+        rates: float64 [3] on the device of the parameters: the learning rate, c, and s. A tensor,
+            so that a captured CUDA graph sees new ones.
+        beta: :math:`\beta_2`, in [0, 1).
+        epsilon: positive.
+        decay: w.
+
+    Raises:
+        RuntimeError: if an argument has the wrong shape, dtype or device.
+    """
+    _adam_step(
+        list(parameters),
+        list(gradients),
+        list(squares),
+        list(averages),
+        rates,
+        beta,
+        epsilon,
+        decay,
+    )

@@ -1,0 +1,42 @@
+"""Argument checks of the references; they raise what the compiled kernels raise, word for word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+FLOATING = (torch.float32, torch.float64)
+
+
+def check(condition: bool, message: str) -> None:
+    if not condition:
+        raise RuntimeError(message)
+
+
+def check_shape(op: str, name: str, tensor: Tensor, expected: Sequence[int]) -> None:
+    check(
+        list(tensor.shape) == list(expected),
+        f"{op}: {name} must have shape {list(expected)}, got {list(tensor.shape)}",
+    )
+
+
+def check_dtype(op: str, name: str, tensor: Tensor, dtype: torch.dtype) -> None:
+    check(
+        tensor.dtype == dtype, f"{op}: {name} must be {str(dtype).removeprefix('torch.')}"
+    )
+
+
+def check_device(op: str, name: str, tensor: Tensor, other: str, like: Tensor) -> None:
+    check(tensor.device == like.device, f"{op}: {name} must be on the device of {other}")
+
+
+def check_operand(op: str, name: str, tensor: Tensor, other: str, sums: Tensor) -> None:
+    """``tensor`` is a factor or the result of products; ``sums`` has the type of sums."""
+    check(
+        tensor.dtype == sums.dtype
+        or (tensor.dtype == torch.bfloat16 and sums.dtype == torch.float32),
+        f"{op}: {name} must have the dtype of {other}, or bfloat16 where that is float32",
+    )
+    check_device(op, name, tensor, other, sums)
