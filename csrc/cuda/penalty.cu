@@ -1,12 +1,12 @@
-// Interpolates between real and fake rows, and norms, penalty and direction of a critic's gradients,
-// on CUDA.
+// Interpolates between real and fake rows, and norms, penalty and direction of a critic's
+// gradients, on CUDA.
 //
-// Same operators and formulas as cpu/penalty.cpp. A team of threads owns a row (of the interpolates,
-// a piece of one), and its threads walk along it side by side:
+// Same operators and formulas as cpu/penalty.cpp. A team of threads owns a row (of interpolates, a
+// piece of one), and its threads walk along it side by side:
 //
 //     team = one warp          rows of a table; eight teams share a thread block
 //     team = 256 threads       rows of 1024 elements and more
-//     team = 1024 threads      rows of 16384 elements and more: few, as a rule, so each gets more
+//     team = 1024 threads      rows of 16384 elements and more, of which there are few
 //
 // The rows' terms of the penalty are added up by one thread block, in a fixed order: the same
 // arguments give the same bits. Nothing waits for the host; gradients of scalars are read where
@@ -71,8 +71,9 @@ __device__ double row_norm(const T* g, int64_t n) {
 }
 
 template <int Team, class T>
-__global__ void norm_kernel(const T* gradient, int64_t stride, int64_t rows, int64_t width,
-                            Penalty kind, T* norms, double* terms) {
+__global__ void __launch_bounds__(kBlock<Team>)
+    norm_kernel(const T* gradient, int64_t stride, int64_t rows, int64_t width, Penalty kind,
+                T* norms, double* terms) {
   constexpr int teams = kBlock<Team> / Team;
   for (int64_t row = int64_t(blockIdx.x) * teams + threadIdx.x / Team; row < rows;
        row += int64_t(gridDim.x) * teams) {
@@ -94,9 +95,10 @@ __global__ void mean_kernel(const double* terms, int64_t rows, double factor, T*
 }
 
 template <int Team, class T>
-__global__ void direction_kernel(const T* gradient, int64_t stride, int64_t rows, int64_t width,
-                                 Penalty kind, double factor, const T* grad_penalty,
-                                 const T* grad_norms, T* result, int64_t result_stride) {
+__global__ void __launch_bounds__(kBlock<Team>)
+    direction_kernel(const T* gradient, int64_t stride, int64_t rows, int64_t width, Penalty kind,
+                     double factor, const T* grad_penalty, const T* grad_norms, T* result,
+                     int64_t result_stride) {
   constexpr int teams = kBlock<Team> / Team;
   const double to_penalty = factor * static_cast<double>(*grad_penalty);
   for (int64_t row = int64_t(blockIdx.x) * teams + threadIdx.x / Team; row < rows;
@@ -113,9 +115,10 @@ __global__ void direction_kernel(const T* gradient, int64_t stride, int64_t rows
 
 // A team owns one piece of a row, of kWidestRow elements at most.
 template <int Team, class T>
-__global__ void interpolate_kernel(const T* real, int64_t real_stride, const T* fake,
-                                   int64_t fake_stride, const T* share, int64_t share_stride,
-                                   int64_t rows, int64_t width, T* result, int64_t result_stride) {
+__global__ void __launch_bounds__(kBlock<Team>)
+    interpolate_kernel(const T* real, int64_t real_stride, const T* fake, int64_t fake_stride,
+                       const T* share, int64_t share_stride, int64_t rows, int64_t width,
+                       T* result, int64_t result_stride) {
   constexpr int teams = kBlock<Team> / Team;
   const int64_t pieces = (width + kWidestRow - 1) / kWidestRow;
   for (int64_t piece = int64_t(blockIdx.x) * teams + threadIdx.x / Team; piece < rows * pieces;

@@ -73,9 +73,7 @@ def _check_interpolate(real: Tensor, fake: Tensor, share: Tensor) -> None:
 
 def _check_penalty(op: str, gradient: Tensor, weight: float, kind: str) -> None:
     _check_rows(op, "gradient", gradient)
-    _check(
-        gradient.shape[0] > 0, f"{op}: gradient has no rows, got shape {list(gradient.shape)}"
-    )
+    _check(gradient.shape[0] > 0, f"{op}: gradient has no rows, got shape {list(gradient.shape)}")
     _check(
         weight >= 0 and math.isfinite(weight),
         f"{op}: weight must be finite and not negative, got {weight:g}",
@@ -136,7 +134,7 @@ _interpolate = operator(
 
 
 def interpolate(real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
-    r"""Points between real and fake rows, :math:`x + \alpha (y - x)` with one :math:`\alpha` a row.
+    r"""Points between real and fake rows, :math:`x + a (y - x)` with one share :math:`a` a row.
 
     The points at which Gulrajani et al. 2017, algorithm 1, penalise the critic's gradient; a share
     of 0 gives the real row and one of 1 the fake one, to the bit.
@@ -334,9 +332,9 @@ def gradient_norm_penalty(
 
     Returns:
         The penalty, a scalar, and the norms [rows], both of the dtype of ``gradient`` and
-        differentiable twice. A norm is right to the last digit as long as it can be represented
-        at all, however large or small the elements. (Below 1e-289, in float64, the direction's
-        length fades to 0.)
+        differentiable twice. However large or small the elements, a norm is as exact as its
+        dtype allows, and infinite only if it is beyond it. (In float64 the direction fades to 0
+        where the norm is below 1e-289.)
 
     Raises:
         RuntimeError: names the argument whose shape, dtype or value is wrong.

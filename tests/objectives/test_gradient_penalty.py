@@ -157,9 +157,7 @@ def test_images_with_channels_last_reach_the_critic_so():
         seen.append(x.is_contiguous(memory_format=torch.channels_last))
         return functional.softplus(x).sum((1, 2, 3))
 
-    real, fake = (
-        torch.randn(3, 2, 5, 4).to(memory_format=torch.channels_last) for _ in range(2)
-    )
+    real, fake = (torch.randn(3, 2, 5, 4).to(memory_format=torch.channels_last) for _ in range(2))
     share = torch.rand(3, 1)
     found = critic_penalty(critic, real, fake, share, 10.0, "wgan-gp")
     torch.testing.assert_close(found, plain_penalty(critic, real, fake, share, 10.0, "wgan-gp"))
