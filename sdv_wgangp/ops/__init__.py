@@ -22,6 +22,7 @@ from sdv_wgangp.ops.generator import (
     norm_relu_backward,
     position_head,
 )
+from sdv_wgangp.ops.penalty import gradient_norm_penalty, interpolate
 from sdv_wgangp.ops.registry import DEVICES as _DEVICES
 from sdv_wgangp.ops.registry import NAMESPACE as _NAMESPACE
 from sdv_wgangp.ops.registry import names as _names
@@ -48,6 +49,8 @@ __all__ = [
     "correlation",
     "critic_row_gradient",
     "critic_step",
+    "gradient_norm_penalty",
+    "interpolate",
     "moments",
     "norm_relu",
     "norm_relu_backward",
