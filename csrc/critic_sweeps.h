@@ -105,7 +105,8 @@ struct ReverseLayer {
 // Tangents of the penalised rows through one layer. y holds the product below: d G at the first
 // layer, where also the norms are taken, n^2 = d G d', and t_{l-1} W' above. In place
 //     y = t = kappa * y * slope * mask,   h = e h + t.
-// At the last layer the sum over rows of t is added to the head's gradient.
+// At the last layer (head_gradient not null) only the sum over rows of t is wanted, which is added
+// to the head's gradient; y and h may stay as they are.
 template <class S, class T>
 struct TangentLayer {
   RowFactors<S> factors;
@@ -119,19 +120,21 @@ struct TangentLayer {
   S scale;    // weight / rows of a group
   T* pulled;  // kappa d
   S* terms;   // penalty_term of each row
-  S* head_gradient;  // or null
+  S* head_gradient;
 };
 
-// Gradient of the level weight: to each level's row the signals e a of the rows that hold it, and
-// with a penalty the weight times `outer`.
+// Gradients of the first layer's weights: with a penalty the weights times `outer`, and to each
+// level's row the signals e a of the rows that hold it. What the channels give is added later;
+// without a penalty nothing is written to the dense weight's gradient.
 template <class S, class T>
-struct LevelGradient {
+struct FirstGradient {
   RowFactors<S> factors;
   Inputs<S> inputs;
   int64_t width;
   const T* a;
-  const S *weight, *outer;
-  S* gradient;
+  const S *level_weight, *dense_weight;
+  const T* outer;
+  S *level_gradient, *dense_gradient;
 };
 
 template <class S, class T, class Device>
@@ -169,18 +172,17 @@ class Sweeps {
     // The penalty. W is the first layer's weight, level and dense rows one below the other, and
     // G = W' W; the gradient at a row is W d.
     const int64_t penalised = plan.penalised(), begin = plan.penalised_begin;
-    const auto level_weight = matrix(parameters_[0], critic_.levels, width);
-    const auto dense_weight = matrix(parameters_[1], critic_.dense, width);
     S* terms = nullptr;
-    S* outer = nullptr;  // d' diag(kappa) d, so that the penalty's gradient is W times it
+    T* outer = nullptr;  // d' diag(kappa) d, so that the penalty's gradient is W times it
     if (penalised > 0) {
-      S* gram = device_.template take<S>(width * width);
-      device_.template gram<S, T>(level_weight, dense_weight, gram);
+      const Matrix<const T> gram =
+          device_.template gram<S, T>(matrix(parameters_[0], critic_.levels, width),
+                                      matrix(parameters_[1], critic_.dense, width));
       const auto d = matrix<const T>(a_[0] + begin * width, penalised, width);
       T* y = device_.template take<T>(penalised * width);
       T* pulled = device_.template take<T>(penalised * width);
       terms = device_.template take<S>(penalised);
-      device_.multiply(matrix(y, penalised, width), d, as_operand(gram, width, width));
+      device_.multiply(matrix(y, penalised, width), d, gram);
       for (size_t l = 0; l < depth; ++l) {
         const bool last = l + 1 == depth;
         TangentLayer<S, T> p{factors, penalised, begin, critic_.width(l), masks_[l], slope_, y,
@@ -198,8 +200,9 @@ class Sweeps {
                          matrix<const T>(y, penalised, p.width), weights_[l].transposed());
         y = next;
       }
-      outer = device_.template take<S>(width * width);
-      multiply_to(outer, width, width, matrix<const T>(pulled, penalised, width).transposed(), d);
+      outer = device_.template take<T>(width * width);
+      device_.multiply(matrix(outer, width, width),
+                       matrix<const T>(pulled, penalised, width).transposed(), d);
     }
     device_.losses(scores, m, terms, penalised, weight / m, losses);
 
@@ -208,12 +211,9 @@ class Sweeps {
       multiply_to(gradient[2 * l + 1], critic_.width(l), critic_.width(l - 1),
                   matrix<const T>(a_[l], rows, critic_.width(l)).transposed(),
                   matrix<const T>(h_[l - 1], rows, critic_.width(l - 1)));
-    device_.level_gradient(LevelGradient<S, T>{factors, inputs, width, a_[0], parameters_[0],
-                                               outer, gradient[0]});
+    device_.first_gradient(FirstGradient<S, T>{factors, inputs, width, a_[0], parameters_[0],
+                                               parameters_[1], outer, gradient[0], gradient[1]});
     if (critic_.dense > 0) {
-      if (outer)
-        device_.multiply(matrix(gradient[1], critic_.dense, width), dense_weight,
-                         matrix<const S>(outer, width, width));
       T* channels = device_.template take<T>(2 * m * critic_.dense);
       device_.scale_channels(inputs, factors, channels);
       multiply_to(gradient[1], critic_.dense, width,

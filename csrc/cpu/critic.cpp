@@ -16,112 +16,133 @@ constexpr int64_t kChunk = 32;  // rows whose sums are kept together
 constexpr int64_t kBlock = 512 * 1024;
 constexpr int64_t kKept = 32 * 1024 * 1024;
 
+// A lambda in a kernel, which must be compiled for the kernel's instruction set.
+#define SDV_LAMBDA __attribute__((always_inline))
+
+// A loop along a row. What is written in one turn is not read in another, so that the compiler
+// need not compare pointers before each row, which costs as much as a short row.
+#define SDV_FOR_COLUMNS(j, width) _Pragma("GCC ivdep") for (int64_t j = 0; j < width; ++j)
+
 // --- loops over plain pointers ------------------------------------------------------------------
 
-// z += the rows of `weight` that the cells name, four at a time.
-template <class S>
-SDV_INLINE void add_levels(const int64_t* levels, int64_t cells, const S* weight, int64_t width,
-                           S* __restrict z) {
-  int64_t c = 0;
-  for (; c + 4 <= cells; c += 4) {
-    const S* w0 = weight + levels[c] * width;
-    const S* w1 = weight + levels[c + 1] * width;
-    const S* w2 = weight + levels[c + 2] * width;
-    const S* w3 = weight + levels[c + 3] * width;
-    for (int64_t j = 0; j < width; ++j) z[j] += (w0[j] + w1[j]) + (w2[j] + w3[j]);
-  }
-  for (; c < cells; ++c) {
-    const S* w = weight + levels[c] * width;
-    for (int64_t j = 0; j < width; ++j) z[j] += w[j];
+// z += the sum over k < N of factor(k) row(k).
+template <int N, class S, class Row, class Factor>
+SDV_INLINE void add_together(Row row, Factor factor, int64_t width, S* __restrict z) {
+  decltype(row(0)) rows[N];
+  S factors[N];
+  for (int k = 0; k < N; ++k) rows[k] = row(k), factors[k] = factor(k);
+  SDV_FOR_COLUMNS(j, width) {
+    S sum = factors[0] * widen(rows[0][j]);
+#pragma GCC unroll 8
+    for (int k = 1; k < N; ++k) sum += factors[k] * widen(rows[k][j]);
+    z[j] += sum;
   }
 }
 
-// z += x weight for one row x.
-template <class S>
-SDV_INLINE void add_channels(const S* x, int64_t channels, const S* weight, int64_t width,
-                             S* __restrict z) {
-  int64_t c = 0;
-  for (; c + 4 <= channels; c += 4, weight += 4 * width) {
-    const S x0 = x[c], x1 = x[c + 1], x2 = x[c + 2], x3 = x[c + 3];
-    const S* w1 = weight + width;
-    const S* w2 = w1 + width;
-    const S* w3 = w2 + width;
-    for (int64_t j = 0; j < width; ++j)
-      z[j] += (x0 * weight[j] + x1 * w1[j]) + (x2 * w2[j] + x3 * w3[j]);
-  }
-  for (; c < channels; ++c, weight += width)
-    for (int64_t j = 0; j < width; ++j) z[j] += x[c] * weight[j];
+// The same for any number of rows: so many at a time that z is read and written seldom.
+template <class S, class Row, class Factor>
+SDV_INLINE void add_rows(int64_t count, Row row, Factor factor, int64_t width, S* __restrict z) {
+  int64_t at = 0;
+  const auto rows = [&](int64_t k) SDV_LAMBDA { return row(at + k); };
+  const auto factors = [&](int64_t k) SDV_LAMBDA { return factor(at + k); };
+  for (; at + 8 <= count; at += 8) add_together<8>(rows, factors, width, z);
+  for (; at + 4 <= count; at += 4) add_together<4>(rows, factors, width, z);
+  for (; at + 2 <= count; at += 2) add_together<2>(rows, factors, width, z);
+  if (at < count) add_together<1>(rows, factors, width, z);
 }
 
+// A thread's scratch rows. Where nothing is dropped, its masks are a row of ones; where sums are not
+// wanted, they go to a row that nobody reads: so the loops need no branches.
+template <class S>
+class Work {
+ public:
+  explicit Work(int64_t width) : width_(width), held_(5 * width, S(1)), data_(held_.data()) {}
+
+  SDV_INLINE S* row(int64_t k) const { return data_ + (2 + k) * width_; }  // three
+  SDV_INLINE const S* mask(const Mask<S>& given, int64_t i) const {
+    return given.data ? given.row(i) : data_;
+  }
+  SDV_INLINE S* sums(S* wanted) const { return wanted ? wanted : data_ + width_; }
+
+ private:
+  const int64_t width_;
+  std::vector<S> held_;
+  S* const data_;
+};
+
+// h = mask leaky(z); z becomes what h is after rounding.
 template <class S, class T>
-SDV_INLINE void activate(const S* z, const S* mask, int64_t width, S slope, T* __restrict h) {
-  if (mask)
-    for (int64_t j = 0; j < width; ++j) narrow(leaky(z[j], slope) * mask[j], h[j]);
-  else
-    for (int64_t j = 0; j < width; ++j) narrow(leaky(z[j], slope), h[j]);
+SDV_INLINE void activate(S* __restrict z, const S* mask, int64_t width, S slope, T* h) {
+  SDV_FOR_COLUMNS(j, width) {
+    T rounded;
+    narrow(leaky(z[j], slope) * mask[j], rounded);
+    h[j] = rounded;
+    z[j] = widen(rounded);
+  }
 }
 
 template <class S, class T>
 SDV_INLINE void pre_activation(const FirstLayer<S, T>& p, int group, int64_t i, S* __restrict z) {
   const Inputs<S>& in = p.inputs;
+  const int64_t width = p.width;
   if (p.multiplied) {
-    const S* m = p.multiplied + (group * in.rows + i) * p.width;
-    for (int64_t j = 0; j < p.width; ++j) z[j] = p.bias[j] + m[j];
+    const S* m = p.multiplied + (group * in.rows + i) * width;
+    SDV_FOR_COLUMNS(j, width) z[j] = p.bias[j] + m[j];
   } else {
-    for (int64_t j = 0; j < p.width; ++j) z[j] = p.bias[j];
-    add_channels(in.channel[group] + i * in.channel_stride[group], in.dense, p.dense_weight,
-                 p.width, z);
+    const S* x = in.channel[group] + i * in.channel_stride[group];
+    SDV_FOR_COLUMNS(j, width) z[j] = p.bias[j];
+    add_rows(
+        in.dense, [&](int64_t c) SDV_LAMBDA { return p.dense_weight + c * width; },
+        [&](int64_t c) SDV_LAMBDA { return x[c]; }, width, z);
   }
-  add_levels(in.level[group] + i * in.level_stride[group], in.cells, p.level_weight, p.width, z);
+  const int64_t* levels = in.level[group] + i * in.level_stride[group];
+  add_rows(
+      in.cells, [&](int64_t c) SDV_LAMBDA { return p.level_weight + levels[c] * width; },
+      [](int64_t) SDV_LAMBDA { return S(1); }, width, z);
 }
 
 template <class S, class T>
-SDV_INLINE void first_rows(const FirstLayer<S, T>& p, int64_t begin, int64_t end, S* work) {
+SDV_INLINE void first_rows(const FirstLayer<S, T>& p, int64_t begin, int64_t end,
+                           const Work<S>& work) {
   const int64_t m = p.inputs.rows, width = p.width;
-  S* __restrict real = work;
-  S* __restrict fake = work + width;
+  S* __restrict real = work.row(0);
+  S* __restrict fake = work.row(1);
+  S* __restrict between = work.row(2);
+  const auto finish = [&](S* z, int64_t i) SDV_LAMBDA {
+    activate(z, work.mask(p.mask, i), width, p.slope, p.h + i * width);
+  };
   for (int64_t i = begin; i < end; ++i) {
     pre_activation(p, 0, i, real);
-    activate(real, p.mask.row(i), width, p.slope, p.h + i * width);
-    if (p.groups < 2) continue;
-    pre_activation(p, 1, i, fake);
-    activate(fake, p.mask.row(m + i), width, p.slope, p.h + (m + i) * width);
-    if (p.groups < 3) continue;
-    const S share = p.share[i * p.share_stride];
-    for (int64_t j = 0; j < width; ++j) real[j] = interpolate(real[j], fake[j], share);
-    activate(real, p.mask.row(2 * m + i), width, p.slope, p.h + (2 * m + i) * width);
+    if (p.groups > 1) pre_activation(p, 1, i, fake);
+    if (p.groups > 2) {
+      const S share = p.share[i * p.share_stride];
+      SDV_FOR_COLUMNS(j, width) between[j] = interpolate(real[j], fake[j], share);
+    }
+    finish(real, i);
+    if (p.groups > 1) finish(fake, m + i);
+    if (p.groups > 2) finish(between, 2 * m + i);
   }
 }
 
-template <class S, class T>
-SDV_INLINE S inner(const T* h, const S* w, int64_t n) {
+template <class S>
+SDV_INLINE S inner(const S* x, const S* y, int64_t n) {
   constexpr int count = 4 * kLanes;
-  S sum = 0;
-  int64_t i = 0;
   S lanes[count] = {};
+  int64_t i = 0;
   for (; i + count <= n; i += count)
-    for (int k = 0; k < count; ++k) lanes[k] += widen(h[i + k]) * w[i + k];
-  for (int k = 0; k < count; ++k) sum += lanes[k];
-  for (; i < n; ++i) sum += widen(h[i]) * w[i];
+    for (int k = 0; k < count; ++k) lanes[k] += x[i + k] * y[i + k];
+  // By halves: one after the other they would take longer than the products.
+  for (int half = count / 2; half > 0; half /= 2)
+    for (int k = 0; k < half; ++k) lanes[k] += lanes[k + half];
+  S sum = lanes[0];
+  for (; i < n; ++i) sum += x[i] * y[i];
   return sum;
 }
 
-// out = scale g slope mask, read off the layer's h; sums += factor out, where sums are wanted.
-template <class S, class T, class G>
-SDV_INLINE void back_through(const G* g, S scale, const T* h, const S* mask, S slope,
-                             int64_t width, T* out, S factor, S* __restrict sums) {
-  if (mask)
-    for (int64_t j = 0; j < width; ++j) {
-      const S v = scale * widen(g[j]) * leaky_slope(widen(h[j]), slope) * mask[j];
-      narrow(v, out[j]);
-      if (sums) sums[j] += factor * v;
-    }
-  else
-    for (int64_t j = 0; j < width; ++j) {
-      const S v = scale * widen(g[j]) * leaky_slope(widen(h[j]), slope);
-      narrow(v, out[j]);
-      if (sums) sums[j] += factor * v;
-    }
+// scale g slope mask, read off the layer's h.
+template <class S, class G, class H>
+SDV_INLINE S back_through(S scale, G g, H h, S slope, S mask) {
+  return scale * widen(g) * leaky_slope(widen(h), slope) * mask;
 }
 
 // The sums of one chunk, at 0; null where none are wanted.
@@ -129,7 +150,7 @@ template <class S>
 SDV_INLINE S* chunk_sums(S* sums, int64_t chunk, int64_t width) {
   if (!sums) return nullptr;
   S* own = sums + chunk * width;
-  for (int64_t j = 0; j < width; ++j) own[j] = 0;
+  SDV_FOR_COLUMNS(j, width) own[j] = 0;
   return own;
 }
 
@@ -139,71 +160,102 @@ SDV_INLINE int64_t chunk_end(int64_t chunk, int64_t rows) {
 
 template <class S, class T>
 SDV_INLINE void forward_chunks(const ForwardLayer<S, T>& p, S* bias_sums, S* head_sums,
-                               int64_t begin, int64_t end, S* work) {
+                               int64_t begin, int64_t end, const Work<S>& work) {
   const int64_t width = p.width;
-  S* __restrict z = work;
+  S* __restrict z = work.row(0);
   for (int64_t chunk = begin; chunk < end; ++chunk) {
     S* of_bias = chunk_sums(bias_sums, chunk, width);
-    S* __restrict of_head = chunk_sums(head_sums, chunk, width);
+    S* of_head = chunk_sums(head_sums, chunk, width);
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
       T* h = p.h + i * width;
-      const S* mask = p.mask.row(i);
+      const S* mask = work.mask(p.mask, i);
       if (p.bias) {
-        for (int64_t j = 0; j < width; ++j) z[j] = widen(h[j]) + p.bias[j];
+        SDV_FOR_COLUMNS(j, width) z[j] = widen(h[j]) + p.bias[j];
         activate(z, mask, width, p.slope, h);
+      } else {
+        SDV_FOR_COLUMNS(j, width) z[j] = widen(h[j]);
       }
       if (!p.head) continue;
       const int64_t g = i / p.factors.group;
-      p.scores[i] = *p.head_bias + inner(h, p.head, width);
-      back_through(p.head, p.factors.upstream[g], h, mask, p.slope, width, p.a + i * width,
-                   p.factors.share_of_loss[g], g < 2 ? of_bias : nullptr);
-      const S c = p.factors.loss_factor[g];
-      if (of_head && c != 0)
-        for (int64_t j = 0; j < width; ++j) of_head[j] += c * widen(h[j]);
+      p.scores[i] = *p.head_bias + inner(z, p.head, width);
+      const S upstream = p.factors.upstream[g];
+      const S e = p.factors.share_of_loss[g], c = p.factors.loss_factor[g];
+      S* __restrict to_bias = work.sums(g < 2 ? of_bias : nullptr);
+      S* __restrict to_head = work.sums(g < 2 ? of_head : nullptr);
+      T* a = p.a + i * width;
+      SDV_FOR_COLUMNS(j, width) {
+        const S v = back_through(upstream, p.head[j], z[j], p.slope, mask[j]);
+        narrow(v, a[j]);
+        to_bias[j] += e * v;
+      }
+      SDV_FOR_COLUMNS(j, width) to_head[j] += c * z[j];
     }
   }
 }
 
 template <class S, class T>
 SDV_INLINE void reverse_chunks(const ReverseLayer<S, T>& p, S* bias_sums, int64_t begin,
-                               int64_t end) {
+                               int64_t end, const Work<S>& work) {
+  const int64_t width = p.width;
   for (int64_t chunk = begin; chunk < end; ++chunk) {
-    S* of_bias = chunk_sums(bias_sums, chunk, p.width);
+    S* of_bias = chunk_sums(bias_sums, chunk, width);
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
       const int64_t g = i / p.factors.group;
-      T* a = p.a + i * p.width;
-      back_through(a, S(1), p.h + i * p.width, p.mask.row(i), p.slope, p.width, a,
-                   p.factors.share_of_loss[g], g < 2 ? of_bias : nullptr);
+      const S e = p.factors.share_of_loss[g];
+      const T* h = p.h + i * width;
+      T* a = p.a + i * width;
+      const S* mask = work.mask(p.mask, i);
+      S* __restrict sums = work.sums(g < 2 ? of_bias : nullptr);
+      SDV_FOR_COLUMNS(j, width) {
+        const S v = back_through(S(1), a[j], h[j], p.slope, mask[j]);
+        narrow(v, a[j]);
+        sums[j] += e * v;
+      }
     }
   }
 }
 
 template <class S, class T>
 SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_t begin,
-                               int64_t end, S* work) {
+                               int64_t end, const Work<S>& work) {
   const int64_t width = p.width;
-  S* __restrict wide = work;
+  S* __restrict d_wide = work.row(0);
+  S* __restrict y_wide = work.row(1);
   for (int64_t chunk = begin; chunk < end; ++chunk) {
-    S* of_head = chunk_sums(head_sums, chunk, width);
+    S* __restrict of_head = chunk_sums(head_sums, chunk, width);
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
       T* y = p.y + i * width;
       T* h = p.h + (p.first + i) * width;
+      const S* mask = work.mask(p.mask, p.first + i);
       S kappa = 1;
       if (p.d) {
         const T* d = p.d + i * width;
-        for (int64_t j = 0; j < width; ++j) wide[j] = widen(d[j]);
-        const S norm = gradient_norm(inner(y, wide, width));
+        SDV_FOR_COLUMNS(j, width) d_wide[j] = widen(d[j]), y_wide[j] = widen(y[j]);
+        const S norm = gradient_norm(inner(y_wide, d_wide, width));
         p.terms[i] = penalty_term(p.kind, norm);
         kappa = p.scale * penalty_pull(p.kind, norm);
         T* pulled = p.pulled + i * width;
-        for (int64_t j = 0; j < width; ++j) narrow(kappa * wide[j], pulled[j]);
+        SDV_FOR_COLUMNS(j, width) narrow(kappa * d_wide[j], pulled[j]);
       }
-      back_through(y, kappa, h, p.mask.row(p.first + i), p.slope, width, y, S(1), of_head);
       const S e = p.factors.share_of_loss[(p.first + i) / p.factors.group];
-      if (e == 0)
-        memcpy(h, y, width * sizeof(T));
-      else
-        for (int64_t j = 0; j < width; ++j) narrow(e * widen(h[j]) + widen(y[j]), h[j]);
+      if (of_head) {  // the last layer: nobody reads t and h any more
+        SDV_FOR_COLUMNS(j, width)
+          of_head[j] += back_through(kappa, y[j], h[j], p.slope, mask[j]);
+      } else if (e == 0) {
+        SDV_FOR_COLUMNS(j, width) {
+          T t;
+          narrow(back_through(kappa, y[j], h[j], p.slope, mask[j]), t);
+          y[j] = t;
+          h[j] = t;
+        }
+      } else {
+        SDV_FOR_COLUMNS(j, width) {
+          T t;
+          narrow(back_through(kappa, y[j], h[j], p.slope, mask[j]), t);
+          y[j] = t;
+          narrow(e * widen(h[j]) + widen(t), h[j]);
+        }
+      }
     }
   }
 }
@@ -219,37 +271,24 @@ struct LevelBlock {
 };
 
 template <class S, class T>
-SDV_INLINE void sum_levels(const LevelGradient<S, T>& p, const LevelBlock<T>& block,
+SDV_INLINE void sum_levels(const FirstGradient<S, T>& p, const LevelBlock<T>& block,
                            int64_t begin, int64_t end) {
   const int64_t width = p.width, group = p.factors.group;
-  const S* e = p.factors.share_of_loss;
   for (int64_t level = begin; level < end; ++level) {
-    int64_t at = block.start[level];
-    const int64_t stop = block.start[level + 1];
-    const int32_t* order = block.order;
-    S* __restrict out = p.gradient + level * width;
+    S* __restrict out = p.level_gradient + level * width;
     if (block.base) {
       const T* from = block.base + (level - block.first) * width;
       if (static_cast<const void*>(from) != out)
-        for (int64_t j = 0; j < width; ++j) out[j] = widen(from[j]);
+        SDV_FOR_COLUMNS(j, width) out[j] = widen(from[j]);
     } else {
-      for (int64_t j = 0; j < width; ++j) out[j] = 0;
+      SDV_FOR_COLUMNS(j, width) out[j] = 0;
     }
-    // Four rows at a time.
-    for (; at + 4 <= stop; at += 4) {
-      const int32_t* r = order + at;
-      const T *a0 = p.a + r[0] * width, *a1 = p.a + r[1] * width;
-      const T *a2 = p.a + r[2] * width, *a3 = p.a + r[3] * width;
-      const S e0 = e[r[0] >= group], e1 = e[r[1] >= group];
-      const S e2 = e[r[2] >= group], e3 = e[r[3] >= group];
-      for (int64_t j = 0; j < width; ++j)
-        out[j] += (e0 * widen(a0[j]) + e1 * widen(a1[j])) + (e2 * widen(a2[j]) + e3 * widen(a3[j]));
-    }
-    for (; at < stop; ++at) {
-      const T* a = p.a + order[at] * width;
-      const S factor = e[order[at] >= group];
-      for (int64_t j = 0; j < width; ++j) out[j] += factor * widen(a[j]);
-    }
+    const int32_t* order = block.order + block.start[level];
+    const S* e = p.factors.share_of_loss;
+    add_rows(
+        block.start[level + 1] - block.start[level],
+        [&](int64_t k) SDV_LAMBDA { return p.a + order[k] * width; },
+        [&](int64_t k) SDV_LAMBDA { return e[order[k] >= group]; }, width, out);
   }
 }
 
@@ -258,22 +297,23 @@ struct Kernels;
 
 // One copy per instruction set and pair of types; the templates above are inlined into each.
 #define SDV_INSTANTIATE(S, T, SUFFIX)                                                             \
-  SDV_CLONES void first_##SUFFIX(const FirstLayer<S, T>& p, int64_t begin, int64_t end, S* work) {\
+  SDV_CLONES void first_##SUFFIX(const FirstLayer<S, T>& p, int64_t begin, int64_t end,           \
+                                 const Work<S>& work) {                                           \
     first_rows(p, begin, end, work);                                                              \
   }                                                                                               \
   SDV_CLONES void forward_##SUFFIX(const ForwardLayer<S, T>& p, S* bias_sums, S* head_sums,       \
-                                   int64_t begin, int64_t end, S* work) {                         \
+                                   int64_t begin, int64_t end, const Work<S>& work) {             \
     forward_chunks(p, bias_sums, head_sums, begin, end, work);                                    \
   }                                                                                               \
   SDV_CLONES void reverse_##SUFFIX(const ReverseLayer<S, T>& p, S* bias_sums, int64_t begin,      \
-                                   int64_t end) {                                                 \
-    reverse_chunks(p, bias_sums, begin, end);                                                     \
+                                   int64_t end, const Work<S>& work) {                            \
+    reverse_chunks(p, bias_sums, begin, end, work);                                               \
   }                                                                                               \
   SDV_CLONES void tangent_##SUFFIX(const TangentLayer<S, T>& p, S* head_sums, int64_t begin,      \
-                                   int64_t end, S* work) {                                        \
+                                   int64_t end, const Work<S>& work) {                            \
     tangent_chunks(p, head_sums, begin, end, work);                                               \
   }                                                                                               \
-  SDV_CLONES void levels_##SUFFIX(const LevelGradient<S, T>& p, const LevelBlock<T>& block,       \
+  SDV_CLONES void levels_##SUFFIX(const FirstGradient<S, T>& p, const LevelBlock<T>& block,       \
                                   int64_t begin, int64_t end) {                                   \
     sum_levels(p, block, begin, end);                                                             \
   }                                                                                               \
@@ -296,38 +336,52 @@ class Cpu : public CpuDevice {
  public:
   explicit Cpu(const Tensor&) {}
 
-  // out = levels' levels + dense' dense, block by block.
+  // levels' levels + dense' dense as an operand, block by block.
   template <class S, class T>
-  void gram(Matrix<const S> levels, Matrix<const S> dense, S* out) {
+  Matrix<const T> gram(Matrix<const S> levels, Matrix<const S> dense) {
     const int64_t width = levels.columns, step = block_rows(width);
-    const auto to = matrix(out, width, width);
-    zero(out, width * width);
+    const auto out = matrix(take<T>(width * width), width, width);
     if constexpr (std::is_same_v<S, T>) {
+      zero(out.data, width * width);
       // The matrix is symmetric: of its four quarters one is a copy.
       const int64_t half = width / 2;
       for (int64_t at = 0; at < levels.rows; at += step) {
         const auto part = levels.row_range(at, std::min(at + step, levels.rows));
         const auto left = part.column_range(0, half), right = part.column_range(half, width);
-        multiply(to.row_range(0, half), left.transposed(), part, true);
-        multiply(to.row_range(half, width).column_range(half, width), right.transposed(), right,
+        multiply(out.row_range(0, half), left.transposed(), part, true);
+        multiply(out.row_range(half, width).column_range(half, width), right.transposed(), right,
                  true);
       }
       for (int64_t i = half; i < width; ++i)
-        for (int64_t j = 0; j < half; ++j) out[i * width + j] = out[j * width + i];
+        for (int64_t j = 0; j < half; ++j) out.data[i * width + j] = out.data[j * width + i];
+      if (dense.rows > 0) multiply(out, dense.transposed(), dense, true);
     } else {
-      if (levels.rows * width <= kKept) kept_ = take<T>(levels.rows * width);
-      T* product = take<T>(width * width);
-      for (int64_t at = 0; at < levels.rows; at += step) {
-        const auto part = level_block<S, T>(levels, at, std::min(at + step, levels.rows), true);
-        multiply(matrix(product, width, width), part.transposed(), part);
-        widen(product, width * width, true, out);
+      const int64_t rows = levels.rows + dense.rows;
+      if (rows * width <= kKept) kept_ = take<T>(rows * width);
+      S* sum = rows > step ? take<S>(width * width) : nullptr;
+      for (int64_t at = 0; at < rows; at += step) {
+        const auto part = weight_block<S, T>(levels, dense, at, std::min(at + step, rows), true);
+        multiply(out, part.transposed(), part);
+        if (sum) widen(out.data, width * width, at > 0, sum);
       }
+      if (sum) convert(sum, width * width, out.data);
+      if (rows == 0) std::fill_n(out.data, width * width, T{});
     }
-    if (dense.rows > 0) multiply(to, dense.transposed(), dense, true);
+    return matrix<const T>(out.data, width, width);
   }
 
   template <class S>
   void check_levels(const char* op, const char* name, const Inputs<S>& inputs, int group) {
+    // One negative number among them leaves its sign; only then is it looked for.
+    uint64_t any = 0;
+    for (int64_t i = 0; i < inputs.rows; ++i) {
+      const int64_t* levels = inputs.level[group] + i * inputs.level_stride[group];
+      for (int64_t c = 0; c < inputs.cells; ++c) {
+        const auto level = static_cast<uint64_t>(levels[c]);
+        any |= level | (static_cast<uint64_t>(inputs.levels - 1) - level);
+      }
+    }
+    if (static_cast<int64_t>(any) >= 0) return;
     for (int64_t i = 0; i < inputs.rows; ++i)
       for (int64_t c = 0; c < inputs.cells; ++c) {
         const int64_t level = inputs.level[group][i * inputs.level_stride[group] + c];
@@ -341,8 +395,7 @@ class Cpu : public CpuDevice {
     const int64_t cost = (p.inputs.cells + p.inputs.dense + 1) * p.width;
     torch::stable::parallel_for(0, p.inputs.rows, rows_per_thread(cost),
                                 [&](int64_t begin, int64_t end) {
-                                  std::vector<S> work(2 * p.width);
-                                  Kernels<S, T>::first(p, begin, end, work.data());
+                                  Kernels<S, T>::first(p, begin, end, Work<S>(p.width));
                                 });
   }
 
@@ -351,8 +404,7 @@ class Cpu : public CpuDevice {
     S* bias_sums = p.bias_gradient ? take<S>(chunks(p.rows) * p.width) : nullptr;
     S* head_sums = p.head_gradient ? take<S>(chunks(p.rows) * p.width) : nullptr;
     in_chunks(p.rows, p.width, [&](int64_t begin, int64_t end) {
-      std::vector<S> work(p.width);
-      Kernels<S, T>::forward(p, bias_sums, head_sums, begin, end, work.data());
+      Kernels<S, T>::forward(p, bias_sums, head_sums, begin, end, Work<S>(p.width));
     });
     add_chunks(bias_sums, p.rows, p.width, false, p.bias_gradient);
     add_chunks(head_sums, p.rows, p.width, false, p.head_gradient);
@@ -362,7 +414,7 @@ class Cpu : public CpuDevice {
   void reverse(const ReverseLayer<S, T>& p) {
     S* bias_sums = p.bias_gradient ? take<S>(chunks(p.rows) * p.width) : nullptr;
     in_chunks(p.rows, p.width, [&](int64_t begin, int64_t end) {
-      Kernels<S, T>::reverse(p, bias_sums, begin, end);
+      Kernels<S, T>::reverse(p, bias_sums, begin, end, Work<S>(p.width));
     });
     add_chunks(bias_sums, p.rows, p.width, false, p.bias_gradient);
   }
@@ -371,39 +423,50 @@ class Cpu : public CpuDevice {
   void tangent(const TangentLayer<S, T>& p) {
     S* head_sums = p.head_gradient ? take<S>(chunks(p.rows) * p.width) : nullptr;
     in_chunks(p.rows, p.width, [&](int64_t begin, int64_t end) {
-      std::vector<S> work(p.width);
-      Kernels<S, T>::tangent(p, head_sums, begin, end, work.data());
+      Kernels<S, T>::tangent(p, head_sums, begin, end, Work<S>(p.width));
     });
     add_chunks(head_sums, p.rows, p.width, true, p.head_gradient);
   }
 
   template <class S, class T>
-  void level_gradient(const LevelGradient<S, T>& p) {
+  void first_gradient(const FirstGradient<S, T>& p) {
     const int64_t levels = p.inputs.levels, width = p.width;
+    const auto level_weight = matrix(p.level_weight, levels, width);
+    const auto dense_weight = matrix(p.dense_weight, p.inputs.dense, width);
+    const auto outer = matrix(p.outer, width, width);
     int32_t* start = take<int32_t>(levels + 1);
     int32_t* order = take<int32_t>(2 * p.inputs.rows * p.inputs.cells);
     sort_by_level(p.inputs, start, order);
-    const int64_t step = block_rows(width);
+    const int64_t step = block_rows(width), rows = levels + p.inputs.dense;
     T* product = nullptr;
-    Matrix<const T> outer{};
-    if (p.outer) {
-      outer = operand<S, T>(matrix(p.outer, width, width));
-      if constexpr (!std::is_same_v<S, T>) product = take<T>(std::min(step, levels) * width);
-    }
-    for (int64_t at = 0; at < levels; at += step) {
-      const int64_t stop = std::min(at + step, levels);
-      LevelBlock<T> block{nullptr, at, start, order};
+    if (p.outer && !std::is_same_v<S, T>) product = take<T>(std::min(step, rows) * width);
+    for (int64_t at = 0; at < rows; at += step) {
+      const int64_t end = std::min(at + step, rows);
+      const int64_t stop = std::min(end, levels);  // of the levels; what follows is dense
+      const int64_t dense = std::max(at, levels) - levels;
+      LevelBlock<T> block{product, at, start, order};
       if (p.outer) {
-        T* to = product;
-        if constexpr (std::is_same_v<S, T>) to = p.gradient + at * width;
-        multiply(matrix(to, stop - at, width),
-                 level_block<S, T>(matrix(p.weight, levels, width), at, stop), outer);
-        block.base = to;
+        if constexpr (std::is_same_v<S, T>) {
+          block.base = p.level_gradient + at * width;
+          if (at < stop)
+            multiply(matrix(p.level_gradient + at * width, stop - at, width),
+                     level_weight.row_range(at, stop), outer);
+          if (stop < end)
+            multiply(matrix(p.dense_gradient + dense * width, end - levels - dense, width),
+                     dense_weight.row_range(dense, end - levels), outer);
+        } else {
+          multiply(matrix(product, end - at, width),
+                   weight_block<S, T>(level_weight, dense_weight, at, end), outer);
+          if (stop < end)
+            widen(product + (levels + dense - at) * width, (end - levels - dense) * width, false,
+                  p.dense_gradient + dense * width);
+        }
       }
+      if (at >= stop) break;
       const int64_t cost = (1 + (start[stop] - start[at]) / (stop - at)) * width;
       torch::stable::parallel_for(
-          at, stop, rows_per_thread(cost), [&](int64_t begin, int64_t end) {
-            Kernels<S, T>::levels(p, block, begin, end);
+          at, stop, rows_per_thread(cost), [&](int64_t begin, int64_t last) {
+            Kernels<S, T>::levels(p, block, begin, last);
           });
     }
   }
@@ -439,44 +502,32 @@ class Cpu : public CpuDevice {
  private:
   static int64_t block_rows(int64_t width) { return std::max<int64_t>(kBlock / width, 1); }
 
-  // Some rows of the level weight in the type of products: themselves, or a copy, which `gram`
-  // (`first`) makes for the level gradient as well.
+  // Rows of the level weight, and below it the dense weight, in the type of products. Where they
+  // fit, the copies that `gram` makes (`first`) are kept for the gradients.
   template <class S, class T>
-  Matrix<const T> level_block(Matrix<const S> levels, int64_t begin, int64_t end,
-                              bool first = false) {
-    if constexpr (std::is_same_v<S, T>) {
-      return levels.row_range(begin, end);
-    } else {
-      const int64_t width = levels.columns;
-      if (kept_ == nullptr && block_ == nullptr) block_ = take<T>(block_rows(width) * width);
-      T* copy = kept_ ? static_cast<T*>(kept_) + begin * width : static_cast<T*>(block_);
-      const S* given = levels.data + begin * width;
-      if (first || kept_ == nullptr)
-        torch::stable::parallel_for(
-            0, end - begin, rows_per_thread(width), [&](int64_t from, int64_t to) {
-              convert_numbers(given + from * width, (to - from) * width, copy + from * width);
-            });
-      return matrix<const T>(copy, end - begin, width);
-    }
-  }
-
-  template <class S, class T>
-  Matrix<const T> operand(Matrix<const S> from) {
-    if constexpr (std::is_same_v<S, T>) {
-      return from;
-    } else {
-      T* to = take<T>(from.rows * from.columns);
-      convert(from.data, from.rows * from.columns, to);
-      return matrix<const T>(to, from.rows, from.columns);
-    }
+  Matrix<const T> weight_block(Matrix<const S> levels, Matrix<const S> dense, int64_t begin,
+                               int64_t end, bool first = false) {
+    const int64_t width = levels.columns;
+    if (kept_ == nullptr && block_ == nullptr) block_ = take<T>(block_rows(width) * width);
+    T* copy = kept_ ? static_cast<T*>(kept_) + begin * width : static_cast<T*>(block_);
+    if (first || kept_ == nullptr)
+      torch::stable::parallel_for(
+          begin, end, rows_per_thread(width), [&](int64_t from, int64_t to) {
+            const int64_t middle = std::clamp(levels.rows, from, to);
+            convert_numbers(levels.data + from * width, (middle - from) * width,
+                            copy + (from - begin) * width);
+            convert_numbers(dense.data + (middle - levels.rows) * width, (to - middle) * width,
+                            copy + (middle - begin) * width);
+          });
+    return matrix<const T>(copy, end - begin, width);
   }
 
   static int64_t chunks(int64_t rows) { return (rows + kChunk - 1) / kChunk; }
 
-  template <class Work>
-  static void in_chunks(int64_t rows, int64_t width, Work work) {
+  template <class Pass>
+  static void in_chunks(int64_t rows, int64_t width, Pass pass) {
     const int64_t grain = std::max<int64_t>(rows_per_thread(width) / kChunk, 1);
-    torch::stable::parallel_for(0, chunks(rows), grain, work);
+    torch::stable::parallel_for(0, chunks(rows), grain, pass);
   }
 
   template <class S>
@@ -514,7 +565,7 @@ class Cpu : public CpuDevice {
       }
   }
 
-  void* kept_ = nullptr;   // the level weight as T, whole
+  void* kept_ = nullptr;   // the first layer's weights as T, whole
   void* block_ = nullptr;  // or one block of it
 };
 
