@@ -21,18 +21,18 @@ from sdv_wgangp.models.calibration import (
 )
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
+from sdv_wgangp.networks.passes import SamplingPass
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.meta_features import check_applicable
-from sdv_wgangp.ops import column_sample
+from sdv_wgangp.ops import uses_bfloat16
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.trainer import EpochLog, NonFiniteLossError, Trainer
 
 logger = logging.getLogger(__name__)
 WHITENING_ROWS = 50_000
-# Rows and probabilities that sampling holds at a time.
-CHUNK_ROWS = 2**13
-CHUNK_PROBABILITIES = 2**24
+# Rows that sampling works on at a time: their features stay in the cache.
+CHUNK_ROWS = 2**11
 
 
 class TabularModel:
@@ -182,16 +182,17 @@ class TabularModel:
         offsets = self.layout.offsets.to(self._device)
         codes = torch.empty(rows, self.layout.columns, dtype=torch.int32)
         positions = torch.empty(rows, len(self.layout.positioned))
-        chunk = int(np.clip(CHUNK_PROBABILITIES // self.layout.levels, 1, CHUNK_ROWS))
         with matmul_precision(self.settings.precision):
-            for start in range(0, rows, chunk):
-                part = slice(start, min(start + chunk, rows))
+            passes = SamplingPass(self.generator, offsets, uses_bfloat16(self._device))
+            for start in range(0, rows, CHUNK_ROWS):
+                part = slice(start, min(start + CHUNK_ROWS, rows))
                 count = part.stop - part.start
-                logits, inside = self.generator(*self.generator.draw(count, random))
+                noise = self.generator.draw(count, random)
                 uniforms = torch.rand(
                     count, self.layout.columns, device=self._device, generator=random
                 )
-                codes[part] = column_sample(logits, uniforms, offsets).cpu().int()
+                levels, inside = passes.draw(*noise, uniforms)
+                codes[part] = levels.sub_(offsets[:-1]).cpu()
                 positions[part] = inside.cpu()
         return EncodedTable(codes, positions)
 

@@ -85,8 +85,11 @@ class MLPCritic(nn.Module):
         keep = 1 - self.dropout
         like = self.level_weight
         return [
-            torch.empty(rows, layer.in_features, device=like.device, dtype=like.dtype)
-            .bernoulli_(keep, generator=random)
+            # Ten times as fast on the CPU as `bernoulli_`.
+            torch.rand(
+                rows, layer.in_features, device=like.device, dtype=like.dtype, generator=random
+            )
+            .lt_(keep)
             .div_(keep)
             for layer in self.layers
         ]

@@ -27,7 +27,6 @@ from sdv_wgangp.ops.registry import DEVICES as _DEVICES
 from sdv_wgangp.ops.registry import NAMESPACE as _NAMESPACE
 from sdv_wgangp.ops.registry import names as _names
 from sdv_wgangp.ops.registry import operator as _operator
-from sdv_wgangp.ops.views import ViewTables, row_views, row_views_backward
 from sdv_wgangp.ops.statistics import (
     correlation,
     moments,
@@ -37,6 +36,7 @@ from sdv_wgangp.ops.statistics import (
     symmetric_eigenvalues,
     wasserstein_1d,
 )
+from sdv_wgangp.ops.views import ViewTables, row_views, row_views_backward
 
 __all__ = [
     "Status",

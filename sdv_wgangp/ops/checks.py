@@ -23,9 +23,7 @@ def check_shape(op: str, name: str, tensor: Tensor, expected: Sequence[int]) -> 
 
 
 def check_dtype(op: str, name: str, tensor: Tensor, dtype: torch.dtype) -> None:
-    check(
-        tensor.dtype == dtype, f"{op}: {name} must be {str(dtype).removeprefix('torch.')}"
-    )
+    check(tensor.dtype == dtype, f"{op}: {name} must be {str(dtype).removeprefix('torch.')}")
 
 
 def check_device(op: str, name: str, tensor: Tensor, other: str, like: Tensor) -> None:

@@ -157,9 +157,7 @@ def _check_norm_relu_backward(
     )
     _check_in_place(op, "normal", normal)
     for name, tensor in (("weight_gradient", weight_gradient), ("bias_gradient", bias_gradient)):
-        check(
-            tensor.is_contiguous(), f"{op}: {name} is written to, so it must be contiguous"
-        )
+        check(tensor.is_contiguous(), f"{op}: {name} is written to, so it must be contiguous")
 
 
 def norm_relu_backward_reference(
@@ -237,9 +235,7 @@ def _check_code_gradient(
     tables: Tensor,
 ) -> int:
     op = "code_gradient"
-    check(
-        bias.dim() == 1, f"{op}: bias must have one dimension, got shape {list(bias.shape)}"
-    )
+    check(bias.dim() == 1, f"{op}: bias must have one dimension, got shape {list(bias.shape)}")
     check(bias.dtype in FLOATING, f"{op}: bias must be float32 or float64")
     width = bias.shape[0]
     check(

@@ -81,9 +81,7 @@ def _check_tables(op: str, levels: Tensor, positions: Tensor, known: ViewTables)
         ("scored", known.scored),
     ):
         check_device(op, name, tensor, "tables", tables)
-    check(
-        0 < known.margin < 0.5, f"{op}: margin must lie between 0 and 0.5, got {known.margin:g}"
-    )
+    check(0 < known.margin < 0.5, f"{op}: margin must lie between 0 and 0.5, got {known.margin:g}")
     check(known.clamp > 0, f"{op}: clamp must be positive, got {known.clamp:g}")
     return len(known.binned) + len(known.ordered) + count
 
@@ -202,9 +200,7 @@ def _check_backward(
     op = "row_views_backward"
     width = _check_tables(op, levels, positions, known)
     check_shape(op, "gradient", gradient, [levels.shape[0], width])
-    check(
-        gradient.dtype == known.tables.dtype, f"{op}: gradient must have the dtype of tables"
-    )
+    check(gradient.dtype == known.tables.dtype, f"{op}: gradient must have the dtype of tables")
     check_device(op, "gradient", gradient, "tables", known.tables)
 
 

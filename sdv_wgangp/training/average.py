@@ -10,28 +10,14 @@ from torch import nn
 
 
 class WeightAverage:
-    """Exponential moving average of the parameters of a module.
-
-    The decay grows from 0 as ``(1 + steps) / (10 + steps)`` up to ``decay``, so that the first
-    steps do not linger in a short training.
+    """Exponential moving average of the parameters of a module; `optimizer.Adam` moves it.
 
     Args:
         module: The module that is trained; the average starts as a copy of it.
-        decay: Weight of the past in each step, in [0, 1).
     """
 
-    def __init__(self, module: nn.Module, decay: float):
-        self.decay = decay
-        self.steps = 0
+    def __init__(self, module: nn.Module):
         self.module = copy.deepcopy(module).requires_grad_(False)
-        self._pairs = list(zip(self.module.parameters(), module.parameters(), strict=True))
-
-    @torch.no_grad()
-    def update(self) -> None:
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for average, parameter in self._pairs:
-            average.lerp_(parameter, 1 - decay)
 
     @torch.no_grad()
     def settle(self, batches: Iterable[tuple[torch.Tensor, ...]]) -> nn.Module:

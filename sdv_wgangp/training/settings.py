@@ -62,4 +62,3 @@ class TrainingSettings:
 
 # A small table is seen several times within an epoch, or 200 epochs would be a few hundred steps.
 MIN_STEPS_PER_EPOCH = 40
-ADAM_BETAS = (0.0, 0.9)

@@ -15,7 +15,7 @@ from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
-from sdv_wgangp.networks.training_pass import Generated, TrainingPass
+from sdv_wgangp.networks.passes import Generated, TrainingPass
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.gradient_penalty import PENALTIES_BETWEEN
 from sdv_wgangp.objectives.meta_features import REAL_BATCHES, MetaFeatureObjective
@@ -29,8 +29,9 @@ from sdv_wgangp.objectives.wasserstein import (
 from sdv_wgangp.ops import uses_bfloat16
 from sdv_wgangp.training.average import WeightAverage
 from sdv_wgangp.training.memory import held_memory
+from sdv_wgangp.training.optimizer import Adam
 from sdv_wgangp.training.precision import matmul_precision
-from sdv_wgangp.training.settings import ADAM_BETAS, MIN_STEPS_PER_EPOCH, TrainingSettings
+from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
 
 logger = logging.getLogger(__name__)
 NORM_BATCHES = 50
@@ -89,18 +90,21 @@ class Trainer:
         self.device = random.device
         self.offsets = layout.offsets.to(self.device)
         self.levels = layout.levels
-        self.average = WeightAverage(generator, settings.ema_decay)
-        self.optimizers = self._generator_adam, self._critic_adam = tuple(
-            torch.optim.Adam(
-                network.parameters(), lr=rate, betas=ADAM_BETAS, weight_decay=decay, fused=True
-            )
-            for network, rate, decay in (
-                (generator, settings.generator_lr, settings.generator_decay),
-                (critic, settings.discriminator_lr, settings.discriminator_decay),
-            )
+        self.average = WeightAverage(generator)
+        self._generator_adam = Adam(
+            generator.parameters(),
+            settings.generator_lr,
+            settings.generator_decay,
+            self.average.module.parameters(),
+            settings.ema_decay,
         )
+        self._critic_adam = Adam(
+            critic.parameters(), settings.discriminator_lr, settings.discriminator_decay
+        )
+        self.optimizers = self._generator_adam, self._critic_adam
         self.logs: list[EpochLog] = []
         self._critic_steps = 0
+        self._remembered: dict[str, torch.Tensor] | None = None
 
     def fit(
         self, table: EncodedTable, callbacks: tuple[Callable[[EpochLog], None], ...] = ()
@@ -122,21 +126,15 @@ class Trainer:
         table = table.to(self.device)
         per_epoch = max(len(table) // settings.batch_size, MIN_STEPS_PER_EPOCH)
         total = settings.epochs * per_epoch
-        schedules = [
-            torch.optim.lr_scheduler.LambdaLR(
-                adam, lambda step: min(1.0, 2 * (1 - step / total)) if total else 1.0
-            )
-            for adam in self.optimizers
-        ]
+        self._generator_adam.total = total
+        self._critic_adam.total = total * settings.discriminator_steps
         self.meta_features = self._match_meta_features(table)
         self._remember()
         with matmul_precision(settings.precision), held_memory():
-            self.passes = TrainingPass(
-                self.generator, self.offsets, uses_bfloat16(self.device)
-            )
+            self.passes = TrainingPass(self.generator, self.offsets, uses_bfloat16(self.device))
             try:
                 for epoch in range(settings.epochs):
-                    log = self._epoch(table, epoch, per_epoch, schedules)
+                    log = self._epoch(table, epoch, per_epoch)
                     self.logs.append(log)
                     for callback in callbacks:
                         callback(log)
@@ -155,7 +153,7 @@ class Trainer:
             self._noise(self.settings.batch_size) for _ in range(NORM_BATCHES)
         )
 
-    def _epoch(self, table, epoch, per_epoch, schedules) -> EpochLog:
+    def _epoch(self, table, epoch, per_epoch) -> EpochLog:
         settings = self.settings
         started = time.perf_counter()
         batches = self._batches(len(table), per_epoch * settings.discriminator_steps)
@@ -163,8 +161,6 @@ class Trainer:
         try:
             for _ in range(per_epoch):
                 sums += self._step(table, batches)
-                for schedule in schedules:
-                    schedule.step()
         except FloatingPointError:
             sums.fill_(torch.nan)
         generator_loss, critic_loss, penalty = (sums / per_epoch).tolist()
@@ -195,7 +191,7 @@ class Trainer:
         settings = self.settings
         steps, rows = settings.discriminator_steps, settings.batch_size
         # The generator rests meanwhile: one pass serves all critic steps.
-        made = self._generate(steps * rows)
+        made = self._generate(steps * rows, for_backward=False)
         fakes = Rows(made.levels, self.views(made.levels, made.positions))
         losses = []
         for step in range(steps):
@@ -246,15 +242,14 @@ class Trainer:
         self.passes.backward(made, to_codes, to_positions, slopes, self.views.lookups)
         self._generator_adam.step()
         self.passes.refresh()
-        self.average.update()
         return loss
 
-    def _generate(self, rows: int) -> Generated:
+    def _generate(self, rows: int, for_backward: bool = True) -> Generated:
         noise = self._noise(rows)
         uniforms = torch.rand(
             rows, len(self.offsets) - 1, device=self.device, generator=self.random
         )
-        return self.passes.forward(*noise, uniforms)
+        return self.passes.forward(*noise, uniforms, for_backward)
 
     def _real(self, table: EncodedTable, index: torch.Tensor) -> Rows:
         levels = table.codes[index].long() + self.offsets[:-1]
@@ -289,4 +284,8 @@ class Trainer:
         return self.generator.draw(rows, self.random)
 
     def _remember(self) -> None:
-        self._remembered = copy.deepcopy(self.average.module.state_dict())
+        now = self.average.module.state_dict()
+        if self._remembered is None:
+            self._remembered = copy.deepcopy(now)
+        for name, tensor in now.items():  # into the same memory: never two copies
+            self._remembered[name].copy_(tensor)

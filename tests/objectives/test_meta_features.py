@@ -66,18 +66,32 @@ def test_objective_has_the_gradient_of_the_squared_residual():
     real = [(torch.randn(50, 3), torch.zeros(50, 0)) for _ in range(8)]
     target = torch.stack([channels.mean(0) for channels, _ in real]).mean(0)
     objective = MetaFeatureObjective(["mean"], 3.0, iter(real))
-    x = torch.randn(50, 3, requires_grad=True)
-    objective.loss(x, torch.zeros(50, 0)).backward()
-    expected = 3.0 * 2 * (x.detach().mean(0) - target) / 50
-    torch.testing.assert_close(x.grad, expected.expand_as(x))
+    x = torch.randn(50, 3)
+    assert not objective.reads_codes
+    loss, to_channels, to_codes = objective.loss(x, None)
+    residual = x.mean(0) - target
+    torch.testing.assert_close(to_channels, (3.0 * 2 * residual / 50).expand_as(x))
+    torch.testing.assert_close(loss, 3.0 * 2 * (x.mean(0) * residual).sum())
+    assert to_codes is None
+
+
+def test_the_gradient_reaches_the_codes():
+    hot = torch.eye(3)[torch.tensor([0, 0, 1, 2, 2, 2])]
+    objective = MetaFeatureObjective(["frequency"], 1.0, [(torch.zeros(6, 0), hot)])
+    assert objective.reads_codes
+    generated = torch.eye(3)[torch.tensor([0, 0, 0, 1, 2, 2])]
+    _, to_channels, to_codes = objective.loss(torch.zeros(6, 0), generated)
+    expected = 2 * torch.tensor([1.0, 0.0, -1.0]) / 6 / 6
+    torch.testing.assert_close(to_codes, expected.expand(6, 3))
+    assert to_channels is None
 
 
 def test_objective_vanishes_on_average_for_the_same_distribution():
     draw = lambda: (torch.rand(500, 2, generator=random), torch.zeros(500, 0))  # noqa: E731
     random = torch.Generator().manual_seed(0)
     objective = MetaFeatureObjective(["mean", "var", "cor"], 1.0, (draw() for _ in range(50)))
-    losses = [objective.loss(*draw()).item() for _ in range(300)]
-    shifted = objective.loss(draw()[0] * 0.5, torch.zeros(500, 0)).item()
+    losses = [objective.loss(*draw())[0].item() for _ in range(300)]
+    shifted = objective.loss(draw()[0] * 0.5, torch.zeros(500, 0))[0].item()
     assert abs(np.mean(losses[100:])) < 2e-4
     assert abs(shifted) < 1  # one odd batch barely moves the tracked average
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -46,7 +48,10 @@ def close(found, expected, dtype, scale=1.0):
 def test_norm_relu_by_hand(norm_relu, device):
     z = torch.tensor([[1.0, 4.0], [3.0, 4.0]], device=device)
     out = torch.empty_like(z)
-    weight, bias = torch.tensor([2.0, 1.0], device=device), torch.tensor([1.0, -3.0], device=device)
+    weight, bias = (
+        torch.tensor([2.0, 1.0], device=device),
+        torch.tensor([1.0, -3.0], device=device),
+    )
     inverse = norm_relu(z, weight, bias, 3.0, out)
     # variances 1 and 0, so 1 / sqrt(4) and 1 / sqrt(3)
     torch.testing.assert_close(inverse.cpu(), torch.tensor([0.5, 3**-0.5]))
@@ -69,8 +74,11 @@ def batch(rows, width, dtype, device, seed=0):
 @pytest.mark.parametrize("size", SIZES)
 def test_norm_relu_is_batch_norm_and_relu(norm_relu, size, dtype, device):
     z, weight, bias, _ = batch(*size, dtype, device)
-    normal = torch.nn.functional.batch_norm(z.double().clone(), None, None, training=True, eps=EPSILON) \
-        if size[0] > 1 else torch.zeros(size, dtype=torch.double, device=device)
+    normal = (
+        torch.nn.functional.batch_norm(z.double().clone(), None, None, training=True, eps=EPSILON)
+        if size[0] > 1
+        else torch.zeros(size, dtype=torch.double, device=device)
+    )
     wide = torch.full((size[0], size[1] + 5), 7.0, dtype=dtype, device=device)
     inverse = norm_relu(z, weight, bias, EPSILON, wide[:, 2:-3])
     close(z, normal, dtype, 4)
@@ -136,7 +144,10 @@ def test_norm_relu_does_not_depend_on_the_number_of_threads():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({0: torch.zeros(3)}, r"product must have two dimensions \(rows, width\), got shape \[3\]"),
+        (
+            {0: torch.zeros(3)},
+            r"product must have two dimensions \(rows, width\), got shape \[3\]",
+        ),
         ({0: torch.zeros(0, 4)}, r"product has no rows, got shape \[0, 4\]"),
         ({0: torch.zeros(5, 4).double()}, "product must have the dtype of weight"),
         ({1: torch.ones(3)}, r"weight must have shape \[4\], got \[3\]"),
@@ -202,7 +213,7 @@ def test_code_gradient_by_hand(code_gradient, device):
 def reinmax(gradient, logits, levels, offsets):
     """Algorithm 2 of the paper, column by column, in float64."""
     result = torch.zeros_like(logits)
-    for c, (start, stop) in enumerate(zip(offsets, offsets[1:], strict=False)):
+    for c, (start, stop) in enumerate(pairwise(offsets)):
         block = slice(int(start), int(stop))
         p, v = torch.softmax(logits[:, block], 1), gradient[:, block]
         d = torch.nn.functional.one_hot(levels[:, c] - start, int(stop - start)).double()
@@ -224,10 +235,13 @@ def cells(rows, widths, dtype, device, tables=2, seed=0):
         torch.randn(rows, width, generator=random).to(dtype),
         (3 * torch.randn(rows, width, generator=random)).to(dtype),
         torch.randn(width, generator=random).to(sums),
-        torch.stack([
-            torch.randint(int(a), int(b), (rows,), generator=random)
-            for a, b in zip(offsets, offsets[1:], strict=False)
-        ], 1),
+        torch.stack(
+            [
+                torch.randint(int(a), int(b), (rows,), generator=random)
+                for a, b in pairwise(offsets)
+            ],
+            1,
+        ),
         offsets,
         torch.randn(tables, rows, len(widths), generator=random).to(sums),
         torch.randn(tables, width, generator=random).to(sums),
@@ -362,6 +376,4 @@ def test_opcheck(dtype):
         OPERATORS.norm_relu_backward.default,
         (gradient, z, weight, bias, weight.clone(), weight.clone(), bias.clone()),
     )
-    torch.library.opcheck(
-        OPERATORS.code_gradient.default, cells(6, [3, 2], dtype, "cpu")
-    )
+    torch.library.opcheck(OPERATORS.code_gradient.default, cells(6, [3, 2], dtype, "cpu"))

@@ -136,7 +136,7 @@ def test_the_backward_is_the_derivative(forward, backward):
 
 def test_near_dependences_survive_bfloat16_products():
     """The whitening multiplies small differences a hundredfold, so it must not round them."""
-    gradient, levels, positions, tables = drawn(50, dtype=torch.float32)
+    _, levels, positions, tables = drawn(50, dtype=torch.float32)
     expected = ops.row_views(levels, positions, tables)
     before = torch.get_float32_matmul_precision()
     try:
@@ -212,7 +212,10 @@ def test_takes_views(forward, backward, device):
         ({"binned": torch.tensor([[2, 0]])}, r"binned names 2, outside \[0, 2\)"),
         ({"ordered": torch.tensor([[3, 0], [0, 0]])}, r"ordered names 3, outside \[0, 3\)"),
         ({"scored": torch.tensor([0, 2])}, r"scored names 2, outside \[0, 2\)"),
-        ({"whitening": torch.eye(3).double()}, r"whitening must have shape \[2, 2\], got \[3, 3\]"),
+        (
+            {"whitening": torch.eye(3).double()},
+            r"whitening must have shape \[2, 2\], got \[3, 3\]",
+        ),
         ({"margin": 0.5}, "margin must lie between 0 and 0.5, got 0.5"),
         ({"clamp": 0.0}, "clamp must be positive, got 0"),
     ],

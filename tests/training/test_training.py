@@ -15,27 +15,45 @@ from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.training.average import WeightAverage
 from sdv_wgangp.training.memory import held_memory
+from sdv_wgangp.training.optimizer import Adam
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
 from sdv_wgangp.training.trainer import Trainer
 
 
-def test_weight_average_follows_the_recursion():
-    layer = nn.Linear(1, 1)
-    average = WeightAverage(layer, decay=0.5)
+def test_the_average_follows_the_recursion():
+    layer = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(layer)
+    adam = Adam(layer.parameters(), 0.1, 0.0, average.module.parameters(), 0.5)
     expected = layer.weight.item()
     for step in range(1, 30):
-        with torch.no_grad():
-            layer.weight.fill_(float(step))
-        average.update()
+        layer.weight.grad = torch.randn(1, 1)
+        adam.step()
         decay = min(0.5, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * step
+        expected = decay * expected + (1 - decay) * layer.weight.item()
         assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_adam_is_torchs():
+    torch.manual_seed(0)
+    networks = [nn.Linear(7, 3), nn.Linear(7, 3)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    ours = Adam(networks[0].parameters(), 0.01, 0.1)
+    theirs = torch.optim.Adam(networks[1].parameters(), 0.01, (0.0, 0.9), weight_decay=0.1)
+    for _ in range(20):
+        x = torch.randn(5, 7)
+        for network in networks:
+            network.zero_grad()
+            network(x).square().sum().backward()
+        ours.step()
+        theirs.step()
+    for one, other in zip(*(network.parameters() for network in networks), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_settled_batch_statistics_are_those_of_the_batches():
     network = nn.Sequential(nn.BatchNorm1d(2))
-    average = WeightAverage(network, 0.9)
+    average = WeightAverage(network)
     batches = [torch.randn(50, 2) * 3 + 7 for _ in range(8)]
     settled = average.settle((batch,) for batch in batches)
     means = torch.stack([batch.mean(0) for batch in batches]).mean(0)
@@ -100,7 +118,7 @@ def test_every_row_is_seen_before_any_is_seen_again(make_trainer):
 def test_a_small_table_gets_the_least_number_of_steps(make_trainer):
     trainer, table = make_trainer(epochs=2)
     trainer.fit(table)
-    assert trainer.average.steps == 2 * MIN_STEPS_PER_EPOCH
+    assert trainer.optimizers[0].steps == 2 * MIN_STEPS_PER_EPOCH
     assert [log.epoch for log in trainer.logs] == [0, 1]
 
 
@@ -109,6 +127,6 @@ def test_learning_rates_stay_for_half_the_steps_then_fall_to_zero(make_trainer):
     rates = []
     trainer.fit(
         table,
-        (lambda log: rates.append([a.param_groups[0]["lr"] for a in trainer.optimizers]),),
+        (lambda log: rates.append([adam.rate for adam in trainer.optimizers]),),
     )
     np.testing.assert_allclose(rates, [[0.5, 0.25], [0.5, 0.25], [0.25, 0.125], [0, 0]], atol=1e-9)

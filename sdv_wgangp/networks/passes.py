@@ -1,8 +1,8 @@
-"""A generator's training pass, forward and back, without automatic differentiation.
+"""Passes through a generator without automatic differentiation: training, and sampling.
 
 Each product runs in the type the processor multiplies fastest, on one buffer of features; what
 lies between two products is one compiled pass (`sdv_wgangp.ops.generator`). The order is that of
-`Generator.forward` in training mode and of its derivative.
+`Generator.forward` and of its derivative.
 """
 
 from __future__ import annotations
@@ -16,6 +16,76 @@ from sdv_wgangp import ops
 from sdv_wgangp.networks.generator import LOG_SCALE_RANGE, Generator
 
 WIDTH_UNIT = 32
+# Logits that are held at a time where they are not needed afterwards.
+CHUNK_LOGITS = 2**22
+
+
+class _LogitHead:
+    """The logits' product, and levels drawn from them.
+
+    Args:
+        generator: Its head is taken over by `refresh`.
+        offsets: The columns' blocks of levels, shape ``[columns + 1]``, int64.
+        dtype: Of the products.
+    """
+
+    def __init__(self, generator: Generator, offsets: torch.Tensor, dtype: torch.dtype):
+        self.head, self.offsets = generator.logits, offsets
+        self.levels, width = self.head.weight.shape
+        # Products of an odd width are several times slower: rows of zeros make it a round one.
+        padded = -(-self.levels // WIDTH_UNIT) * WIDTH_UNIT
+        self._padded = self.head.weight.new_zeros(padded, width, dtype=dtype)
+        self.refresh()
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """In the type of products, shape ``[levels, features]``."""
+        return self._padded[: self.levels]
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        self.weight.copy_(self.head.weight)
+
+    def draw(
+        self, features: torch.Tensor, uniforms: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Levels counted over all columns, and the logits without their bias.
+
+        Raises:
+            FloatingPointError: The logits are no distribution. (On CUDA nothing is raised here:
+                the losses tell.)
+        """
+        logits = torch.mm(features, self._padded.T)[:, : self.levels]
+        bias = self.head.bias.detach()
+        try:
+            levels = ops.column_sample(logits, uniforms, self.offsets, bias)
+        except RuntimeError as error:
+            if torch.isfinite(logits).all() and torch.isfinite(bias).all():
+                raise
+            raise FloatingPointError("non-finite logits") from error
+        return levels.add_(self.offsets[:-1]), logits
+
+    def draw_levels(self, features: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+        """The levels alone, a part of the rows at a time."""
+        rows = max(CHUNK_LOGITS // len(self._padded), 1)
+        parts = zip(features.split(rows), uniforms.split(rows), strict=True)
+        return torch.cat([self.draw(*part)[0] for part in parts])
+
+
+def _feature_buffer(noise: torch.Tensor, hidden: int, dtype: torch.dtype) -> torch.Tensor:
+    """Zeros ``[rows, hidden]`` before the noise.
+
+    Zeros, as the tiles of bfloat16 products reach beyond the columns that are multiplied: what is
+    there is multiplied by 0, which does not help where it is NaN.
+    """
+    features = noise.new_zeros(len(noise), hidden + noise.shape[1], dtype=dtype)
+    features[:, hidden:] = noise
+    return features
+
+
+def operand_type(bfloat16: bool) -> torch.dtype:
+    """The type of products."""
+    return torch.bfloat16 if bfloat16 else torch.float32
 
 
 @dataclass
@@ -28,7 +98,7 @@ class Generated:
         features: What the heads read, the last block's units first, ``[rows, features]``.
         normals: Normalised pre-activations of every block, ``[rows, width]`` each.
         inverses: Their inverse standard deviations, ``[width]`` each.
-        logits: Without their bias, ``[rows, levels]``.
+        logits: Without their bias, ``[rows, levels]``; None if nothing will come back.
         scores, stretches: Normal scores of the positions and their derivatives along the log
             scales, ``[rows, positions]`` each.
     """
@@ -38,7 +108,7 @@ class Generated:
     features: torch.Tensor
     normals: list[torch.Tensor]
     inverses: list[torch.Tensor]
-    logits: torch.Tensor
+    logits: torch.Tensor | None
     scores: torch.Tensor | None = None
     stretches: torch.Tensor | None = None
 
@@ -55,44 +125,42 @@ class TrainingPass:
 
     def __init__(self, generator: Generator, offsets: torch.Tensor, bfloat16: bool):
         self.generator, self.offsets = generator, offsets
-        self.dtype = torch.bfloat16 if bfloat16 else torch.float32
+        self.dtype = operand_type(bfloat16)
         self.hidden = sum(block.linear.out_features for block in generator.body)
-        self.parameters = list(generator.parameters())
-        for parameter in self.parameters:
+        self.logits = _LogitHead(generator, offsets, self.dtype)
+        for parameter in generator.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        self.levels, width = generator.logits.weight.shape
-        # Products of an odd width are several times slower: rows of zeros make it a round one.
-        padded = -(-self.levels // WIDTH_UNIT) * WIDTH_UNIT
-        self.logit_weight = generator.logits.weight.new_zeros(padded, width, dtype=self.dtype)
         self.refresh()
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Take over the generator's weights; call it after they have changed."""
         self.weights = [block.linear.weight.to(self.dtype) for block in self.generator.body]
-        self.logit_weight[: self.levels].copy_(self.generator.logits.weight)
+        self.logits.refresh()
         if self.generator.positions is not None:
             self.position_weight = self.generator.positions.weight.to(self.dtype)
 
     @torch.no_grad()
     def forward(
-        self, noise: torch.Tensor, jitter: torch.Tensor, uniforms: torch.Tensor
+        self,
+        noise: torch.Tensor,
+        jitter: torch.Tensor,
+        uniforms: torch.Tensor,
+        for_backward: bool = True,
     ) -> Generated:
         """Draw rows.
 
         Args:
             noise, jitter: Standard normal, as for `Generator.forward`.
             uniforms: In [0, 1), shape ``[rows, columns]``; they choose the levels.
+            for_backward: Whether `backward` will be called.
 
         Raises:
             FloatingPointError: The logits are no distribution. (On CUDA nothing is raised here:
                 the losses tell.)
         """
-        rows, generator = len(noise), self.generator
-        features = torch.empty(
-            rows, self.hidden + noise.shape[1], dtype=self.dtype, device=noise.device
-        )
-        features[:, self.hidden :] = noise
+        generator = self.generator
+        features = _feature_buffer(noise, self.hidden, self.dtype)
         normals, inverses = [], []
         start = self.hidden
         for block, weight in zip(generator.body, self.weights, strict=True):
@@ -100,19 +168,13 @@ class TrainingPass:
             stop, start = start, start - weight.shape[0]
             norm = block.norm
             inverses.append(
-                ops.norm_relu(
-                    product, norm.weight, norm.bias, norm.eps, features[:, start:stop]
-                )
+                ops.norm_relu(product, norm.weight, norm.bias, norm.eps, features[:, start:stop])
             )
             normals.append(product)
-        logits = torch.mm(features, self.logit_weight.T)[:, : self.levels]
-        try:
-            levels = ops.column_sample(logits, uniforms, self.offsets, generator.logits.bias)
-        except RuntimeError as error:
-            if torch.isfinite(logits).all() and torch.isfinite(generator.logits.bias).all():
-                raise
-            raise FloatingPointError("non-finite logits") from error
-        levels += self.offsets[:-1]
+        if for_backward:
+            levels, logits = self.logits.draw(features, uniforms)
+        else:
+            levels, logits = self.logits.draw_levels(features, uniforms), None
         made = Generated(levels, jitter, features, normals, inverses, logits)
         if generator.positions is not None:
             head = generator.positions
@@ -148,7 +210,7 @@ class TrainingPass:
             )
         )
         head.weight.grad.copy_(to_codes.T @ features)
-        back = to_codes @ self.logit_weight[: self.levels, : self.hidden]
+        back = to_codes @ self.logits.weight[:, : self.hidden]
         if generator.positions is not None:
             density = made.scores.square().mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
             to_scores = density.mul_(to_positions)
@@ -175,3 +237,45 @@ class TrainingPass:
             if stop < self.hidden:
                 back[:, stop:].addmm_(normal, weight[:, : self.hidden - stop])
             start = stop
+
+
+class SamplingPass:
+    """Draws rows from a trained generator, whose normalisation is folded into its products.
+
+    Args:
+        generator: In evaluation mode.
+        offsets, bfloat16: As for `TrainingPass`.
+    """
+
+    @torch.no_grad()
+    def __init__(self, generator: Generator, offsets: torch.Tensor, bfloat16: bool):
+        self.generator = generator
+        self.dtype = operand_type(bfloat16)
+        self.layers = []
+        for block in generator.body:
+            norm, linear = block.norm, block.linear
+            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+            bias = norm.bias + scale * (linear.bias - norm.running_mean)
+            folded = scale[:, None] * linear.weight
+            self.layers.append((folded.to(self.dtype), bias.to(self.dtype)))
+        self.hidden = sum(len(bias) for _, bias in self.layers)
+        self.logits = _LogitHead(generator, offsets, self.dtype)
+
+    @torch.no_grad()
+    def draw(
+        self, noise: torch.Tensor, jitter: torch.Tensor, uniforms: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Levels ``[rows, columns]`` and positions ``[rows, positions]``; see `TrainingPass`."""
+        features = _feature_buffer(noise, self.hidden, self.dtype)
+        start = self.hidden
+        for weight, bias in self.layers:
+            stop, start = start, start - len(bias)
+            made = features[:, start:stop]
+            torch.addmm(bias, features[:, stop:], weight.T, out=made)
+            made.relu_()
+        levels = self.logits.draw_levels(features, uniforms)
+        if self.generator.positions is None:
+            return levels, jitter
+        head = self.generator.positions
+        scores, _ = ops.position_head(features, head.weight, head.bias, jitter, *LOG_SCALE_RANGE)
+        return levels, torch.special.ndtr(scores)

@@ -1,0 +1,171 @@
+"""The generator's passes without autograd against its modules with autograd."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.networks.generator import Generator
+from sdv_wgangp.networks.passes import SamplingPass, TrainingPass
+from sdv_wgangp.ops import column_sample
+
+ROWS = 40
+FRAMES = {
+    "mixed": lambda random: {
+        "x": random.normal(size=300),
+        "kind": random.choice(list("abc"), 300),
+        "y": random.normal(size=300),
+    },
+    "categories": lambda random: {
+        "kind": random.choice(list("abc"), 300),
+        "other": random.choice(list("uvwxyz"), 300),
+    },
+}
+
+
+@pytest.fixture(params=FRAMES)
+def layout(request):
+    frame = pd.DataFrame(FRAMES[request.param](np.random.default_rng(0)))
+    return Layout.of(TableEncoder().fit(frame))
+
+
+def make(layout, hidden=(16, 24, 8)):
+    random = torch.Generator().manual_seed(0)
+    generator = Generator(5, hidden, layout, random)
+    with torch.no_grad():  # away from the weights that hide mistakes
+        for block in generator.body:
+            block.norm.weight.uniform_(0.5, 1.5, generator=random)
+            block.norm.bias.uniform_(-0.5, 0.5, generator=random)
+    noise = generator.draw(ROWS, random)
+    uniforms = torch.rand(ROWS, layout.columns, generator=random)
+    return generator, noise, uniforms, random
+
+
+def reinmax(logits, levels, offsets, at_codes):
+    """The gradient at the logits, column by column (Liu et al. 2023, algorithm 2)."""
+    result = torch.zeros_like(logits)
+    for c in range(len(offsets) - 1):
+        block = slice(int(offsets[c]), int(offsets[c + 1]))
+        p, v = torch.softmax(logits[:, block], 1), at_codes[:, block]
+        d = torch.zeros_like(p).scatter_(1, levels[:, c : c + 1] - offsets[c], 1.0)
+        q = (p + d) / 2
+        result[:, block] = 2 * q * (v - (q * v).sum(1, True)) - p / 2 * (v - (p * v).sum(1, True))
+    return result
+
+
+@pytest.mark.parametrize("hidden", [(16, 24, 8), (12,)], ids=str)
+def test_the_training_pass_is_the_generator_and_its_derivative(layout, hidden):
+    generator, (noise, jitter), uniforms, random = make(layout, hidden)
+    offsets = layout.offsets
+    passes = TrainingPass(generator, offsets, bfloat16=False)
+    made = passes.forward(noise, jitter, uniforms)
+
+    logits, positions = generator.train()(noise, jitter)
+    torch.testing.assert_close(made.logits + generator.logits.bias, logits)
+    torch.testing.assert_close(made.positions, positions)
+    assert (made.levels >= offsets[:-1]).all()
+    assert (made.levels < offsets[1:]).all()
+
+    to_codes = torch.randn(logits.shape, generator=random)
+    to_positions = torch.randn(positions.shape, generator=random)
+    slopes = torch.randn(2, ROWS, layout.columns, generator=random)
+    tables = torch.randn(2, layout.levels, generator=random)
+    index = torch.repeat_interleave(torch.arange(layout.columns), offsets.diff())
+    at_codes = to_codes + (slopes[:, :, index] * tables[:, None]).sum(0)
+    ends = [logits, positions] if positions.requires_grad else [logits]
+    gradients = [reinmax(logits.detach(), made.levels, offsets, at_codes), to_positions]
+    expected = torch.autograd.grad(ends, list(generator.parameters()), gradients[: len(ends)])
+    passes.backward(made, to_codes, to_positions, slopes, tables)
+    for (name, parameter), exact in zip(generator.named_parameters(), expected, strict=True):
+        scale = max(float(exact.abs().max()), 0.1)
+        torch.testing.assert_close(
+            parameter.grad, exact, rtol=1e-4, atol=1e-4 * scale, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_bfloat16_products_change_little(layout):
+    generator, (noise, jitter), uniforms, random = make(layout, (64, 64))
+    results = []
+    to_codes = torch.randn(ROWS, layout.levels, generator=random)
+    to_positions = torch.randn(jitter.shape, generator=random)
+    for bfloat16 in (False, True):
+        passes = TrainingPass(generator, layout.offsets, bfloat16)
+        made = passes.forward(noise, jitter, uniforms)
+        made.levels = results[0][0].levels if results else made.levels
+        logits = made.logits.float().clone()
+        passes.backward(
+            made,
+            to_codes.to(passes.dtype, copy=True),
+            to_positions,
+            torch.zeros(2, ROWS, layout.columns),
+            torch.zeros(2, layout.levels),
+        )
+        results.append((made, logits, [p.grad.clone() for p in generator.parameters()]))
+    exact, rounded = results
+    assert (exact[1] - rounded[1]).abs().max() < 0.03 * exact[1].abs().max()
+    if generator.positions is not None:
+        assert (exact[0].positions - rounded[0].positions).abs().max() < 0.02
+    for one, other in zip(exact[2], rounded[2], strict=True):
+        assert (one - other).norm() <= 0.05 * one.norm() + 1e-4
+
+
+def test_levels_alone_are_the_same_levels(layout, monkeypatch):
+    generator, noise, uniforms, _ = make(layout)
+    passes = TrainingPass(generator, layout.offsets, bfloat16=False)
+    monkeypatch.setattr("sdv_wgangp.networks.passes.CHUNK_LOGITS", 7 * 32)
+    with_logits = passes.forward(*noise, uniforms)
+    without = passes.forward(*noise, uniforms, for_backward=False)
+    assert torch.equal(with_logits.levels, without.levels)
+    assert without.logits is None
+
+
+def test_refresh_takes_the_new_weights_over(layout):
+    generator, noise, uniforms, _ = make(layout)
+    passes = TrainingPass(generator, layout.offsets, bfloat16=True)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.add_(0.1)
+    before = passes.forward(*noise, uniforms).logits.clone()
+    passes.refresh()
+    after = passes.forward(*noise, uniforms).logits
+    fresh = TrainingPass(generator, layout.offsets, bfloat16=True).forward(*noise, uniforms).logits
+    assert torch.equal(after, fresh)
+    assert not torch.equal(before, after)
+
+
+def test_what_is_beside_a_buffer_does_not_matter(layout):
+    """Fresh memory holds anything, also NaN; products in bfloat16 reach beyond their columns."""
+    generator, noise, uniforms, _ = make(layout)
+    passes = TrainingPass(generator, layout.offsets, bfloat16=True)
+    logits = []
+    for value in (0.0, torch.nan):
+        for _ in range(20):  # memory that was used before
+            torch.full((ROWS, passes.hidden + noise[0].shape[1]), value, dtype=torch.bfloat16)
+        logits.append(passes.forward(*noise, uniforms).logits)
+    assert torch.equal(*logits)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_the_sampling_pass_is_the_generator_in_evaluation_mode(layout, bfloat16):
+    generator, noise, uniforms, _ = make(layout)
+    generator.train()
+    for _ in range(30):
+        generator(*generator.draw(100, torch.Generator().manual_seed(1)))
+    logits, positions = generator.eval()(*noise)
+    levels, inside = SamplingPass(generator, layout.offsets, bfloat16).draw(*noise, uniforms)
+    expected = column_sample(logits, uniforms, layout.offsets) + layout.offsets[:-1]
+    assert (levels == expected).float().mean() > (0.97 if bfloat16 else 0.999)
+    torch.testing.assert_close(inside, positions.detach(), atol=0.02 if bfloat16 else 1e-5, rtol=0)
+
+
+def test_logits_that_are_no_distribution_are_named(layout):
+    generator, noise, uniforms, _ = make(layout)
+    with torch.no_grad():
+        generator.logits.weight.fill_(torch.nan)
+    passes = TrainingPass(generator, layout.offsets, bfloat16=False)
+    with pytest.raises(FloatingPointError, match="non-finite logits"):
+        passes.forward(*noise, uniforms)
