@@ -224,7 +224,7 @@ class Sweeps {
 
   // -mean f of the first group of inputs, and its gradients at one-hot levels [rows, levels] and
   // dense channels [rows, channels].
-  void row_gradient(const Inputs<S>& inputs, S* loss, S* to_levels, S* to_dense) {
+  void row_gradient(const Inputs<S>& inputs, S* loss, T* to_levels, S* to_dense) {
     // Real rows have just this loss.
     const int64_t m = inputs.rows, width = critic_.width(0);
     const RowFactors<S> factors(RowPlan(Penalty::none, m), m);
@@ -234,11 +234,10 @@ class Sweeps {
     forward(m, factors, scores, nullptr, nullptr);
     for (size_t l = critic_.depth() - 1; l-- > 0;) reverse(l, m, factors, nullptr);
     device_.minus_mean(scores, m, loss);
-    // The last products in S: what they give is too large to be copied.
-    Matrix<const S> signal = matrix(as_sums(a_[0], m * width), m, width);
-    device_.multiply(matrix(to_levels, m, critic_.levels), signal,
-                     matrix(parameters_[0], critic_.levels, width).transposed());
-    device_.multiply(matrix(to_dense, m, critic_.dense), signal,
+    device_.multiply(matrix(to_levels, m, critic_.levels), matrix<const T>(a_[0], m, width),
+                     as_operand(parameters_[0], critic_.levels, width).transposed());
+    device_.multiply(matrix(to_dense, m, critic_.dense),
+                     matrix(as_sums(a_[0], m * width), m, width),
                      matrix(parameters_[1], critic_.dense, width).transposed());
   }
 
@@ -412,10 +411,12 @@ std::tuple<Tensor, Tensor, Tensor> critic_row_gradient(Tensor levels, Tensor den
                            {channel.data, nullptr}, {channel.stride, 0}};
     device.check_levels(op, "levels", inputs, 0);
     Tensor loss = torch::stable::new_empty(parameters[0], {});
-    Tensor to_levels = torch::stable::new_empty(parameters[0], {critic.rows, critic.levels});
+    Tensor to_levels = torch::stable::new_empty(parameters[0], {critic.rows, critic.levels},
+                                                TypeOf<T>::value);
     Tensor to_dense = torch::stable::new_empty(parameters[0], {critic.rows, critic.dense});
     Sweeps<S, T, Device>(device, critic, parameters, slope)
-        .row_gradient(inputs, loss.mutable_data_ptr<S>(), to_levels.mutable_data_ptr<S>(),
+        .row_gradient(inputs, loss.mutable_data_ptr<S>(),
+                      static_cast<T*>(to_levels.mutable_data_ptr()),
                       to_dense.mutable_data_ptr<S>());
     return std::tuple<Tensor, Tensor, Tensor>(loss, to_levels, to_dense);
   });

@@ -123,22 +123,27 @@ class TrainingPass:
         bfloat16: Whether products are done in bfloat16.
     """
 
+    @torch.no_grad()
     def __init__(self, generator: Generator, offsets: torch.Tensor, bfloat16: bool):
         self.generator, self.offsets = generator, offsets
         self.dtype = operand_type(bfloat16)
         self.hidden = sum(block.linear.out_features for block in generator.body)
         self.logits = _LogitHead(generator, offsets, self.dtype)
+        # Always the same memory: a CUDA graph holds on to it.
+        self.weights = [block.linear.weight.to(self.dtype, copy=True) for block in generator.body]
+        if generator.positions is not None:
+            self.position_weight = generator.positions.weight.to(self.dtype, copy=True)
         for parameter in generator.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        self.refresh()
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Take over the generator's weights; call it after they have changed."""
-        self.weights = [block.linear.weight.to(self.dtype) for block in self.generator.body]
+        for weight, block in zip(self.weights, self.generator.body, strict=True):
+            weight.copy_(block.linear.weight)
         self.logits.refresh()
         if self.generator.positions is not None:
-            self.position_weight = self.generator.positions.weight.to(self.dtype)
+            self.position_weight.copy_(self.generator.positions.weight)
 
     @torch.no_grad()
     def forward(

@@ -127,16 +127,25 @@ class MetaFeatureObjective:
         self._target = [torch.stack(values).mean(0) for values in zip(*batches, strict=True)]
         self._tracked = [target.clone() for target in self._target]
         self._steps = 0
+        self._share = torch.ones((), device=self._target[0].device)
 
     @property
     def reads_codes(self) -> bool:
         """Whether a statistic is one of the codes."""
         return any(name in CODE_FEATURES for name in self.names)
 
+    def advance(self) -> None:
+        """Count a step: set how far it moves the averages. (A CUDA graph may hold `loss`.)"""
+        self._steps += 1
+        # Early on the average is young: it is the plain mean of the batches so far.
+        self._share.fill_(max(1 - TRACKING_DECAY, 1 / self._steps))
+
     def loss(
         self, channels: torch.Tensor, hot: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """Loss of one generated batch and its gradient there; moves the averages on.
+        """Loss of one generated batch and its gradient there; moves the averages.
+
+        `advance` comes before it.
 
         Args:
             channels: Ordering channels, shape ``[rows, d]``.
@@ -146,15 +155,12 @@ class MetaFeatureObjective:
             The loss, a scalar without a graph, and its gradients at the channels and at the
             codes, None where no statistic reads them.
         """
-        self._steps += 1
-        # Early on the average is young: it is the plain mean of the batches so far.
-        keep = min(TRACKING_DECAY, 1 - 1 / self._steps)
         leaves = [
             None if rows is None else rows.detach().requires_grad_() for rows in (channels, hot)
         ]
         total = channels.new_zeros(())
         for index, value in enumerate(self._statistics(*leaves)):
-            self._tracked[index].lerp_(value.detach(), 1 - keep)
+            self._tracked[index].lerp_(value.detach(), self._share)
             residual = self._tracked[index] - self._target[index]
             total = total + 2 * (value * residual).sum()
         total = self.weight * total

@@ -177,7 +177,10 @@ def _row_gradient_fake(
     first = parameters[0]
     return (
         first.new_empty(()),
-        first.new_empty((levels.shape[0], first.shape[0])),
+        first.new_empty(
+            (levels.shape[0], first.shape[0]),
+            dtype=torch.bfloat16 if bfloat16 else first.dtype,
+        ),
         first.new_empty(dense.shape),
     )
 
@@ -206,8 +209,9 @@ def critic_row_gradient(
         parameters, slope, bfloat16: as in :func:`critic_step`.
 
     Returns:
-        The loss, a scalar; its gradients with respect to the one-hot levels [rows, levels] and to
-        the dense channels [rows, channels]. Not differentiable.
+        The loss, a scalar; its gradients with respect to the one-hot levels [rows, levels], in
+        bfloat16 where products are, and to the dense channels [rows, channels]. Not
+        differentiable.
 
     Raises:
         RuntimeError: as :func:`critic_step`.

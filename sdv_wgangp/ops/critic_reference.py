@@ -337,4 +337,6 @@ def critic_row_gradient(
         upstream = torch.full_like(scores, -1 / len(scores))
         signal = layers.reverse(upstream, slopes)[0]
         to_levels, to_dense = signal @ layers.level_weight.T, signal @ layers.dense_weight.T
+        if bfloat16:
+            to_levels = to_levels.bfloat16()
         return -scores.mean(), to_levels, to_dense

@@ -20,11 +20,18 @@ class WeightAverage:
         self.module = copy.deepcopy(module).requires_grad_(False)
 
     @torch.no_grad()
-    def settle(self, batches: Iterable[tuple[torch.Tensor, ...]]) -> nn.Module:
+    def settle(
+        self, batches: Iterable[tuple[torch.Tensor, ...]], part: nn.Module | None = None
+    ) -> nn.Module:
         """The averaged module in evaluation mode.
 
         Batch statistics belong to the weights they were taken with, so they are taken anew from
         ``batches`` of inputs, as plain averages.
+
+        Args:
+            batches: Arguments of the module, or of ``part``.
+            part: Of the module; the one that has batch statistics, if the rest is not worth its
+                time.
         """
         norms = [layer for layer in self.module.modules() if isinstance(layer, nn.BatchNorm1d)]
         for norm in norms:
@@ -32,5 +39,5 @@ class WeightAverage:
             norm.momentum = None  # the plain average
         self.module.train()
         for batch in batches:
-            self.module(*batch)
+            (part or self.module)(*batch)
         return self.module.eval()

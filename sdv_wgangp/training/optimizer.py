@@ -27,10 +27,14 @@ class Adam:
         average_decay: Weight of the past in each step of the average, in [0, 1). It grows from 0
             as ``(1 + steps) / (10 + steps)``, so that the first steps do not linger in a short
             training.
+        ahead: Steps whose rates `advance` sets.
 
     Attributes:
         steps: How many were made.
         total: How many will be made; the rate is constant until it is known.
+
+    A step has two halves, so that a CUDA graph can hold the second: `advance` sets the rates of
+    the next steps, `apply` moves the weights by the rates of one.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Adam:
         decay: float = 0.0,
         average: Iterable[torch.Tensor] = (),
         average_decay: float = 0.0,
+        ahead: int = 1,
     ):
         self.parameters = list(parameters)
         self.average = list(average)
@@ -47,7 +52,7 @@ class Adam:
         self.steps, self.total = 0, 0
         device = self.parameters[0].device
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self._rates = torch.zeros(3, dtype=torch.float64, device=device)
+        self._rates = torch.zeros(ahead, 3, dtype=torch.float64, device=device)
 
     @property
     def rate(self) -> float:
@@ -55,28 +60,25 @@ class Adam:
         return self.base_rate * (min(1.0, 2 * (1 - self.steps / self.total)) if self.total else 1)
 
     def advance(self) -> None:
-        """Set the next step's rates, for `apply`."""
-        share = 1 - min(self.average_decay, (2 + self.steps) / (11 + self.steps))
-        rate = self.rate
-        self.steps += 1
-        correction = (1 - ADAM_BETAS[1] ** self.steps) ** -0.5
-        self._rates.copy_(torch.tensor([rate, correction, share], dtype=torch.float64))
+        """Set the rates of the next steps and count these."""
+        rates = []
+        for _ in range(len(self._rates)):
+            share = 1 - min(self.average_decay, (2 + self.steps) / (11 + self.steps))
+            rate = self.rate
+            self.steps += 1
+            rates.append([rate, (1 - ADAM_BETAS[1] ** self.steps) ** -0.5, share])
+        self._rates.copy_(torch.tensor(rates, dtype=torch.float64))
 
     @torch.no_grad()
-    def apply(self) -> None:
-        """Move the weights. It reads the rates on their device: a CUDA graph may hold it."""
+    def apply(self, step: int = 0) -> None:
+        """Move the weights, by the rates of the given one of the steps that were advanced."""
         adam_step(
             self.parameters,
             [parameter.grad for parameter in self.parameters],
             self.squares,
             self.average,
-            self._rates,
+            self._rates[step],
             beta=ADAM_BETAS[1],
             epsilon=ADAM_EPSILON,
             decay=self.decay,
         )
-
-    def step(self) -> None:
-        """One step with the gradients of the parameters."""
-        self.advance()
-        self.apply()

@@ -28,6 +28,7 @@ from sdv_wgangp.objectives.wasserstein import (
 )
 from sdv_wgangp.ops import uses_bfloat16
 from sdv_wgangp.training.average import WeightAverage
+from sdv_wgangp.training.graph import GraphedStep
 from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.optimizer import Adam
 from sdv_wgangp.training.precision import matmul_precision
@@ -99,11 +100,20 @@ class Trainer:
             settings.ema_decay,
         )
         self._critic_adam = Adam(
-            critic.parameters(), settings.discriminator_lr, settings.discriminator_decay
+            critic.parameters(),
+            settings.discriminator_lr,
+            settings.discriminator_decay,
+            ahead=settings.discriminator_steps,
         )
         self.optimizers = self._generator_adam, self._critic_adam
         self.logs: list[EpochLog] = []
         self._critic_steps = 0
+        self._index = torch.zeros(
+            settings.discriminator_steps,
+            settings.batch_size,
+            dtype=torch.int64,
+            device=self.device,
+        )
         self._remembered: dict[str, torch.Tensor] | None = None
 
     def fit(
@@ -123,18 +133,22 @@ class Trainer:
                 the last epoch with finite losses.
         """
         settings = self.settings
-        table = table.to(self.device)
+        self._table = table.to(self.device)
         per_epoch = max(len(table) // settings.batch_size, MIN_STEPS_PER_EPOCH)
         total = settings.epochs * per_epoch
         self._generator_adam.total = total
         self._critic_adam.total = total * settings.discriminator_steps
-        self.meta_features = self._match_meta_features(table)
+        self.meta_features = self._match_meta_features()
         self._remember()
         with matmul_precision(settings.precision), held_memory():
             self.passes = TrainingPass(self.generator, self.offsets, uses_bfloat16(self.device))
+            self._run = self._updates
+            # What another critic does may be no work for a graph.
+            if self.device.type == "cuda" and isinstance(self.critic, MLPCritic):
+                self._run = GraphedStep(self._updates, self.random)
             try:
                 for epoch in range(settings.epochs):
-                    log = self._epoch(table, epoch, per_epoch)
+                    log = self._epoch(epoch, per_epoch)
                     self.logs.append(log)
                     for callback in callbacks:
                         callback(log)
@@ -150,17 +164,19 @@ class Trainer:
     def settle(self) -> Generator:
         """The averaged generator, with batch statistics of its own, in evaluation mode."""
         return self.average.settle(
-            self._noise(self.settings.batch_size) for _ in range(NORM_BATCHES)
+            (self._noise(self.settings.batch_size)[:1] for _ in range(NORM_BATCHES)),
+            self.average.module.body,
         )
 
-    def _epoch(self, table, epoch, per_epoch) -> EpochLog:
+    def _epoch(self, epoch, per_epoch) -> EpochLog:
         settings = self.settings
         started = time.perf_counter()
-        batches = self._batches(len(table), per_epoch * settings.discriminator_steps)
+        steps = settings.discriminator_steps
+        batches = self._batches(len(self._table), per_epoch * steps)
         sums = torch.zeros(3, device=self.device)
         try:
-            for _ in range(per_epoch):
-                sums += self._step(table, batches)
+            for index in batches.view(per_epoch, steps, -1):
+                sums += self._step(index)
         except FloatingPointError:
             sums.fill_(torch.nan)
         generator_loss, critic_loss, penalty = (sums / per_epoch).tolist()
@@ -171,7 +187,7 @@ class Trainer:
             generator_loss,
             critic_loss + penalty,
             penalty,
-            per_epoch * settings.discriminator_steps * settings.batch_size / seconds,
+            batches.numel() / seconds,
         )
         # The last step's weights have made no loss yet.
         finite = [parameter.isfinite().all() for parameter in self.average.module.parameters()]
@@ -186,8 +202,27 @@ class Trainer:
         self._remember()
         return log
 
-    def _step(self, table, batches) -> torch.Tensor:
-        """Critic steps, then one generator step; generator loss, critic loss, penalty."""
+    def _step(self, index: torch.Tensor) -> torch.Tensor:
+        """Critic steps, then one generator step; generator loss, critic loss, penalty.
+
+        Args:
+            index: Rows of the table for each critic step, ``[steps, batch_size]``.
+        """
+        self._index.copy_(index)
+        for adam in self.optimizers:
+            adam.advance()
+        if self.meta_features is not None:
+            self.meta_features.advance()
+        phase = self._critic_steps % self.settings.gradient_penalty_interval
+        self._critic_steps += len(index)
+        return self._run(phase)
+
+    def _updates(self, phase: int) -> torch.Tensor:
+        """What happens on the device in a step. All it reads stays where it is.
+
+        Args:
+            phase: Critic steps since the last penalty.
+        """
         settings = self.settings
         steps, rows = settings.discriminator_steps, settings.batch_size
         # The generator rests meanwhile: one pass serves all critic steps.
@@ -195,14 +230,13 @@ class Trainer:
         fakes = Rows(made.levels, self.views(made.levels, made.positions))
         losses = []
         for step in range(steps):
-            index = next(batches)
-            real = self._real(table, index)
+            real = self._real(self._index[step])
             fake = Rows(*(part[step * rows : (step + 1) * rows] for part in fakes))
             packed = rows // getattr(self.critic, "pac", 1)
             # Lazily: every so often a penalty of as many times the weight.
             interval = settings.gradient_penalty_interval
-            penalty = "none" if self._critic_steps % interval else settings.gradient_penalty
-            self._critic_steps += 1
+            lazy = (phase + step) % interval
+            penalty = "none" if lazy else settings.gradient_penalty
             share = masks = None
             if penalty in PENALTIES_BETWEEN:
                 share = torch.rand(packed, 1, device=self.device, generator=self.random)
@@ -220,7 +254,7 @@ class Trainer:
                     penalty,
                 )
             )
-            self._critic_adam.step()
+            self._critic_adam.apply(step)
         loss = self._generator_step()
         critic_losses = torch.stack([torch.stack(step) for step in losses]).mean(0)
         return torch.cat([loss[None], critic_losses])
@@ -240,7 +274,7 @@ class Trainer:
         to_positions, slopes = self.views.backward(to_dense, made.levels, made.positions)
         to_codes = to_codes.to(self.passes.dtype)
         self.passes.backward(made, to_codes, to_positions, slopes, self.views.lookups)
-        self._generator_adam.step()
+        self._generator_adam.apply()
         self.passes.refresh()
         return loss
 
@@ -251,14 +285,14 @@ class Trainer:
         )
         return self.passes.forward(*noise, uniforms, for_backward)
 
-    def _real(self, table: EncodedTable, index: torch.Tensor) -> Rows:
-        levels = table.codes[index].long() + self.offsets[:-1]
-        return Rows(levels, self.views(levels, table.positions[index]))
+    def _real(self, index: torch.Tensor) -> Rows:
+        levels = self._table.codes[index].long() + self.offsets[:-1]
+        return Rows(levels, self.views(levels, self._table.positions[index]))
 
-    def _match_meta_features(self, table: EncodedTable) -> MetaFeatureObjective | None:
+    def _match_meta_features(self) -> MetaFeatureObjective | None:
         if not self.settings.meta_features:
             return None
-        rows = [self._real(table, index) for index in self._batches(len(table), REAL_BATCHES)]
+        rows = [self._real(index) for index in self._batches(len(self._table), REAL_BATCHES)]
         return MetaFeatureObjective(
             self.settings.meta_features,
             self.settings.meta_feature_weight,
@@ -274,11 +308,11 @@ class Trainer:
         passes = -(-wanted // rows)
         if rows < self.settings.batch_size:  # many short passes: shuffled all at once
             keys = torch.rand(passes, rows, device=self.device, generator=self.random)
-            return iter(keys.argsort(1).flatten()[:wanted].view(count, -1))
+            return keys.argsort(1).flatten()[:wanted].view(count, -1)
         shuffles = [
             torch.randperm(rows, generator=self.random, device=self.device) for _ in range(passes)
         ]
-        return iter(torch.cat(shuffles)[:wanted].view(count, -1))
+        return torch.cat(shuffles)[:wanted].view(count, -1)
 
     def _noise(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.generator.draw(rows, self.random)

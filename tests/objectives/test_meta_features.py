@@ -68,6 +68,7 @@ def test_objective_has_the_gradient_of_the_squared_residual():
     objective = MetaFeatureObjective(["mean"], 3.0, iter(real))
     x = torch.randn(50, 3)
     assert not objective.reads_codes
+    objective.advance()
     loss, to_channels, to_codes = objective.loss(x, None)
     residual = x.mean(0) - target
     torch.testing.assert_close(to_channels, (3.0 * 2 * residual / 50).expand_as(x))
@@ -80,6 +81,7 @@ def test_the_gradient_reaches_the_codes():
     objective = MetaFeatureObjective(["frequency"], 1.0, [(torch.zeros(6, 0), hot)])
     assert objective.reads_codes
     generated = torch.eye(3)[torch.tensor([0, 0, 0, 1, 2, 2])]
+    objective.advance()
     _, to_channels, to_codes = objective.loss(torch.zeros(6, 0), generated)
     expected = 2 * torch.tensor([1.0, 0.0, -1.0]) / 6 / 6
     torch.testing.assert_close(to_codes, expected.expand(6, 3))
@@ -90,8 +92,13 @@ def test_objective_vanishes_on_average_for_the_same_distribution():
     draw = lambda: (torch.rand(500, 2, generator=random), torch.zeros(500, 0))  # noqa: E731
     random = torch.Generator().manual_seed(0)
     objective = MetaFeatureObjective(["mean", "var", "cor"], 1.0, (draw() for _ in range(50)))
-    losses = [objective.loss(*draw())[0].item() for _ in range(300)]
-    shifted = objective.loss(draw()[0] * 0.5, torch.zeros(500, 0))[0].item()
+
+    def loss_of(channels, hot):
+        objective.advance()
+        return objective.loss(channels, hot)[0].item()
+
+    losses = [loss_of(*draw()) for _ in range(300)]
+    shifted = loss_of(draw()[0] * 0.5, torch.zeros(500, 0))
     assert abs(np.mean(losses[100:])) < 2e-4
     assert abs(shifted) < 1  # one odd batch barely moves the tracked average
 

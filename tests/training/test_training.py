@@ -28,7 +28,8 @@ def test_the_average_follows_the_recursion():
     expected = layer.weight.item()
     for step in range(1, 30):
         layer.weight.grad = torch.randn(1, 1)
-        adam.step()
+        adam.advance()
+        adam.apply()
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * layer.weight.item()
         assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)
@@ -38,14 +39,16 @@ def test_adam_is_torchs():
     torch.manual_seed(0)
     networks = [nn.Linear(7, 3), nn.Linear(7, 3)]
     networks[1].load_state_dict(networks[0].state_dict())
-    ours = Adam(networks[0].parameters(), 0.01, 0.1)
+    ours = Adam(networks[0].parameters(), 0.01, 0.1, ahead=2)
     theirs = torch.optim.Adam(networks[1].parameters(), 0.01, (0.0, 0.9), weight_decay=0.1)
-    for _ in range(20):
+    for step in range(20):
         x = torch.randn(5, 7)
         for network in networks:
             network.zero_grad()
             network(x).square().sum().backward()
-        ours.step()
+        if step % 2 == 0:
+            ours.advance()
+        ours.apply(step % 2)
         theirs.step()
     for one, other in zip(*(network.parameters() for network in networks), strict=True):
         torch.testing.assert_close(one, other)
