@@ -65,7 +65,7 @@ def test_equals_torch_adam(step, dtype, averaged, device):
     averages = [p.clone() for p in parameters] if averaged else []
     theirs = [p.clone() for p in parameters]
     mean = [p.clone() for p in parameters]
-    adam = torch.optim.Adam(theirs, rate, betas=(0, beta), eps=epsilon, weight_decay=decay)
+    adam = torch.optim.Adam(theirs, rate, betas=(0.0, beta), eps=epsilon, weight_decay=decay)
     for count in range(1, 6):
         gradients = drawn(SHAPES, dtype, device, seed=count)
         now, share = rate / count, 1 / (1 + count)
@@ -147,7 +147,7 @@ def test_defaults_are_those_of_adam():
     parameter, gradient = drawn([(20,)] * 2, torch.float64, "cpu")
     theirs = parameter.clone()
     theirs.grad = gradient.clone()
-    torch.optim.Adam([theirs], 0.1, betas=(0, 0.9)).step()
+    torch.optim.Adam([theirs], 0.1, betas=(0.0, 0.9)).step()
     ops.adam_step(
         [parameter], [gradient], [torch.zeros_like(parameter)], [], rates(0.1, 0.9, 1, 0.0)
     )
