@@ -1,6 +1,7 @@
 // Arguments of adam_step, and its formula, shared by both devices.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -14,14 +15,26 @@ struct AdamRates {
   S rate, correction, share, beta, epsilon, decay;
 };
 
-// One number; `average` may be null.
+// One number; `average` may be null. It stays where it is beside a parameter that is no number any
+// more, or so large that its square is none, so that what was learned outlives a step that fails.
 template <class S>
 SDV_INLINE void adam_update(const AdamRates<S>& r, S gradient, S& parameter, S& square,
                             S* average) {
   const S g = gradient + r.decay * parameter;
   square = r.beta * square + (1 - r.beta) * g * g;
   parameter -= r.rate * g / (std::sqrt(square) * r.correction + r.epsilon);
-  if (average) *average += r.share * (parameter - *average);
+  if (average) {
+    const S move = r.share * (parameter - *average);
+    *average += move * move < std::numeric_limits<S>::infinity() ? move : S(0);
+  }
+}
+
+// Runs `use` with each pair of types of a parameter and its gradient.
+template <class Use>
+void for_types(Use use) {
+  use(float(), float(), ScalarType::Float, ScalarType::Float);
+  use(float(), bfloat16(), ScalarType::Float, ScalarType::BFloat16);
+  use(double(), double(), ScalarType::Double, ScalarType::Double);
 }
 
 inline void check_adam(const std::vector<Tensor>& parameters, const std::vector<Tensor>& gradients,
@@ -40,10 +53,14 @@ inline void check_adam(const std::vector<Tensor>& parameters, const std::vector<
       std::vector<int64_t> sizes;
       for (int64_t d = 0; d < parameter.dim(); ++d) sizes.push_back(parameter.size(d));
       check_shape(op, own, tensor, sizes);
-      SDV_CHECK(tensor.scalar_type() == parameter.scalar_type(), op, ": ", own,
-                " must have the dtype of its parameter");
-      SDV_CHECK(tensor.device() == parameter.device(), op, ": ", own,
-                " must be on the device of its parameter");
+      if (k == 0) {
+        check_operand(op, own.c_str(), tensor, "its parameter", parameter);
+      } else {
+        SDV_CHECK(tensor.scalar_type() == parameter.scalar_type(), op, ": ", own,
+                  " must have the dtype of its parameter");
+        SDV_CHECK(tensor.device() == parameter.device(), op, ": ", own,
+                  " must be on the device of its parameter");
+      }
       SDV_CHECK(tensor.is_contiguous(), op, ": ", own, " must be contiguous");
     }
   }

@@ -1,10 +1,7 @@
 // Softmax, its backward, and exact sampling over the ragged blocks of a row, on CUDA.
 //
 // Same operators, same formulas and same conventions as cpu/column_softmax.cpp. A team of threads
-// owns one block of one row, i.e. one (row, column) pair:
-//
-//     team = one warp          columns of tens of levels; eight teams share a thread block
-//     team = 256 threads       columns of a thousand levels and more
+// (teams.h) owns one block of one row, i.e. one (row, column) pair.
 //
 // Neighbouring threads read neighbouring logits, and nothing here waits for the host: the
 // operators can be captured in a CUDA graph. The values of `offsets` are therefore checked
@@ -12,75 +9,17 @@
 #undef NDEBUG
 #include <torch/csrc/stable/library.h>
 
-#include <algorithm>
-#include <cassert>
 #include <limits>
+#include <optional>
 #include <tuple>
 
 #include "../checks.h"
 #include "../formulas.h"
 #include "stream.h"
+#include "teams.h"
 
 namespace sdv_wgangp {
 namespace {
-
-constexpr int kWarp = 32;
-constexpr int kThreads = 256;
-constexpr int64_t kWideColumn = 1024;
-constexpr unsigned kAll = 0xffffffffu;
-
-struct Maximum {
-  template <class T>
-  __device__ T operator()(T a, T b) const {
-    return b > a ? b : a;
-  }
-};
-struct Minimum {
-  template <class T>
-  __device__ T operator()(T a, T b) const {
-    return b < a ? b : a;
-  }
-};
-struct Sum {
-  template <class T>
-  __device__ T operator()(T a, T b) const {
-    return a + b;
-  }
-};
-
-// Combines `value` over the team's threads; all of them get the result.
-template <int Team, class T, class Combine>
-__device__ T team_reduce(T value, Combine combine) {
-#pragma unroll
-  for (int distance = kWarp / 2; distance > 0; distance /= 2)
-    value = combine(value, __shfl_xor_sync(kAll, value, distance));
-  if constexpr (Team > kWarp) {
-    __shared__ T partial[Team / kWarp];
-    __syncthreads();
-    if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = value;
-    __syncthreads();
-    value = partial[0];
-#pragma unroll
-    for (int warp = 1; warp < Team / kWarp; ++warp) value = combine(value, partial[warp]);
-  }
-  return value;
-}
-
-// The (row, column) pairs, dealt out to the teams of the grid.
-struct Pair {
-  int64_t row, column, start, size;
-};
-
-__device__ Pair pair_at(int64_t index, const int64_t* offsets, int64_t columns, int64_t width) {
-  const int64_t row = index / columns;
-  const int64_t column = index - row * columns;
-  const int64_t start = offsets[column];
-  const int64_t stop = offsets[column + 1];
-  assert(0 <= start && start < stop && stop <= width && (column > 0 || start == 0) &&
-         (column + 1 < columns || stop == width) &&
-         "offsets must ascend from 0 to the width of the logits");
-  return {row, column, start, stop - start};
-}
 
 template <int Team, class T>
 __global__ void softmax_kernel(const T* logits, int64_t logits_stride, const T* noise,
@@ -144,22 +83,25 @@ __global__ void softmax_backward_kernel(const T* grad, int64_t grad_stride, cons
 // time; the lanes' running sums come from a warp scan, and the first lane beyond the target wins.
 // Only lanes with mass may win or be remembered as the last resort: the scan adds in another
 // order than the total, so sums may differ in their last bit.
-template <class T>
-__global__ void sample_kernel(const T* logits, int64_t logits_stride, const T* uniforms,
-                              int64_t uniforms_stride, const int64_t* offsets, int64_t columns,
-                              int64_t width, int64_t pairs, int64_t* codes) {
+// `bias` may be null.
+template <class T, class L>
+__global__ void sample_kernel(const L* logits, int64_t logits_stride, const T* bias,
+                              const T* uniforms, int64_t uniforms_stride, const int64_t* offsets,
+                              int64_t columns, int64_t width, int64_t pairs, int64_t* codes) {
   constexpr int teams = kThreads / kWarp;
   const int lane = threadIdx.x % kWarp;
   for (int64_t index = int64_t(blockIdx.x) * teams + threadIdx.x / kWarp; index < pairs;
        index += int64_t(gridDim.x) * teams) {
     const Pair pair = pair_at(index, offsets, columns, width);
-    const T* l = logits + pair.row * logits_stride + pair.start;
+    const L* l = logits + pair.row * logits_stride + pair.start;
+    const T* b = bias ? bias + pair.start : nullptr;
+    const auto logit = [=](int64_t i) -> T { return b ? widen(l[i]) + b[i] : widen(l[i]); };
     T maximum = -std::numeric_limits<T>::infinity();
-    for (int64_t i = lane; i < pair.size; i += kWarp) maximum = Maximum()(maximum, l[i]);
+    for (int64_t i = lane; i < pair.size; i += kWarp) maximum = Maximum()(maximum, logit(i));
     maximum = team_reduce<kWarp>(maximum, Maximum());
     double total = 0;
     for (int64_t i = lane; i < pair.size; i += kWarp)
-      total += static_cast<double>(exponential(l[i] - maximum));
+      total += static_cast<double>(exponential(logit(i) - maximum));
     total = team_reduce<kWarp>(total, Sum());
     // Logits that are no distribution win no comparison below and end in code 0: a failed assert
     // would cost the caller the CUDA context, and with it the weights worth keeping.
@@ -170,7 +112,7 @@ __global__ void sample_kernel(const T* logits, int64_t logits_stride, const T* u
     for (int64_t begin = 0; begin < pair.size; begin += kWarp) {
       const int64_t i = begin + lane;
       const double weight =
-          i < pair.size ? static_cast<double>(exponential(l[i] - maximum)) : 0.0;
+          i < pair.size ? static_cast<double>(exponential(logit(i) - maximum)) : 0.0;
       double sum = weight;
 #pragma unroll
       for (int distance = 1; distance < kWarp; distance *= 2) {
@@ -188,13 +130,6 @@ __global__ void sample_kernel(const T* logits, int64_t logits_stride, const T* u
     }
     if (lane == 0) codes[index] = code;
   }
-}
-
-// Enough thread blocks for every team to have one pair, within the grid's limit; the kernels
-// loop over what is beyond it.
-unsigned grid_size(int64_t pairs, int team) {
-  const int64_t teams = kThreads / team;
-  return static_cast<unsigned>(std::min<int64_t>((pairs + teams - 1) / teams, 1 << 30));
 }
 
 template <class T>
@@ -269,33 +204,34 @@ Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets,
   return result;
 }
 
-template <class T>
-void run_sample(const Tensor& logits, const Tensor& uniforms, const Tensor& offsets,
-                Tensor& codes) {
+template <class T, class L>
+void run_sample(const Tensor& logits, const T* bias, const Tensor& uniforms,
+                const Tensor& offsets, Tensor& codes) {
   const int64_t columns = offsets.size(0) - 1;
   const int64_t pairs = logits.size(0) * columns;
   if (pairs == 0) return;
-  const Rows<T> l(logits), u(uniforms);
-  sample_kernel<T><<<grid_size(pairs, kWarp), kThreads, 0, current_stream(logits)>>>(
-      l.data, l.stride, u.data, u.stride, offsets.const_data_ptr<int64_t>(), columns,
+  const Rows<L> l(logits);
+  const Rows<T> u(uniforms);
+  sample_kernel<T, L><<<grid_size(pairs, kWarp), kThreads, 0, current_stream(logits)>>>(
+      l.data, l.stride, bias, u.data, u.stride, offsets.const_data_ptr<int64_t>(), columns,
       logits.size(1), pairs, codes.mutable_data_ptr<int64_t>());
   check_launch("column_sample");
 }
 
-Tensor column_sample(Tensor logits, Tensor uniforms, Tensor offsets) {
-  const char* op = "column_sample";
-  check_matrix(op, "logits", logits);
-  const int64_t columns = check_offsets_shape(op, offsets, logits);
-  SDV_CHECK(columns > 0 || logits.size(1) == 0, op, ": offsets name no column, logits have shape ",
-        shape(logits));
-  check_like(op, "logits", logits, "uniforms", uniforms, logits.size(0), columns);
+Tensor column_sample(Tensor logits, Tensor uniforms, Tensor offsets, std::optional<Tensor> bias) {
+  const int64_t columns = check_sample(logits, uniforms, offsets, bias);
+  SDV_CHECK(columns > 0 || logits.size(1) == 0,
+            "column_sample: offsets name no column, logits have shape ", shape(logits));
   const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
   const Tensor at = torch::stable::contiguous(offsets);
   Tensor codes = torch::stable::new_empty(logits, {logits.size(0), columns}, ScalarType::Long);
-  if (logits.scalar_type() == ScalarType::Float)
-    run_sample<float>(logits, uniforms, at, codes);
-  else
-    run_sample<double>(logits, uniforms, at, codes);
+  std::optional<Tensor> held;
+  if (bias) held = torch::stable::contiguous(*bias);
+  with_types_of(uniforms, logits, [&](auto sum, auto operand) {
+    using T = decltype(sum);
+    using L = decltype(operand);
+    run_sample<T, L>(logits, held ? held->const_data_ptr<T>() : nullptr, uniforms, at, codes);
+  });
   return codes;
 }
 

@@ -191,9 +191,9 @@ __global__ void column_sums_kernel(const T* x, int64_t rows, int64_t width, Fact
   out[j] = sum;
 }
 
-// gradient[level] += e a for every cell of every row.
+// level_gradient[level] += e a for every cell of every row.
 template <class S, class T>
-__global__ void levels_kernel(LevelGradient<S, T> p) {
+__global__ void levels_kernel(FirstGradient<S, T> p) {
   const int64_t m = p.inputs.rows;
   for (int64_t i = blockIdx.x; i < 2 * m; i += gridDim.x) {
     const int group = i >= m;
@@ -201,7 +201,7 @@ __global__ void levels_kernel(LevelGradient<S, T> p) {
     for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x) {
       const S value = p.factors.share_of_loss[group] * widen(p.a[i * p.width + j]);
       for (int64_t c = 0; c < p.inputs.cells; ++c)
-        atomicAdd(p.gradient + levels[c] * p.width + j, value);
+        atomicAdd(p.level_gradient + levels[c] * p.width + j, value);
     }
   }
 }
@@ -276,12 +276,20 @@ class Cuda {
     check_product(error == 0, a, b);
   }
 
-  // out = levels' levels + dense' dense.
+  // levels' levels + dense' dense as an operand, summed in S.
   template <class S, class T>
-  void gram(Matrix<const S> levels, Matrix<const S> dense, S* out) {
-    const auto to = matrix(out, levels.columns, levels.columns);
-    multiply(to, levels.transposed(), levels);
-    if (dense.rows > 0) multiply(to, dense.transposed(), dense, true);
+  Matrix<const T> gram(Matrix<const S> levels, Matrix<const S> dense) {
+    const int64_t width = levels.columns;
+    const auto sum = matrix(take<S>(width * width), width, width);
+    multiply(sum, levels.transposed(), levels);
+    if (dense.rows > 0) multiply(sum, dense.transposed(), dense, true);
+    if constexpr (std::is_same_v<S, T>) {
+      return matrix<const T>(sum.data, width, width);
+    } else {
+      T* operand = take<T>(width * width);
+      convert(sum.data, width * width, operand);
+      return matrix<const T>(operand, width, width);
+    }
   }
 
   template <class S>
@@ -345,13 +353,25 @@ class Cuda {
   }
 
   template <class S, class T>
-  void level_gradient(const LevelGradient<S, T>& p) {
-    const int64_t levels = p.inputs.levels, width = p.width;
-    if (p.outer)
-      multiply(matrix(p.gradient, levels, width), matrix(p.weight, levels, width),
-               matrix<const S>(p.outer, width, width));
-    else
-      zero(p.gradient, levels * width);
+  void first_gradient(const FirstGradient<S, T>& p) {
+    const int64_t levels = p.inputs.levels, dense = p.inputs.dense, width = p.width;
+    if (p.outer) {
+      const S* outer;
+      if constexpr (std::is_same_v<S, T>) {
+        outer = p.outer;
+      } else {
+        S* wide = take<S>(width * width);
+        widen(p.outer, width * width, false, wide);
+        outer = wide;
+      }
+      const auto square = matrix<const S>(outer, width, width);
+      multiply(matrix(p.level_gradient, levels, width), matrix(p.level_weight, levels, width),
+               square);
+      multiply(matrix(p.dense_gradient, dense, width), matrix(p.dense_weight, dense, width),
+               square);
+    } else {
+      zero(p.level_gradient, levels * width);
+    }
     if (p.inputs.cells == 0) return;
     levels_kernel<<<blocks(2 * p.inputs.rows), threads(width), 0, stream_>>>(p);
     check_launch("critic");

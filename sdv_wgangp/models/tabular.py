@@ -103,7 +103,7 @@ class TabularModel:
         Raises:
             ValueError: The frame or a setting does not fit; names it, before training starts.
             NonFiniteLossError: Training diverged. The model can be sampled all the same: it is
-                what it was after the last epoch with finite losses.
+                what it was before.
         """
         if self.settings.batch_size % self.pac:
             raise ValueError(

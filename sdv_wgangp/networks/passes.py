@@ -133,8 +133,18 @@ class TrainingPass:
         self.weights = [block.linear.weight.to(self.dtype, copy=True) for block in generator.body]
         if generator.positions is not None:
             self.position_weight = generator.positions.weight.to(self.dtype, copy=True)
-        for parameter in generator.parameters():
-            parameter.grad = torch.zeros_like(parameter)
+        # Those of matrices stay in the type their products come in: half the memory.
+        self._gradients = {
+            parameter: torch.zeros_like(
+                parameter, dtype=self.dtype if parameter.dim() == 2 else None
+            )
+            for parameter in generator.parameters()
+        }
+
+    @property
+    def gradients(self) -> list[torch.Tensor]:
+        """Of the generator's parameters, in their order: what `backward` sets."""
+        return list(self._gradients.values())
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -198,7 +208,7 @@ class TrainingPass:
         slopes: torch.Tensor,
         tables: torch.Tensor,
     ) -> None:
-        """Set the gradients of the generator's parameters.
+        """Set `gradients`.
 
         Args:
             made: What `forward` gave; it is used up.
@@ -207,22 +217,22 @@ class TrainingPass:
             to_positions: At the positions, shape ``[rows, positions]``.
             slopes, tables: At what the levels look up (`sdv_wgangp.ops.code_gradient`).
         """
-        generator, features = self.generator, made.features
+        generator, features, gradients = self.generator, made.features, self._gradients
         head = generator.logits
-        head.bias.grad.copy_(
+        gradients[head.bias].copy_(
             ops.code_gradient(
                 to_codes, made.logits, head.bias, made.levels, self.offsets, slopes, tables
             )
         )
-        head.weight.grad.copy_(to_codes.T @ features)
+        torch.mm(to_codes.T, features, out=gradients[head.weight])
         back = to_codes @ self.logits.weight[:, : self.hidden]
         if generator.positions is not None:
             density = made.scores.square().mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
             to_scores = density.mul_(to_positions)
             to_head = torch.cat([to_scores, to_scores * made.stretches], 1)
-            generator.positions.bias.grad.copy_(to_head.sum(0))
+            gradients[generator.positions.bias].copy_(to_head.sum(0))
             to_head = to_head.to(self.dtype)
-            generator.positions.weight.grad.copy_(to_head.T @ features)
+            torch.mm(to_head.T, features, out=gradients[generator.positions.weight])
             back.addmm_(to_head, self.position_weight[:, : self.hidden])
         start = 0
         parts = zip(generator.body, self.weights, made.normals, made.inverses, strict=True)
@@ -234,11 +244,11 @@ class TrainingPass:
                 norm.weight,
                 norm.bias,
                 inverse,
-                norm.weight.grad,
-                norm.bias.grad,
+                gradients[norm.weight],
+                gradients[norm.bias],
             )
             # The bias cancels in the normalisation: its gradient stays 0.
-            block.linear.weight.grad.copy_(normal.T @ features[:, stop:])
+            torch.mm(normal.T, features[:, stop:], out=gradients[block.linear.weight])
             if stop < self.hidden:
                 back[:, stop:].addmm_(normal, weight[:, : self.hidden - stop])
             start = stop

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sdv_wgangp.ops.checks import FLOATING, check, check_device, check_dtype, check_shape
+from sdv_wgangp.ops.checks import (
+    FLOATING,
+    check,
+    check_device,
+    check_dtype,
+    check_operand,
+    check_shape,
+)
 from sdv_wgangp.ops.registry import operator
 
 __all__ = ["adam_step"]
@@ -34,11 +41,14 @@ def _check_adam(
         for index, (tensor, parameter) in enumerate(zip(tensors, parameters, strict=False)):
             own = f"{name}[{index}]"
             check_shape(op, own, tensor, parameter.shape)
-            check(
-                tensor.dtype == parameter.dtype,
-                f"{op}: {own} must have the dtype of its parameter",
-            )
-            check_device(op, own, tensor, "its parameter", parameter)
+            if name == "gradients":
+                check_operand(op, own, tensor, "its parameter", parameter)
+            else:
+                check(
+                    tensor.dtype == parameter.dtype,
+                    f"{op}: {own} must have the dtype of its parameter",
+                )
+                check_device(op, own, tensor, "its parameter", parameter)
             check(tensor.is_contiguous(), f"{op}: {own} must be contiguous")
     for index, parameter in enumerate(parameters):
         own = f"parameters[{index}]"
@@ -66,12 +76,13 @@ def adam_step_reference(
     _check_adam(parameters, gradients, squares, averages, rates, beta, epsilon, decay)
     rate, correction, share = rates.unbind()
     for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
-        own = gradient + decay * parameter
+        own = gradient.to(parameter.dtype) + decay * parameter
         squares[index].mul_(beta).addcmul_(own, own, value=1 - beta)
         root = squares[index].sqrt() * correction.to(own.dtype) + epsilon
         parameter.sub_(rate.to(own.dtype) * own / root)
         if averages:
-            averages[index].lerp_(parameter, share.to(own.dtype))
+            move = share.to(own.dtype) * (parameter - averages[index])
+            averages[index].add_(torch.where(move.square().isfinite(), move, 0))
 
 
 _adam_step = operator(
@@ -103,11 +114,13 @@ def adam_step(
         \theta \leftarrow \theta - \frac{\text{rate}\; g'}{\sqrt{v}\, c + \epsilon}, \quad
         a \leftarrow a + s (\theta - a)
 
-    where :math:`c = 1 / \sqrt{1 - \beta^t}` corrects the bias of v.
+    where :math:`c = 1 / \sqrt{1 - \beta^t}` corrects the bias of v. Beside a parameter that is no
+    number any more, or whose square would be none, the average stays where it is: what was
+    learned outlives a step that fails.
 
     Args:
         parameters: float32 or float64, contiguous; changed in place.
-        gradients: as many, of the same shapes and dtypes.
+        gradients: as many, of the same shapes; of the same dtypes, or bfloat16 beside float32.
         squares: v; changed in place; zeros before the first step.
         averages: a, changed in place; none at all, or as many.
         rates: float64 [3] on the device of the parameters: the learning rate, c, and s. A tensor,

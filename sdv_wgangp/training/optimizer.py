@@ -20,7 +20,7 @@ class Adam:
     One pass over the memory also moves an average of the weights.
 
     Args:
-        parameters: With gradients by the time of the first step.
+        parameters: On one device.
         rate: Learning rate.
         decay: L2 penalty on the weights.
         average: Parameters of the average, in the order of ``parameters``, or none.
@@ -70,11 +70,16 @@ class Adam:
         self._rates.copy_(torch.tensor(rates, dtype=torch.float64))
 
     @torch.no_grad()
-    def apply(self, step: int = 0) -> None:
-        """Move the weights, by the rates of the given one of the steps that were advanced."""
+    def apply(self, gradients: Iterable[torch.Tensor], step: int = 0) -> None:
+        """Move the weights, by the rates of the given one of the steps that were advanced.
+
+        Args:
+            gradients: Of the parameters, in their order; float32 or bfloat16.
+            step: Among those of the last `advance`.
+        """
         adam_step(
             self.parameters,
-            [parameter.grad for parameter in self.parameters],
+            list(gradients),
             self.squares,
             self.average,
             self._rates[step],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from collections.abc import Callable
@@ -100,7 +99,7 @@ class Trainer:
             settings.ema_decay,
         )
         self._critic_adam = Adam(
-            critic.parameters(),
+            [parameter for parameter in critic.parameters() if parameter.requires_grad],
             settings.discriminator_lr,
             settings.discriminator_decay,
             ahead=settings.discriminator_steps,
@@ -114,7 +113,6 @@ class Trainer:
             dtype=torch.int64,
             device=self.device,
         )
-        self._remembered: dict[str, torch.Tensor] | None = None
 
     def fit(
         self, table: EncodedTable, callbacks: tuple[Callable[[EpochLog], None], ...] = ()
@@ -129,8 +127,8 @@ class Trainer:
             The averaged generator in evaluation mode.
 
         Raises:
-            NonFiniteLossError: Training diverged. `settle` gives the generator as it was after
-                the last epoch with finite losses.
+            NonFiniteLossError: Training diverged. `settle` gives the average of the weights
+                before that.
         """
         settings = self.settings
         self._table = table.to(self.device)
@@ -139,7 +137,6 @@ class Trainer:
         self._generator_adam.total = total
         self._critic_adam.total = total * settings.discriminator_steps
         self.meta_features = self._match_meta_features()
-        self._remember()
         with matmul_precision(settings.precision), held_memory():
             self.passes = TrainingPass(self.generator, self.offsets, uses_bfloat16(self.device))
             self._run = self._updates
@@ -190,16 +187,14 @@ class Trainer:
             batches.numel() / seconds,
         )
         # The last step's weights have made no loss yet.
-        finite = [parameter.isfinite().all() for parameter in self.average.module.parameters()]
+        finite = [parameter.isfinite().all() for parameter in self.generator.parameters()]
         if not (torch.isfinite(sums).all() and torch.stack(finite).all()):
-            self.average.module.load_state_dict(self._remembered)
             raise NonFiniteLossError(
                 f"a loss became non-finite in epoch {epoch + 1} of {settings.epochs} (generator "
-                f"{log.generator_loss:g}, discriminator {log.discriminator_loss:g}): the weights "
-                f"of epoch {epoch} are kept; lower discriminator_lr or generator_lr, or raise "
+                f"{log.generator_loss:g}, discriminator {log.discriminator_loss:g}): what was "
+                "learned before is kept; lower discriminator_lr or generator_lr, or raise "
                 "gradient_penalty_weight"
             )
-        self._remember()
         return log
 
     def _step(self, index: torch.Tensor) -> torch.Tensor:
@@ -254,7 +249,7 @@ class Trainer:
                     penalty,
                 )
             )
-            self._critic_adam.apply(step)
+            self._critic_adam.apply(self._critic_gradients(), step)
         loss = self._generator_step()
         critic_losses = torch.stack([torch.stack(step) for step in losses]).mean(0)
         return torch.cat([loss[None], critic_losses])
@@ -274,9 +269,16 @@ class Trainer:
         to_positions, slopes = self.views.backward(to_dense, made.levels, made.positions)
         to_codes = to_codes.to(self.passes.dtype)
         self.passes.backward(made, to_codes, to_positions, slopes, self.views.lookups)
-        self._generator_adam.apply()
+        self._generator_adam.apply(self.passes.gradients)
         self.passes.refresh()
         return loss
+
+    def _critic_gradients(self) -> list[torch.Tensor]:
+        # A critic of the caller's may have parameters that its scores do not depend on.
+        return [
+            torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            for parameter in self._critic_adam.parameters
+        ]
 
     def _generate(self, rows: int, for_backward: bool = True) -> Generated:
         noise = self._noise(rows)
@@ -316,10 +318,3 @@ class Trainer:
 
     def _noise(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.generator.draw(rows, self.random)
-
-    def _remember(self) -> None:
-        now = self.average.module.state_dict()
-        if self._remembered is None:
-            self._remembered = copy.deepcopy(now)
-        for name, tensor in now.items():  # into the same memory: never two copies
-            self._remembered[name].copy_(tensor)

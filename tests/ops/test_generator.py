@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import itertools
+import math
 
 import pytest
 import torch
@@ -29,6 +30,11 @@ code_gradient = pytest.mark.parametrize(
     [OPERATORS.code_gradient.default, reference.code_gradient_reference],
     ids=["op", "ref"],
 )
+position_head = pytest.mark.parametrize(
+    "position_head",
+    [OPERATORS.position_head.default, reference.position_head_reference],
+    ids=["op", "ref"],
+)
 
 
 def sums_of(dtype):
@@ -48,10 +54,8 @@ def close(found, expected, dtype, scale=1.0):
 def test_norm_relu_by_hand(norm_relu, device):
     z = torch.tensor([[1.0, 4.0], [3.0, 4.0]], device=device)
     out = torch.empty_like(z)
-    weight, bias = (
-        torch.tensor([2.0, 1.0], device=device),
-        torch.tensor([1.0, -3.0], device=device),
-    )
+    weight = torch.tensor([2.0, 1.0], device=device)
+    bias = torch.tensor([1.0, -3.0], device=device)
     inverse = norm_relu(z, weight, bias, 3.0, out)
     # variances 1 and 0, so 1 / sqrt(4) and 1 / sqrt(3)
     torch.testing.assert_close(inverse.cpu(), torch.tensor([0.5, 3**-0.5]))
@@ -74,11 +78,9 @@ def batch(rows, width, dtype, device, seed=0):
 @pytest.mark.parametrize("size", SIZES)
 def test_norm_relu_is_batch_norm_and_relu(norm_relu, size, dtype, device):
     z, weight, bias, _ = batch(*size, dtype, device)
-    normal = (
-        torch.nn.functional.batch_norm(z.double().clone(), None, None, training=True, eps=EPSILON)
-        if size[0] > 1
-        else torch.zeros(size, dtype=torch.double, device=device)
-    )
+    normal = torch.zeros(size, dtype=torch.double, device=device)
+    if size[0] > 1:  # torch refuses a single row
+        normal = torch.nn.functional.batch_norm(z.double(), None, None, training=True, eps=EPSILON)
     wide = torch.full((size[0], size[1] + 5), 7.0, dtype=dtype, device=device)
     inverse = norm_relu(z, weight, bias, EPSILON, wide[:, 2:-3])
     close(z, normal, dtype, 4)
@@ -144,10 +146,7 @@ def test_norm_relu_does_not_depend_on_the_number_of_threads():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            {0: torch.zeros(3)},
-            r"product must have two dimensions \(rows, width\), got shape \[3\]",
-        ),
+        ({0: torch.zeros(3)}, r"product must have two dimensions .*, got shape \[3\]"),
         ({0: torch.zeros(0, 4)}, r"product has no rows, got shape \[0, 4\]"),
         ({0: torch.zeros(5, 4).double()}, "product must have the dtype of weight"),
         ({1: torch.ones(3)}, r"weight must have shape \[4\], got \[3\]"),
@@ -213,7 +212,7 @@ def test_code_gradient_by_hand(code_gradient, device):
 def reinmax(gradient, logits, levels, offsets):
     """Algorithm 2 of the paper, column by column, in float64."""
     result = torch.zeros_like(logits)
-    for c, (start, stop) in enumerate(pairwise(offsets)):
+    for c, (start, stop) in enumerate(itertools.pairwise(offsets)):
         block = slice(int(start), int(stop))
         p, v = torch.softmax(logits[:, block], 1), gradient[:, block]
         d = torch.nn.functional.one_hot(levels[:, c] - start, int(stop - start)).double()
@@ -238,7 +237,7 @@ def cells(rows, widths, dtype, device, tables=2, seed=0):
         torch.stack(
             [
                 torch.randint(int(a), int(b), (rows,), generator=random)
-                for a, b in pairwise(offsets)
+                for a, b in itertools.pairwise(offsets)
             ],
             1,
         ),
@@ -366,6 +365,131 @@ def test_code_gradient_names_what_is_wrong(code_gradient, place, value, message)
         code_gradient(*arguments)
 
 
+# --- position_head -------------------------------------------------------------------------------
+
+
+@position_head
+def test_position_head_by_hand(position_head, device):
+    """Two positions of one feature: means 3x + 1 and -x, log scales 0 and x ln 2, the latter
+    within [-1, 1]."""
+    two = math.log(2)
+    scores, stretches = position_head(
+        torch.tensor([[0.0], [1.0], [2.0], [-2.0]], device=device),
+        torch.tensor([[3.0], [-1.0], [0.0], [two]], device=device),
+        torch.tensor([1.0, 0.0, 0.0, 0.0], device=device),
+        torch.tensor([[0.5, 1.0], [-1.0, 3.0], [0.0, 1.0], [1.0, -1.0]], device=device),
+        -1.0,
+        1.0,
+    )
+    expected = [[1.5, 1.0], [3.0, 5.0], [7.0, -2 + math.e], [-4.0, 2 - 1 / math.e]]
+    torch.testing.assert_close(scores.cpu(), torch.tensor(expected))
+    steep = [[0.5, 1.0], [-1.0, 6.0], [0.0, 0.0], [1.0, 0.0]]
+    torch.testing.assert_close(stretches.cpu(), torch.tensor(steep))
+
+
+def head(rows, width, count, dtype, device, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    sums = sums_of(dtype)
+    arguments = [
+        torch.randn(rows, width, generator=random).to(dtype),
+        (torch.randn(2 * count, width, generator=random) / max(width, 1) ** 0.5).to(sums),
+        torch.randn(2 * count, generator=random).to(sums),
+        torch.randn(rows, count, generator=random).to(sums),
+    ]
+    return [tensor.to(device) for tensor in arguments]
+
+
+@position_head
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "size",
+    [
+        (1, 1, 1),
+        (7, 3, 2),
+        (129, 31, 5),
+        (65, 33, 1),
+        (20, 700, 4),
+        (3, 0, 2),
+        (3, 4, 0),
+        (0, 4, 2),
+    ],
+)
+def test_position_head_is_linear_head_and_jitter(position_head, size, dtype, device):
+    arguments = head(*size, dtype, device)
+    features, weight, bias, jitter = (a.double() for a in arguments)
+    result = (features @ weight.T + bias).requires_grad_()
+    mean, log_scale = result.chunk(2, 1)
+    expected = mean + log_scale.clamp(-1.5, 1.0).exp() * jitter
+    (steep,) = torch.autograd.grad(expected.sum(), result)
+    scores, stretches = position_head(*arguments, -1.5, 1.0)
+    # The sums are never rounded to bfloat16.
+    tolerance = TOLERANCE[sums_of(dtype)]
+    for found, exact in ((scores, expected), (stretches, steep.chunk(2, 1)[1])):
+        assert found.dtype == sums_of(dtype)
+        torch.testing.assert_close(found.double(), exact, rtol=tolerance, atol=tolerance)
+
+
+@position_head
+def test_position_head_takes_views(position_head, device):
+    plain = head(9, 20, 3, torch.bfloat16, device)
+    expected = position_head(*plain, -2.0, 2.0)
+    views = [
+        torch.cat([plain[0], plain[0]], 1)[:, :20],
+        plain[1].T.contiguous().T,
+        torch.stack([plain[2]] * 2, 1)[:, 0],
+        plain[3].T.contiguous().T,
+    ]
+    for first in (views[0], plain[0].T.contiguous().T):
+        views[0] = first
+        for found, exact in zip(position_head(*views, -2.0, 2.0), expected, strict=True):
+            torch.testing.assert_close(found, exact)
+
+
+def test_position_head_survives_bfloat16_products():
+    """Neighbouring rows differ in the tenth bit of a score."""
+    arguments = head(50, 64, 3, torch.float32, "cpu")
+    expected = ops.position_head(*(a.double() for a in arguments), -2.0, 2.0)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        found = [
+            ops.position_head(*arguments, -2.0, 2.0),
+            reference.position_head_reference(*arguments, -2.0, 2.0),
+        ]
+    finally:
+        torch.set_float32_matmul_precision(before)
+    for pair in found:
+        for one, exact in zip(pair, expected, strict=True):
+            torch.testing.assert_close(one.double(), exact, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({0: torch.zeros(5, 3)}, r"features must have shape \[rows, 4\], got \[5, 3\]"),
+        ({0: torch.zeros(4)}, r"features must have shape \[rows, 4\], got \[4\]"),
+        ({0: torch.zeros(5, 4).double()}, "features must have the dtype of weight, or bfloat16"),
+        (
+            {1: torch.zeros(3, 4)},
+            r"weight must have shape \[2 positions, features\], got \[3, 4\]",
+        ),
+        ({1: torch.zeros(4, 4).bfloat16()}, "weight must be float32 or float64"),
+        ({2: torch.zeros(2)}, r"bias must have shape \[4\], got \[2\]"),
+        ({2: torch.zeros(4).double()}, "bias must have the dtype of weight"),
+        ({3: torch.zeros(5, 4)}, r"jitter must have shape \[5, 2\], got \[5, 4\]"),
+        ({3: torch.zeros(5, 2).double()}, "jitter must have the dtype of weight"),
+        ({4: 3.0}, "low must not be above high, got 3 and 2"),
+    ],
+)
+@position_head
+def test_position_head_names_what_is_wrong(position_head, change, message):
+    arguments = [*head(5, 4, 2, torch.float32, "cpu"), -2.0, 2.0]
+    for place, value in change.items():
+        arguments[place] = value
+    with pytest.raises(RuntimeError, match="position_head: " + message):
+        position_head(*arguments)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_opcheck(dtype):
     z, weight, bias, gradient = batch(6, 5, dtype, "cpu")
@@ -377,3 +501,6 @@ def test_opcheck(dtype):
         (gradient, z, weight, bias, weight.clone(), weight.clone(), bias.clone()),
     )
     torch.library.opcheck(OPERATORS.code_gradient.default, cells(6, [3, 2], dtype, "cpu"))
+    torch.library.opcheck(
+        OPERATORS.position_head.default, (*head(6, 5, 2, dtype, "cpu"), -2.0, 2.0)
+    )

@@ -25,6 +25,15 @@ PENALTY = {
     "gradient_norm_penalty",
     "gradient_norm_penalty_backward",
 }
+GENERATOR = {
+    "norm_relu",
+    "norm_relu_backward",
+    "code_gradient",
+    "position_head",
+    "row_views",
+    "row_views_backward",
+    "adam_step",
+}
 STATISTICS = {
     "moments",
     "moments_backward",
@@ -33,6 +42,7 @@ STATISTICS = {
     "symmetric_eigen",
     "symmetric_eigen_backward",
 }
+EVERY = OPERATORS | PENALTY | GENERATOR | STATISTICS
 
 compiled = pytest.mark.skipif(not ops.status().compiled, reason="the extension was not built")
 
@@ -53,7 +63,7 @@ def test_extension_is_there_where_it_is_required():
 
 def test_status_lists_every_operator():
     status = ops.status()
-    assert status.kernels.keys() >= OPERATORS | PENALTY | STATISTICS
+    assert status.kernels.keys() >= EVERY
     for by_device in status.kernels.values():
         assert by_device.keys() == {"CPU", "CUDA"}
         assert set(by_device.values()) <= {"compiled", "reference"}
@@ -66,7 +76,7 @@ def test_status_lists_every_operator():
 def test_status_reads_well():
     text = str(ops.status())
     assert text == repr(ops.status())
-    for name in OPERATORS | PENALTY | STATISTICS:
+    for name in EVERY:
         assert name in text
     assert torch.__version__ in text
 

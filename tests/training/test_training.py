@@ -27,9 +27,8 @@ def test_the_average_follows_the_recursion():
     adam = Adam(layer.parameters(), 0.1, 0.0, average.module.parameters(), 0.5)
     expected = layer.weight.item()
     for step in range(1, 30):
-        layer.weight.grad = torch.randn(1, 1)
         adam.advance()
-        adam.apply()
+        adam.apply([torch.randn(1, 1)])
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * layer.weight.item()
         assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)
@@ -48,7 +47,7 @@ def test_adam_is_torchs():
             network(x).square().sum().backward()
         if step % 2 == 0:
             ours.advance()
-        ours.apply(step % 2)
+        ours.apply([parameter.grad for parameter in networks[0].parameters()], step % 2)
         theirs.step()
     for one, other in zip(*(network.parameters() for network in networks), strict=True):
         torch.testing.assert_close(one, other)
