@@ -13,6 +13,7 @@ from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
+from sdv_wgangp.training import trainer as trainer_module
 from sdv_wgangp.training.average import WeightAverage
 from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.optimizer import Adam
@@ -94,12 +95,15 @@ def make_trainer():
     encoder = TableEncoder().fit(frame)
     table, layout = encoder.encode(frame, random), Layout.of(encoder)
 
-    def make(**settings):
+    def make(critic=None, **settings):
         generator = torch.Generator().manual_seed(0)
         views = Views(layout)
+        width = layout.levels + views.width
         networks = (
             Generator(4, (8,), layout, generator),
-            MLPCritic(layout.levels, views.width, (8,), generator),
+            MLPCritic(layout.levels, views.width, (8,), generator)
+            if critic is None
+            else critic(width),
         )
         trainer = Trainer(
             *networks, views, layout, TrainingSettings(batch_size=20, **settings), generator
@@ -132,3 +136,46 @@ def test_learning_rates_stay_for_half_the_steps_then_fall_to_zero(make_trainer):
         (lambda log: rates.append([adam.rate for adam in trainer.optimizers]),),
     )
     np.testing.assert_allclose(rates, [[0.5, 0.25], [0.5, 0.25], [0.25, 0.125], [0, 0]], atol=1e-9)
+
+
+@pytest.mark.parametrize(("interval", "steps"), [(1, 2), (2, 1), (3, 2), (4, 2)])
+def test_lazy_penalties_come_every_so_often(make_trainer, monkeypatch, interval, steps):
+    trainer, table = make_trainer(
+        epochs=1, gradient_penalty_interval=interval, discriminator_steps=steps
+    )
+    seen = []
+    original = trainer_module.critic_step
+
+    def record(*arguments):
+        seen.append((arguments[-1], arguments[4]))
+        return original(*arguments)
+
+    monkeypatch.setattr(trainer_module, "critic_step", record)
+    trainer.fit(table)
+    assert len(seen) == MIN_STEPS_PER_EPOCH * steps
+    for index, (kind, weight) in enumerate(seen):
+        assert kind == ("none" if index % interval else "wgan-gp")
+        assert weight == 10 * interval
+
+
+class IdleCritic(nn.Module):
+    """Not all of its parameters are trained or matter."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.used = nn.Linear(width, 1)
+        self.idle = nn.Linear(2, 2)
+        self.frozen = nn.Parameter(torch.ones(3), requires_grad=False)
+
+    def forward(self, rows):
+        return self.used(rows).squeeze(1)
+
+
+def test_a_critic_with_idle_and_frozen_parameters_can_be_trained(make_trainer):
+    trainer, table = make_trainer(IdleCritic, epochs=1)
+    before = trainer.critic.used.weight.clone()
+    trainer.fit(table)
+    assert trainer.critic.frozen.tolist() == [1, 1, 1]
+    assert torch.isfinite(trainer.critic.idle.weight).all()
+    assert not torch.equal(trainer.critic.used.weight, before)
+    assert np.isfinite(trainer.logs[-1].discriminator_loss)
