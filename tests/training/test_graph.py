@@ -1,4 +1,4 @@
-"""The captured step: when it runs, is captured and replayed; on a GPU, that it is the same step."""
+"""The captured step: when it runs, is captured, replayed; on a GPU, that it is the same step."""
 
 from __future__ import annotations
 
