@@ -29,7 +29,8 @@ class Worker:
     """
 
     def __init__(self, threads: int, **spec: object) -> None:
-        self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115: __exit__
+        # Closed by __exit__.
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, str(SCRIPT), json.dumps({**spec, "threads": threads})],
             stdin=subprocess.PIPE,
