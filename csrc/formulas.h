@@ -156,4 +156,26 @@ SDV_INLINE S penalty_pull(Penalty kind, S norm) {
   return S(1);
 }
 
+// --- general penalty ----------------------------------------------------------------------------
+
+// Norms are summed in double. Squares of floats neither overflow nor vanish there. Squares of
+// doubles do; this is the power of two by which a row has to be multiplied before its squares are
+// added up once more, or 1 where their sum, `squared`, may stand. The last argument is a tag.
+SDV_INLINE double norm_scale(double, float) { return 1.0; }
+SDV_INLINE double norm_scale(double squared, double) {
+  if (squared > 0x1p900) return 0x1p-600;
+  return squared < 0x1p-900 ? 0x1p600 : 1.0;
+}
+
+// What the gradient g of a row is to be multiplied by, to have the derivative along it of
+// (to_penalty rows / weight) P + to_norm n: with dn/dg = g / n,
+// to_penalty * penalty_pull(n) + to_norm / n.
+//
+// A zero gradient has no direction. Beside it, where 1 / n would overflow, the direction of length
+// 1 shrinks to 0; no float32 is so small. NaN stays NaN, also where penalty_pull gives 0.
+SDV_INLINE double direction_factor(Penalty kind, double norm, double to_penalty, double to_norm) {
+  const double n = norm > 0 && norm < 0x1p-960 ? 0x1p-960 : norm;
+  return to_penalty * penalty_pull(kind, n) + (n == 0 ? 0.0 : to_norm / n);
+}
+
 }  // namespace sdv_wgangp

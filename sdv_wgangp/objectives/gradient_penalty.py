@@ -1,12 +1,13 @@
-"""The gradient penalty: norms, weights and the general, automatic form.
+"""The gradient penalty of any critic, by automatic differentiation.
 
 Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", equation 3: with interpolates
 ``x = real + a (fake - real)``, ``a`` uniform per row,
 
     penalty = weight * mean over rows of (|| d critic(x) / dx || - 1)^2
 
-The analytic form for multilayer perceptrons is `sdv_wgangp.ops.critic_step`, whose docstring
-lists the other penalties.
+The interpolates, and norm, penalty and its direction, are compiled operators
+(`sdv_wgangp.ops.penalty`); the critic between them is the caller's. The analytic form for
+multilayer perceptrons is `sdv_wgangp.ops.critic_step`, whose docstring lists the penalties.
 """
 
 from __future__ import annotations
@@ -15,56 +16,11 @@ from collections.abc import Callable
 
 import torch
 
+from sdv_wgangp import ops
+
 # The penalties that are taken at interpolates, and all of them.
 PENALTIES_BETWEEN = ("wgan-gp", "wgan-lp")
 PENALTIES = (*PENALTIES_BETWEEN, "r1", "r2", "r1+r2", "none")
-
-
-def interpolate(real: torch.Tensor, fake: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """``real + share (fake - real)``; ``share`` in [0, 1] has shape ``[rows, 1]``."""
-    return torch.lerp(real, fake, share)
-
-
-def penalty(norms: torch.Tensor, weight: float) -> torch.Tensor:
-    """``weight * mean (norm - 1)^2`` of gradient norms of shape ``[rows]``; a scalar."""
-    return weight * (norms - 1).square().mean()
-
-
-def direction(norms: torch.Tensor, weight: float) -> torch.Tensor:
-    """``k`` with ``d penalty / d gradient = k * gradient`` per row, shape ``[rows]``.
-
-    Rows with a zero gradient get 0, the subgradient of the norm there.
-    """
-    scale = 2 * weight / len(norms)
-    return torch.where(norms > 0, scale * (1 - norms.reciprocal()), 0.0)
-
-
-def gradient_penalty(
-    critic: Callable[[torch.Tensor], torch.Tensor],
-    real: torch.Tensor,
-    fake: torch.Tensor,
-    share: torch.Tensor,
-    weight: float,
-) -> torch.Tensor:
-    """The penalty of any differentiable critic, by double backward; a scalar with a graph.
-
-    Args:
-        critic: Maps rows ``[rows, width]`` to scores ``[rows]``. Rows must not influence each
-            other (no batch normalisation).
-        real, fake: Shape ``[rows, width]``.
-        share: Shape ``[rows, 1]`` in [0, 1].
-        weight: The paper's lambda.
-    """
-    return penalty(_gradient_norms(critic, interpolate(real, fake, share)), weight)
-
-
-def _gradient_norms(
-    critic: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor
-) -> torch.Tensor:
-    """Norms of the critic's gradients at the rows, shape ``[rows]``, with a graph."""
-    rows = rows.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(rows).sum(), rows, create_graph=True)
-    return gradient.norm(dim=1)
 
 
 def critic_penalty(
@@ -75,22 +31,42 @@ def critic_penalty(
     weight: float,
     kind: str,
 ) -> torch.Tensor:
-    """Any of the `PENALTIES` of any differentiable critic, by double backward; a scalar.
+    """Any of the `PENALTIES` of any differentiable critic, by double backward.
 
     Args:
-        critic, real, fake, weight: As for `gradient_penalty`.
-        share: Shape ``[rows, 1]``; None for penalties without interpolates.
+        critic: Maps rows ``[rows, ...]`` (of a table, sequences, images) to scores ``[rows]``.
+            Rows must not influence each other (no batch normalisation).
+        real, fake: Shape ``[rows, ...]``, float32 or float64. Neither receives a gradient.
+        share: Place of each interpolate between its real and its fake row, shape ``[rows, 1]`` in
+            [0, 1], whatever the shape of the rows; None for penalties without interpolates.
+        weight: The paper's lambda, finite and not negative.
         kind: One of `PENALTIES`.
+
+    Returns:
+        The penalty, a scalar with a graph to the critic's parameters.
+
+    Raises:
+        ValueError: If the kind is unknown, or a share is missing.
+        RuntimeError: Names the argument whose shape or dtype is wrong.
     """
     if kind not in PENALTIES:
         raise ValueError(f"penalty must be one of {', '.join(PENALTIES)}, got {kind}")
-    if kind == "wgan-gp":
-        return gradient_penalty(critic, real, fake, share, weight)
-    if kind == "wgan-lp":
-        above = _gradient_norms(critic, interpolate(real, fake, share)) - 1
-        return weight * above.clamp_min(0).square().mean()
+    if kind in PENALTIES_BETWEEN:
+        if share is None:
+            raise ValueError(f"share must be given for penalty {kind}")
+        between = ops.interpolate(real.detach(), fake.detach(), share.detach())
+        return _penalty_at(critic, between, weight, kind)
     total = real.new_zeros(())
     for name, rows in (("r1", real), ("r2", fake)):
         if name in kind:
-            total = total + weight / 2 * _gradient_norms(critic, rows).square().mean()
+            total = total + _penalty_at(critic, rows, weight, name)
     return total
+
+
+def _penalty_at(
+    critic: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, weight: float, kind: str
+) -> torch.Tensor:
+    """The penalty of the critic's gradients at the rows, a scalar with a graph."""
+    rows = rows.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(rows).sum(), rows, create_graph=True)
+    return ops.gradient_norm_penalty(gradient, weight, kind)[0]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sdv_wgangp.ops import reference
 from sdv_wgangp.ops.critic import critic_row_gradient, critic_step, uses_bfloat16
+from sdv_wgangp.ops.penalty import gradient_norm_penalty, interpolate
 from sdv_wgangp.ops.registry import DEVICES as _DEVICES
 from sdv_wgangp.ops.registry import NAMESPACE as _NAMESPACE
 from sdv_wgangp.ops.registry import names as _names
@@ -37,6 +38,8 @@ __all__ = [
     "correlation",
     "critic_row_gradient",
     "critic_step",
+    "gradient_norm_penalty",
+    "interpolate",
     "moments",
     "quantiles",
     "sorted_columns",

@@ -20,6 +20,11 @@ OPERATORS = {
     "critic_step",
     "critic_row_gradient",
 }
+PENALTY = {
+    "interpolate",
+    "gradient_norm_penalty",
+    "gradient_norm_penalty_backward",
+}
 STATISTICS = {
     "moments",
     "moments_backward",
@@ -48,7 +53,7 @@ def test_extension_is_there_where_it_is_required():
 
 def test_status_lists_every_operator():
     status = ops.status()
-    assert status.kernels.keys() >= OPERATORS | STATISTICS
+    assert status.kernels.keys() >= OPERATORS | PENALTY | STATISTICS
     for by_device in status.kernels.values():
         assert by_device.keys() == {"CPU", "CUDA"}
         assert set(by_device.values()) <= {"compiled", "reference"}
@@ -61,7 +66,7 @@ def test_status_lists_every_operator():
 def test_status_reads_well():
     text = str(ops.status())
     assert text == repr(ops.status())
-    for name in OPERATORS | STATISTICS:
+    for name in OPERATORS | PENALTY | STATISTICS:
         assert name in text
     assert torch.__version__ in text
 
@@ -140,6 +145,36 @@ torch.library.opcheck(
 uniforms = torch.rand(4, 3, dtype=torch.float64)
 torch.library.opcheck(operators.column_sample.default, (logits.detach(), uniforms, offsets))
 assert ops.column_sample(logits, uniforms, offsets).shape == (4, 3)
+print("ok")
+"""
+    assert run(code).strip() == "ok"
+
+
+def test_references_of_the_penalty_take_over_without_the_library():
+    code = """
+import sys
+sys.modules["sdv"] = None            # as on a machine without SDV
+sys.modules["sdv_wgangp._C"] = None  # as where the extension was not built
+import torch
+from sdv_wgangp import ops
+
+assert not ops.status().compiled
+torch.manual_seed(0)
+x, y = (torch.randn(4, 3, 2, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+share = torch.rand(4, 1, dtype=torch.float64, requires_grad=True)
+assert torch.autograd.gradcheck(ops.interpolate, (x, y, share))
+assert torch.autograd.gradgradcheck(ops.interpolate, (x, y, share))
+operators = torch.ops.sdv_wgangp
+one, norms = torch.tensor(1.0, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
+for kind in ("wgan-gp", "wgan-lp", "r1", "r2"):
+    call = lambda x: ops.gradient_norm_penalty(x, 3.0, kind)
+    assert torch.autograd.gradcheck(call, (x,))
+    assert torch.autograd.gradgradcheck(call, (x,))
+    torch.library.opcheck(operators.gradient_norm_penalty.default, (x, 3.0, kind))
+    for last in (x, x.detach().to(memory_format=torch.channels_last)):
+        torch.library.opcheck(operators.interpolate.default, (last, y, share))
+        arguments = (one, norms, last, 3.0, kind)
+        torch.library.opcheck(operators.gradient_norm_penalty_backward.default, arguments)
 print("ok")
 """
     assert run(code).strip() == "ok"
