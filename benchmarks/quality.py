@@ -429,7 +429,9 @@ def compact(entries: list[dict]) -> dict:
             key: fit.get(key)
             for key in (
                 "fit_seconds",
+                "fit_cpu_seconds",
                 "sample_seconds",
+                "sample_cpu_seconds",
                 "peak_mb",
                 "peak_mb_with_sampling",
                 "gpu",

@@ -41,9 +41,9 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str, **style: str)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """1, 2, 5 of every decade, or the decades alone where that would be many."""
+    """1, 2, 5 of every decade, or the decades alone over more than two of them."""
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
-    factors = (1, 2, 5) if len(decades) <= 3 else (1,)
+    factors = (1, 2, 5) if high / low <= 100 else (1,)
     ticks = [factor * 10.0**decade for decade in decades for factor in factors]
     return [tick for tick in ticks if low <= tick <= high]
 
