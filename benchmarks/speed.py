@@ -53,6 +53,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--table", help="step, sampling: a table of datasets.py, a CSV file or stand-in:ROWS"
     )
     parser.add_argument(
+        "--memory",
+        type=float,
+        default=Settings.memory_gb,
+        metavar="GB",
+        help="width: what one process may take (default: 12)",
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="small sizes, to see that it runs; no figures"
     )
     parser.add_argument("--output", type=Path, help="folder for speed_SECTION.json and .svg")
@@ -60,16 +67,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     unknown = set(given.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"no section {', '.join(sorted(unknown))}: choose from {', '.join(SECTIONS)}")
-    for name in ("threads", "rounds", "rows"):
+    for name in ("threads", "rounds", "rows", "memory"):
         value = getattr(given, name)
         if value is not None and value < 1:
-            parser.error(f"--{name} must be at least 1, got {value}")
+            parser.error(f"--{name} must be at least 1, got {value:g}")
     return given
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = parse(arguments)
-    settings = Settings(given.threads, given.rounds, given.table, given.quick, given.rows)
+    settings = Settings(
+        given.threads, given.rounds, given.table, given.quick, given.rows, given.memory
+    )
     for name in given.sections or SECTIONS:
         own = settings if name in ON_A_TABLE else replace(settings, table=None)
         section = SECTIONS[name](own)

@@ -14,7 +14,9 @@ class Settings:
         rounds: Of the comparison, or None for the section's own number.
         table: Of `speed_cases.tables.named`; None: Adult where it is, else its stand-in.
         quick: Small sizes, to see that everything runs; the figures mean nothing.
-        rows: `sampling`: how many rows to sample; None for the section's own number.
+        rows: `sampling`: how many rows to sample, `levels`: of the table; None for the section's
+            own number.
+        memory_gb: `width`: what a process may take before it is cut off.
     """
 
     threads: int = 1
@@ -22,6 +24,7 @@ class Settings:
     table: str | None = None
     quick: bool = False
     rows: int | None = None
+    memory_gb: float = 12.0
 
 
 @dataclass(frozen=True)

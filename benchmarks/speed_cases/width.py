@@ -21,10 +21,10 @@ WHO = {
 }
 STEPS, WARM = 10, 3
 # A way that took longer for a step, or needed more memory, is not asked at larger widths.
-STEP_SECONDS, SETUP_SECONDS, MEMORY_GB = 10.0, 300.0, 12.0
+STEP_SECONDS, SETUP_SECONDS = 10.0, 300.0
 
 
-def measure(threads: int, levels: int, who: dict, steps: int, warm: int) -> dict:
+def measure(threads: int, levels: int, who: dict, steps: int, warm: int, memory_gb: float) -> dict:
     """Median seconds and peak memory of training steps, in a process of their own.
 
     Raises:
@@ -32,7 +32,7 @@ def measure(threads: int, levels: int, who: dict, steps: int, warm: int) -> dict
             longer than `SETUP_SECONDS`, or memory ran out.
     """
     spec = {"kind": "steps", "table": f"wide:{levels}", "block": 1, "warm": warm, **who}
-    with Worker(threads, memory_limit_gb=MEMORY_GB, **spec) as worker:
+    with Worker(threads, memory_limit_gb=memory_gb, **spec) as worker:
         about = worker.answer(SETUP_SECONDS)
         turns = [worker.turn(STEP_SECONDS) for _ in range(steps)]
     return {
@@ -46,6 +46,7 @@ def measure(threads: int, levels: int, who: dict, steps: int, warm: int) -> dict
 
 def run(settings: Settings) -> Section:
     quick = settings.quick
+    memory = settings.memory_gb
     steps, warm = (settings.rounds or (2 if quick else STEPS)), (1 if quick else WARM)
     found: dict[str, dict[int, dict]] = {name: {} for name in WHO}
     ended: dict[str, str] = {}
@@ -54,9 +55,12 @@ def run(settings: Settings) -> Section:
             if name in ended:
                 continue
             try:
-                found[name][levels] = measure(settings.threads, levels, who, steps, warm)
+                found[name][levels] = measure(settings.threads, levels, who, steps, warm, memory)
             except WorkerFailed as error:
-                ended[name] = f"from {levels:,} levels on: {error}"
+                reason = str(error)
+                if "allocate memory" in reason or "MemoryError" in reason:
+                    reason = f"it needs more than {memory:g} GB"
+                ended[name] = f"from {levels:,} levels on: {reason}"
     return _report(found, ended)
 
 

@@ -116,7 +116,7 @@ def test_bare_products_are_products(monkeypatch):
 
 @pytest.mark.parametrize("name", width.WHO)
 def test_a_step_is_timed_in_a_process_of_its_own(name):
-    found = width.measure(1, 20, width.WHO[name], steps=2, warm=1)
+    found = width.measure(1, 20, width.WHO[name], steps=2, warm=1, memory_gb=12.0)
     assert found["levels"] == 20
     assert found["wall"] > 0
     assert found["cpu"] > 0
@@ -209,20 +209,24 @@ def test_a_step_is_told_by_the_row_against_ctgan_and_its_products(monkeypatch):
 
 
 def test_widths_end_where_a_way_fails(monkeypatch):
-    def measure(threads, levels, who, steps, warm):
+    def measure(threads, levels, who, steps, warm, memory_gb):
         if who["who"] == "ctgan" and levels > 20:
             raise WorkerFailed("no answer within 10 s")
+        if who["who"] == "autograd" and levels > 100:
+            raise WorkerFailed("RuntimeError: can't allocate memory: you tried")
         factor = {"ours": 1, "autograd": 2, "ctgan": 4}[who["who"]]
         taken = factor * levels / 1e3
         return {"levels": levels, "wall": taken, "cpu": taken, "peak_mb": 9.0, "base_mb": 5.0}
 
     monkeypatch.setattr(width, "measure", measure)
     monkeypatch.setattr(width, "QUICK_WIDTHS", (20, 100, 200))
-    section = width.run(Settings(quick=True))
+    section = width.run(Settings(quick=True, memory_gb=7))
     lines = section.text.splitlines()
     assert "| 20 | 20.0 | 9 (5) | 40.0 | 9 (5) | 2.0 | 80.0 | 9 (5) | 4.0 |" in lines
-    assert "| 200 | 200.0 | 9 (5) | 400.0 | 9 (5) | 2.0 | - | - | - |" in lines
-    assert section.text.endswith("CTGAN not run from 100 levels on: no answer within 10 s")
+    assert "| 100 | 100.0 | 9 (5) | 200.0 | 9 (5) | 2.0 | - | - | - |" in lines
+    assert "| 200 | 200.0 | 9 (5) | - | - | - | - | - | - |" in lines
+    assert "CTGAN not run from 100 levels on: no answer within 10 s" in lines
+    assert f"{width.AUTOGRAD} not run from 200 levels on: it needs more than 7 GB" in lines
     assert section.content["results"]["CTGAN"]["20"]["wall"] == pytest.approx(0.08)
     ElementTree.fromstring(section.svg)
 
