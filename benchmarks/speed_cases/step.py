@@ -123,13 +123,14 @@ def _report(table, about, rows, needed, each, times, peaks) -> Section:
         }
         lines.append(
             [key, f"{operations / 1e9:.2f}", f"{peaks[key] / 1e9:.0f}", spread(over, 2),
-             spread(cpu_over, 2), bar_text(over[1], BARE_BAR, most=True), spread(of_peak, 2)]
+             spread(cpu_over, 2), bar_text(over[1], BARE_BAR, most=True), spread(of_peak, 2),
+             bar_text(of_peak[1], BARE_BAR, most=True)]
         )  # fmt: skip
         bars.append(Bar(f"{who}: step / its bare products", over, BARE_BAR))
         bars.append(Bar(f"{who}: step / its operations at peak", of_peak, BARE_BAR))
     second = markdown(
         ["precision", "GFLOP a step", "peak, GFLOP/s", "step / its bare products", "by CPU time",
-         "bar", "step / its operations at peak"],
+         "bar", "step / its operations at peak", "bar"],
         lines,
     )  # fmt: skip
     text = (
