@@ -8,7 +8,7 @@ from timing import bar_text, markdown
 from speed_cases.section import Section, Settings
 from speed_cases.workers import Worker
 
-ROWS, EPOCHS = 100_000, 1
+ROWS, EPOCHS = 60_000, 1
 LEVELS = (1_000, 10_000, 50_000)
 BAR_LEVELS, BAR_MB = 50_000, 1_500.0
 QUICK = (600, (20, 100))
