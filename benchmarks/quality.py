@@ -21,7 +21,8 @@ choice may look at a test row. The scores, errors in percent:
                    the test rows: .5 is ideal. Copying the training table outright shows as 1 only
                    with as many test as training rows: as .75 on Adult, as .55 on a 90/10 split.
   copies           rows equal to a training row, in percent; "real" shows what chance gives
-  fit, sample, MB  seconds and peak resident memory of the fit's process (imports included)
+  fit, sample, MB  seconds and peak resident memory of the fit's process (imports included);
+                   CPU seconds of all its threads are what other work on the machine leaves alone
 
 "real" is always there: held-out rows in the place of a sample, the ceiling at this sample size.
 "independent" has the training marginals and no dependence, the floor. SDMetrics drops missing
@@ -88,6 +89,7 @@ COLUMNS = (
     Column("nearest", "nearest_record_share", 3),
     Column("copies %", "exact_copies", 2, 100),
     Column("fit s", "fit_seconds", 1),
+    Column("fit CPU s", "fit_cpu_seconds", 1),
     Column("sample s", "sample_seconds", 2),
     Column("MB", "peak_mb", 0),
 )
@@ -338,7 +340,13 @@ def summarise(entries: list[dict]) -> dict:
             for entry in rows:
                 if entry["synthesizer"] != synthesizer:
                     continue
-                costs = ("fit_seconds", "sample_seconds", "peak_mb")
+                costs = (
+                    "fit_seconds",
+                    "fit_cpu_seconds",  # not in fits stored before it was measured
+                    "sample_seconds",
+                    "sample_cpu_seconds",
+                    "peak_mb",
+                )
                 numbers = entry["scores"] | {key: entry["fit"].get(key) for key in costs}
                 if tstr is not None:
                     numbers["tstr"] = entry["scores"][tstr]
@@ -421,7 +429,9 @@ def compact(entries: list[dict]) -> dict:
             key: fit.get(key)
             for key in (
                 "fit_seconds",
+                "fit_cpu_seconds",
                 "sample_seconds",
+                "sample_cpu_seconds",
                 "peak_mb",
                 "peak_mb_with_sampling",
                 "gpu",

@@ -166,6 +166,9 @@ def test_a_run_is_stored_reported_and_taken_again(table, tmp_path, capsys, monke
     assert independent["shape_error"] == {"mean": pytest.approx(0), "spread": None, "count": 1}
     assert independent["trend_error"]["mean"] > 1
     assert independent["peak_mb"]["mean"] > 50
+    assert independent["fit_cpu_seconds"]["mean"] > 0
+    assert independent["sample_cpu_seconds"]["mean"] > 0
+    assert written["results"][0]["fit"]["fit_cpu_seconds"] > 0
     assert written["thresholds"] == {"all_pairs": [0, 0], "default": [0.5, 0.3]}
     assert written["datasets"]["small"]["tstr"] == "tstr_auc"
     environment = written["environments"][written["results"][0]["fit"]["environment"]]
@@ -315,6 +318,8 @@ def test_summary_is_the_mean_and_its_spread():
     }
     assert summary["d"]["x"]["tstr"] == {"mean": 0.8, "spread": None, "count": 1}
     assert summary["d"]["x"]["fit_seconds"]["mean"] == 10.5
+    # Fits stored before CPU seconds were measured have none.
+    assert "fit_cpu_seconds" not in summary["d"]["x"]
     column = quality.Column("trend %", "trend_error", 2)
     assert quality.format_cell(summary["d"]["x"]["trend_error"], column) == "2.00±1.41"
     assert quality.format_cell({"mean": 4256.073, "spread": 33.3}, column) == "4256±33"

@@ -1,0 +1,1 @@
+"""The operators' cases: one module a family, each with `cases(options)`."""

@@ -1,0 +1,1 @@
+"""The sections of speed.py: one module each, with `run(...) -> Section`."""
