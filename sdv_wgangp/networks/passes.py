@@ -275,13 +275,18 @@ class SamplingPass:
             self.layers.append((folded.to(self.dtype), bias.to(self.dtype)))
         self.hidden = sum(len(bias) for _, bias in self.layers)
         self.logits = _LogitHead(generator, offsets, self.dtype)
+        self._features: torch.Tensor | None = None
 
     @torch.no_grad()
     def draw(
         self, noise: torch.Tensor, jitter: torch.Tensor, uniforms: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Levels ``[rows, columns]`` and positions ``[rows, positions]``; see `TrainingPass`."""
-        features = _feature_buffer(noise, self.hidden, self.dtype)
+        features = self._features
+        if features is None or len(features) < len(noise):
+            features = self._features = _feature_buffer(noise, self.hidden, self.dtype)
+        features = features[: len(noise)]
+        features[:, self.hidden :] = noise
         start = self.hidden
         for weight, bias in self.layers:
             stop, start = start, start - len(bias)
