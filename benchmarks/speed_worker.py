@@ -122,7 +122,7 @@ def our_steps(dataset: Dataset, turns: Turns, spec: dict) -> None:
             "levels": layout.levels,
             "positions": len(layout.positioned),
             "dense": Views(layout).width,
-            "white": Views(layout).white_width,
+            "white": len(Views(layout).scored),
             "noise": model.embedding_dim,
             "generator": model.generator_dim,
             "critic": model.discriminator_dim,

@@ -226,7 +226,8 @@ __global__ void code_gradient_kernel(CodeGradient<S, T> q) {
 
     const S at_sample = at_code(sampled);
     S maximum = -std::numeric_limits<S>::infinity();
-    for (int64_t i = lane; i < pair.size; i += Team) maximum = Maximum()(maximum, widen(l[i]) + b[i]);
+    for (int64_t i = lane; i < pair.size; i += Team)
+      maximum = Maximum()(maximum, widen(l[i]) + b[i]);
     maximum = team_reduce<Team>(maximum, Maximum());
     S sum = 0;
     for (int64_t i = lane; i < pair.size; i += Team)
@@ -339,12 +340,10 @@ std::tuple<Tensor, Tensor> position_head(Tensor features, Tensor weight, Tensor 
     using S = decltype(sum);
     using T = decltype(operand);
     const Rows<T> x(features);
-    score_kernel<S, T>
-        <<<grid_size(pairs, kWarp), kThreads, 0, current_stream(features)>>>(
-            x.data, x.stride, features.size(1), scale.const_data_ptr<S>(),
-            shift.const_data_ptr<S>(), noise.const_data_ptr<S>(), count, pairs,
-            static_cast<S>(low), static_cast<S>(high), scores.mutable_data_ptr<S>(),
-            stretches.mutable_data_ptr<S>());
+    score_kernel<S, T><<<grid_size(pairs, kWarp), kThreads, 0, current_stream(features)>>>(
+        x.data, x.stride, features.size(1), scale.const_data_ptr<S>(), shift.const_data_ptr<S>(),
+        noise.const_data_ptr<S>(), count, pairs, static_cast<S>(low), static_cast<S>(high),
+        scores.mutable_data_ptr<S>(), stretches.mutable_data_ptr<S>());
   });
   check_launch("position_head");
   return {scores, stretches};

@@ -178,9 +178,29 @@ def test_views_and_expanded_arguments(device, ragged):
     )
 
 
+@implementations
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_bias_is_added_to_logits_that_may_be_bfloat16(sample, dtype, device, ragged):
+    sums = torch.float64 if dtype == torch.float64 else torch.float32
+    widths = [1, 40, 200]
+    logits, noise, offsets = ragged(50, widths, device, sums)
+    bias = torch.stack([noise[0], noise[1]], 1)[:, 0]  # with a stride
+    uniforms = torch.rand(50, 3, generator=torch.Generator().manual_seed(1), dtype=sums).to(device)
+    logits = logits.to(dtype)
+    before = logits.clone()
+    plain = sample(logits.to(sums), uniforms, offsets)
+    assert torch.equal(sample(logits, uniforms, offsets), plain)
+    codes = sample(logits, uniforms, offsets, bias)
+    assert torch.equal(codes, sample(logits.to(sums) + bias, uniforms, offsets))
+    assert not torch.equal(codes, plain)
+    assert torch.equal(logits, before)
+
+
 def test_opcheck(device, ragged):
     logits, _, offsets = ragged(5, [1, 2, 4], device)
-    torch.library.opcheck(OPERATOR, (logits, torch.rand(5, 3, device=device), offsets))
+    uniforms = torch.rand(5, 3, device=device)
+    torch.library.opcheck(OPERATOR, (logits, uniforms, offsets))
+    torch.library.opcheck(OPERATOR, (logits.bfloat16(), uniforms, offsets, logits[0].clone()))
 
 
 def test_autocast_computes_in_float32(device, ragged):
@@ -206,6 +226,13 @@ ERRORS = {
         r"column_sample: uniforms must have shape \[2, 2\], got \[2, 5\]",
     ),
     "dtype of the uniforms": ((X, U.double(), AT), r"uniforms must have the same dtype as logits"),
+    "16-bit uniforms": ((X.bfloat16(), U.bfloat16(), AT), r"uniforms must be float32 or float64"),
+    "16-bit logits and 64-bit uniforms": (
+        (X.bfloat16(), U.double(), AT),
+        r"logits must have the dtype of uniforms, or bfloat16 where that is float32",
+    ),
+    "shape of the bias": ((X, U, AT, U[0]), r"bias must have shape \[5\], got \[2\]"),
+    "dtype of the bias": ((X, U, AT, X[0].double()), r"bias must have the same dtype as uniforms"),
     "offsets' dtype": ((X, U, AT.int()), r"offsets must be int64"),
     "offsets' end": (
         (X, U, torch.tensor([0, 2, 6])),

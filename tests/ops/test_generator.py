@@ -234,13 +234,10 @@ def cells(rows, widths, dtype, device, tables=2, seed=0):
         torch.randn(rows, width, generator=random).to(dtype),
         (3 * torch.randn(rows, width, generator=random)).to(dtype),
         torch.randn(width, generator=random).to(sums),
-        torch.stack(
-            [
-                torch.randint(int(a), int(b), (rows,), generator=random)
-                for a, b in itertools.pairwise(offsets)
-            ],
-            1,
-        ),
+        torch.stack([
+            torch.randint(int(a), int(b), (rows,), generator=random)
+            for a, b in itertools.pairwise(offsets)
+        ], 1),
         offsets,
         torch.randn(tables, rows, len(widths), generator=random).to(sums),
         torch.randn(tables, width, generator=random).to(sums),
@@ -250,7 +247,7 @@ def cells(rows, widths, dtype, device, tables=2, seed=0):
 
 @code_gradient
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("widths", [[1], [2, 1, 7], [127, 129], [500, 3], [16] * 40])
+@pytest.mark.parametrize("widths", [[1], [2, 1, 7], [127, 129], [1500], [16] * 40])
 @pytest.mark.parametrize("rows", [1, 7, 129])
 def test_code_gradient_is_reinmax(code_gradient, rows, widths, dtype, device):
     arguments = cells(rows, widths, dtype, device)
@@ -387,6 +384,11 @@ def test_position_head_by_hand(position_head, device):
     torch.testing.assert_close(stretches.cpu(), torch.tensor(steep))
 
 
+# rows, features, positions
+HEADS = [(1, 1, 1), (7, 3, 2), (129, 31, 5), (65, 33, 1), (20, 700, 4)]
+HEADS += [(3, 0, 2), (3, 4, 0), (0, 4, 2)]
+
+
 def head(rows, width, count, dtype, device, seed=0):
     random = torch.Generator().manual_seed(seed)
     sums = sums_of(dtype)
@@ -401,19 +403,7 @@ def head(rows, width, count, dtype, device, seed=0):
 
 @position_head
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "size",
-    [
-        (1, 1, 1),
-        (7, 3, 2),
-        (129, 31, 5),
-        (65, 33, 1),
-        (20, 700, 4),
-        (3, 0, 2),
-        (3, 4, 0),
-        (0, 4, 2),
-    ],
-)
+@pytest.mark.parametrize("size", HEADS)
 def test_position_head_is_linear_head_and_jitter(position_head, size, dtype, device):
     arguments = head(*size, dtype, device)
     features, weight, bias, jitter = (a.double() for a in arguments)
@@ -500,7 +490,9 @@ def test_opcheck(dtype):
         OPERATORS.norm_relu_backward.default,
         (gradient, z, weight, bias, weight.clone(), weight.clone(), bias.clone()),
     )
-    torch.library.opcheck(OPERATORS.code_gradient.default, cells(6, [3, 2], dtype, "cpu"))
+    torch.library.opcheck(
+        OPERATORS.code_gradient.default, cells(6, [3, 2], dtype, "cpu")
+    )
     torch.library.opcheck(
         OPERATORS.position_head.default, (*head(6, 5, 2, dtype, "cpu"), -2.0, 2.0)
     )
