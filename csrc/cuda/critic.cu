@@ -193,7 +193,7 @@ __global__ void column_sums_kernel(const T* x, int64_t rows, int64_t width, Fact
 
 // gradient[level] += e a for every cell of every row.
 template <class S, class T>
-__global__ void levels_kernel(LevelGradient<S, T> p) {
+__global__ void levels_kernel(FirstGradient<S, T> p) {
   const int64_t m = p.inputs.rows;
   for (int64_t i = blockIdx.x; i < 2 * m; i += gridDim.x) {
     const int group = i >= m;
@@ -201,7 +201,7 @@ __global__ void levels_kernel(LevelGradient<S, T> p) {
     for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x) {
       const S value = p.factors.share_of_loss[group] * widen(p.a[i * p.width + j]);
       for (int64_t c = 0; c < p.inputs.cells; ++c)
-        atomicAdd(p.gradient + levels[c] * p.width + j, value);
+        atomicAdd(p.level_gradient + levels[c] * p.width + j, value);
     }
   }
 }
@@ -263,25 +263,42 @@ class Cuda {
     return static_cast<T*>(held_.back().mutable_data_ptr());
   }
 
-  // out = a b, or out += a b.
+  // out = a b, or out += a b. Products of bfloat16 may go to float32, rounded on the way.
   template <class O, class A, class B>
   void multiply(Matrix<O> out, Matrix<A> a, Matrix<B> b, bool add = false) {
     if (out.rows == 0 || out.columns == 0) return;
-    const Tensor to = out.tensor(device_), x = a.tensor(device_), y = b.tensor(device_);
-    SDV_CHECK(aoti_torch_cuda_mm_out != nullptr && aoti_torch_cuda_addmm_out != nullptr,
-              "sdv_wgangp: this torch has no products on CUDA");
-    const AOTITorchError error =
-        add ? aoti_torch_cuda_addmm_out(to.get(), to.get(), x.get(), y.get(), 1.0, 1.0)
-            : aoti_torch_cuda_mm_out(to.get(), x.get(), y.get());
-    check_product(error == 0, a, b);
+    using Operand = std::remove_const_t<A>;
+    if constexpr (!std::is_same_v<Operand, O>) {
+      auto* product = take<Operand>(out.rows * out.columns);
+      multiply(matrix(product, out.rows, out.columns), a, b);
+      widen(product, out.rows * out.columns, add, out.data);
+    } else {
+      const Tensor to = out.tensor(device_), x = a.tensor(device_), y = b.tensor(device_);
+      SDV_CHECK(aoti_torch_cuda_mm_out != nullptr && aoti_torch_cuda_addmm_out != nullptr,
+                "sdv_wgangp: this torch has no products on CUDA");
+      const AOTITorchError error =
+          add ? aoti_torch_cuda_addmm_out(to.get(), to.get(), x.get(), y.get(), 1.0, 1.0)
+              : aoti_torch_cuda_mm_out(to.get(), x.get(), y.get());
+      check_product(error == 0, a, b);
+    }
   }
 
-  // out = levels' levels + dense' dense.
+  bool widens_products() const { return false; }
+
+  // levels' levels + dense' dense as an operand.
   template <class S, class T>
-  void gram(Matrix<const S> levels, Matrix<const S> dense, S* out) {
-    const auto to = matrix(out, levels.columns, levels.columns);
-    multiply(to, levels.transposed(), levels);
-    if (dense.rows > 0) multiply(to, dense.transposed(), dense, true);
+  Matrix<const T> gram(Matrix<const S> levels, Matrix<const S> dense) {
+    const int64_t width = levels.columns;
+    const auto sum = matrix(take<S>(width * width), width, width);
+    multiply(sum, levels.transposed(), levels);
+    if (dense.rows > 0) multiply(sum, dense.transposed(), dense, true);
+    if constexpr (std::is_same_v<S, T>) {
+      return matrix<const T>(sum.data, width, width);
+    } else {
+      T* operand = take<T>(width * width);
+      convert(sum.data, width * width, operand);
+      return matrix<const T>(operand, width, width);
+    }
   }
 
   template <class S>
@@ -345,13 +362,25 @@ class Cuda {
   }
 
   template <class S, class T>
-  void level_gradient(const LevelGradient<S, T>& p) {
-    const int64_t levels = p.inputs.levels, width = p.width;
-    if (p.outer)
-      multiply(matrix(p.gradient, levels, width), matrix(p.weight, levels, width),
-               matrix<const S>(p.outer, width, width));
-    else
-      zero(p.gradient, levels * width);
+  void first_gradient(const FirstGradient<S, T>& p) {
+    const int64_t levels = p.inputs.levels, dense = p.inputs.dense, width = p.width;
+    if (p.outer) {
+      // In S, as a product in T of as many rows as there are levels would have to be copied.
+      const S* of_sums;
+      if constexpr (std::is_same_v<S, T>) {
+        of_sums = p.outer;
+      } else {
+        S* copy = take<S>(width * width);
+        widen(p.outer, width * width, false, copy);
+        of_sums = copy;
+      }
+      const auto outer = matrix(of_sums, width, width);
+      multiply(matrix(p.level_gradient, levels, width), matrix(p.level_weight, levels, width),
+               outer);
+      multiply(matrix(p.dense_gradient, dense, width), matrix(p.dense_weight, dense, width), outer);
+    } else {
+      zero(p.level_gradient, levels * width);
+    }
     if (p.inputs.cells == 0) return;
     levels_kernel<<<blocks(2 * p.inputs.rows), threads(width), 0, stream_>>>(p);
     check_launch("critic");
