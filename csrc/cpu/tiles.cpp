@@ -137,18 +137,25 @@ SDV_TILE_CODE void pack(const Side& side, int64_t i, int64_t k, Tile& to) {
   }
 }
 
-// Two rows or two columns of tiles, side by side: [2][tiles along k].
+// Blocks of 32 vectors, each two rows or two columns of tiles, [2][tiles along k]. Memory is read
+// from its beginning to its end: in columns it would be too far apart to be fetched ahead.
 template <bool upright>
-SDV_TILE_CODE void pack_block(const Side& side, int64_t i, Tile* to) {
-  const int64_t count = ceil_div(side.depth, kDepth);
-  for (int64_t k = 0; k < count; ++k)
-    for (int64_t half = 0; half < 2; ++half) {
-      Tile& tile = to[half * count + k];
-      if (i + half * kSide < side.vectors)
-        pack<upright>(side, i + half * kSide, k * kDepth, tile);
-      else
-        tile = Tile{};
-    }
+SDV_TILE_CODE void pack_blocks(const Side& side, int64_t begin, int64_t end, Tile* to) {
+  const int64_t depth = ceil_div(side.depth, kDepth);
+  const auto pack_half = [&](int64_t half, int64_t k) SDV_TILE_CODE {
+    Tile& tile = to[(half - 2 * begin) * depth + k];
+    if (half * kSide < side.vectors)
+      pack<upright>(side, half * kSide, k * kDepth, tile);
+    else
+      tile = Tile{};
+  };
+  if (side.step == 1) {
+    for (int64_t half = 2 * begin; half < 2 * end; ++half)
+      for (int64_t k = 0; k < depth; ++k) pack_half(half, k);
+  } else {
+    for (int64_t k = 0; k < depth; ++k)
+      for (int64_t half = 2 * begin; half < 2 * end; ++half) pack_half(half, k);
+  }
 }
 
 SDV_TILE_CODE void multiply_block(const Tile* a, const Tile* b, int64_t count,
@@ -191,20 +198,25 @@ SDV_TILE_CODE inline void write(const float* sums, int64_t count, bool add, floa
   _mm512_mask_storeu_ps(to + kSide, beyond, right);
 }
 
-// Threads share blocks of 32 rows.
+// Threads share blocks of 32 rows. A left side whose rows are columns in memory is packed as a
+// whole, any other one block by block.
 template <class O>
-SDV_TILE_CODE void multiply_rows(Matrix<O> out, const Side& a, const Tile* packed, bool add,
+SDV_TILE_CODE void multiply_rows(Matrix<O> out, const Side& left, const Tile* right, bool add,
                                  int64_t begin, int64_t end) {
   static thread_local Scratch kept;
   kept.reset();
-  const int64_t depth = ceil_div(a.depth, kDepth);
-  auto* rows = static_cast<Tile*>(kept.take(2 * depth * sizeof(Tile)));
+  const int64_t depth = ceil_div(left.depth, kDepth);
+  const int64_t together = left.step == 1 ? 1 : end - begin;
+  auto* packed = static_cast<Tile*>(kept.take(2 * together * depth * sizeof(Tile)));
   alignas(64) float sums[kBlock][kBlock];
   _tile_loadconfig(&kLayout);
-  for (int64_t i = begin * kBlock; i < min(end * kBlock, out.rows); i += kBlock) {
-    pack_block<true>(a, i, rows);
+  for (int64_t block = begin; block < end; ++block) {
+    if ((block - begin) % together == 0)
+      pack_blocks<true>(left, block, block + together, packed);
+    const Tile* rows = packed + (block - begin) % together * 2 * depth;
     for (int64_t j = 0; j < out.columns; j += kBlock) {
-      multiply_block(rows, packed + j / kSide * depth, depth, sums);
+      multiply_block(rows, right + j / kSide * depth, depth, sums);
+      const int64_t i = block * kBlock;
       O* to = out.data + i * out.row_stride + j;
       for (int64_t r = 0; r < min(kBlock, out.rows - i); ++r, to += out.row_stride)
         write(sums[r], min(kBlock, out.columns - j), add, to);
@@ -217,17 +229,15 @@ template <class O>
 void multiply_packed(Matrix<O> out, const Side& left, const Side& right, bool add, Tile* packed) {
   const int64_t depth = ceil_div(left.depth, kDepth);
   const auto grain = [](int64_t cost) { return kElementsPerThread / (cost + 1) + 1; };
-  torch::stable::parallel_for(0, ceil_div(right.vectors, kBlock), grain(kBlock * right.depth),
-                              [&](int64_t begin, int64_t end) {
-                                for (int64_t j = begin; j < end; ++j)
-                                  pack_block<false>(right, j * kBlock, packed + 2 * j * depth);
-                              });
+  torch::stable::parallel_for(
+      0, ceil_div(right.vectors, kBlock), grain(kBlock * right.depth),
+      [&](int64_t begin, int64_t end) {
+        pack_blocks<false>(right, begin, end, packed + 2 * begin * depth);
+      });
   // 64 multiplications take as long as what other passes do with an element.
-  torch::stable::parallel_for(0, ceil_div(left.vectors, kBlock),
-                              grain(kBlock * left.depth * right.vectors / 64),
-                              [&](int64_t begin, int64_t end) {
-                                multiply_rows(out, left, packed, add, begin, end);
-                              });
+  torch::stable::parallel_for(
+      0, ceil_div(left.vectors, kBlock), grain(kBlock * left.depth * right.vectors / 64),
+      [&](int64_t begin, int64_t end) { multiply_rows(out, left, packed, add, begin, end); });
 }
 
 }  // namespace
