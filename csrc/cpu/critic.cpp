@@ -51,18 +51,17 @@ SDV_INLINE void add_rows(int64_t count, Row row, Factor factor, int64_t width, S
   if (at < count) add_together<1>(rows, factors, width, z);
 }
 
-// A thread's scratch rows. Where nothing is dropped, its masks are a row of ones; where sums are not
-// wanted, they go to a row that nobody reads: so the loops need no branches.
+// A thread's scratch rows, and the masks where nothing is dropped, a row of ones, so that loops need
+// no branches.
 template <class S>
 class Work {
  public:
-  explicit Work(int64_t width) : width_(width), held_(5 * width, S(1)), data_(held_.data()) {}
+  explicit Work(int64_t width) : width_(width), held_(4 * width, S(1)), data_(held_.data()) {}
 
-  SDV_INLINE S* row(int64_t k) const { return data_ + (2 + k) * width_; }  // three
+  SDV_INLINE S* row(int64_t k) const { return data_ + (1 + k) * width_; }  // three
   SDV_INLINE const S* mask(const Mask<S>& given, int64_t i) const {
     return given.data ? given.row(i) : data_;
   }
-  SDV_INLINE S* sums(S* wanted) const { return wanted ? wanted : data_ + width_; }
 
  private:
   const int64_t width_;
@@ -70,15 +69,11 @@ class Work {
   S* const data_;
 };
 
-// h = mask leaky(z); z becomes what h is after rounding.
+// h = mask leaky(z), rounded; returned as S.
 template <class S, class T>
-SDV_INLINE void activate(S* __restrict z, const S* mask, int64_t width, S slope, T* h) {
-  SDV_FOR_COLUMNS(j, width) {
-    T rounded;
-    narrow(leaky(z[j], slope) * mask[j], rounded);
-    h[j] = rounded;
-    z[j] = widen(rounded);
-  }
+SDV_INLINE S activate(S z, S mask, S slope, T& h) {
+  narrow(leaky(z, slope) * mask, h);
+  return widen(h);
 }
 
 template <class S, class T>
@@ -108,8 +103,10 @@ SDV_INLINE void first_rows(const FirstLayer<S, T>& p, int64_t begin, int64_t end
   S* __restrict real = work.row(0);
   S* __restrict fake = work.row(1);
   S* __restrict between = work.row(2);
-  const auto finish = [&](S* z, int64_t i) SDV_LAMBDA {
-    activate(z, work.mask(p.mask, i), width, p.slope, p.h + i * width);
+  const auto finish = [&](const S* z, int64_t i) SDV_LAMBDA {
+    const S* mask = work.mask(p.mask, i);
+    T* h = p.h + i * width;
+    SDV_FOR_COLUMNS(j, width) activate(z[j], mask[j], p.slope, h[j]);
   };
   for (int64_t i = begin; i < end; ++i) {
     pre_activation(p, 0, i, real);
@@ -145,12 +142,11 @@ SDV_INLINE S back_through(S scale, G g, H h, S slope, S mask) {
   return scale * widen(g) * leaky_slope(widen(h), slope) * mask;
 }
 
-// The sums of one chunk, at 0; null where none are wanted.
+// The sums of one chunk, at 0, or, where none are wanted, a row that nobody reads.
 template <class S>
-SDV_INLINE S* chunk_sums(S* sums, int64_t chunk, int64_t width) {
-  if (!sums) return nullptr;
-  S* own = sums + chunk * width;
-  SDV_FOR_COLUMNS(j, width) own[j] = 0;
+SDV_INLINE S* chunk_sums(S* sums, int64_t chunk, int64_t width, S* otherwise) {
+  S* own = sums ? sums + chunk * width : otherwise;
+  for (int64_t j = 0; j < width; ++j) own[j] = 0;
   return own;
 }
 
@@ -164,31 +160,28 @@ SDV_INLINE void forward_chunks(const ForwardLayer<S, T>& p, S* bias_sums, S* hea
   const int64_t width = p.width;
   S* __restrict z = work.row(0);
   for (int64_t chunk = begin; chunk < end; ++chunk) {
-    S* of_bias = chunk_sums(bias_sums, chunk, width);
-    S* of_head = chunk_sums(head_sums, chunk, width);
+    S* to_bias = chunk_sums(bias_sums, chunk, width, work.row(1));
+    S* to_head = chunk_sums(head_sums, chunk, width, work.row(2));
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
       T* h = p.h + i * width;
       const S* mask = work.mask(p.mask, i);
-      if (p.bias) {
-        SDV_FOR_COLUMNS(j, width) z[j] = widen(h[j]) + p.bias[j];
-        activate(z, mask, width, p.slope, h);
-      } else {
+      if (p.bias)
+        SDV_FOR_COLUMNS(j, width)
+          z[j] = activate(widen(h[j]) + p.bias[j], mask[j], p.slope, h[j]);
+      else
         SDV_FOR_COLUMNS(j, width) z[j] = widen(h[j]);
-      }
       if (!p.head) continue;
       const int64_t g = i / p.factors.group;
       p.scores[i] = *p.head_bias + inner(z, p.head, width);
       const S upstream = p.factors.upstream[g];
       const S e = p.factors.share_of_loss[g], c = p.factors.loss_factor[g];
-      S* __restrict to_bias = work.sums(g < 2 ? of_bias : nullptr);
-      S* __restrict to_head = work.sums(g < 2 ? of_head : nullptr);
       T* a = p.a + i * width;
       SDV_FOR_COLUMNS(j, width) {
         const S v = back_through(upstream, p.head[j], z[j], p.slope, mask[j]);
         narrow(v, a[j]);
         to_bias[j] += e * v;
+        to_head[j] += c * z[j];
       }
-      SDV_FOR_COLUMNS(j, width) to_head[j] += c * z[j];
     }
   }
 }
@@ -198,18 +191,16 @@ SDV_INLINE void reverse_chunks(const ReverseLayer<S, T>& p, S* bias_sums, int64_
                                int64_t end, const Work<S>& work) {
   const int64_t width = p.width;
   for (int64_t chunk = begin; chunk < end; ++chunk) {
-    S* of_bias = chunk_sums(bias_sums, chunk, width);
+    S* to_bias = chunk_sums(bias_sums, chunk, width, work.row(0));
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
-      const int64_t g = i / p.factors.group;
-      const S e = p.factors.share_of_loss[g];
+      const S e = p.factors.share_of_loss[i / p.factors.group];
       const T* h = p.h + i * width;
       T* a = p.a + i * width;
       const S* mask = work.mask(p.mask, i);
-      S* __restrict sums = work.sums(g < 2 ? of_bias : nullptr);
       SDV_FOR_COLUMNS(j, width) {
         const S v = back_through(S(1), a[j], h[j], p.slope, mask[j]);
         narrow(v, a[j]);
-        sums[j] += e * v;
+        to_bias[j] += e * v;
       }
     }
   }
@@ -222,7 +213,7 @@ SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_
   S* __restrict d_wide = work.row(0);
   S* __restrict y_wide = work.row(1);
   for (int64_t chunk = begin; chunk < end; ++chunk) {
-    S* __restrict of_head = chunk_sums(head_sums, chunk, width);
+    S* to_head = chunk_sums(head_sums, chunk, width, work.row(2));
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
       T* y = p.y + i * width;
       T* h = p.h + (p.first + i) * width;
@@ -238,9 +229,9 @@ SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_
         SDV_FOR_COLUMNS(j, width) narrow(kappa * d_wide[j], pulled[j]);
       }
       const S e = p.factors.share_of_loss[(p.first + i) / p.factors.group];
-      if (of_head) {  // the last layer: nobody reads t and h any more
+      if (head_sums) {  // the last layer: nobody reads t and h any more
         SDV_FOR_COLUMNS(j, width)
-          of_head[j] += back_through(kappa, y[j], h[j], p.slope, mask[j]);
+          to_head[j] += back_through(kappa, y[j], h[j], p.slope, mask[j]);
       } else if (e == 0) {
         SDV_FOR_COLUMNS(j, width) {
           T t;
@@ -260,19 +251,22 @@ SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_
   }
 }
 
-// Adds to each level's gradient the signals e a of the rows that hold it: order[k] for k from
-// start[level] on.
+// To each level's gradient, 0 without a penalty, the signals e a of the rows that hold it: order[k]
+// for k from start[level] on.
 template <class S, class T>
 SDV_INLINE void sum_levels(const FirstGradient<S, T>& p, const int32_t* start,
                            const int32_t* order, int64_t begin, int64_t end) {
   const S* e = p.factors.share_of_loss;
   for (int64_t level = begin; level < end; ++level) {
     const int32_t* rows = order + start[level];
+    S* to = p.level_gradient + level * p.width;
+    if (!p.outer)
+      for (int64_t j = 0; j < p.width; ++j) to[j] = 0;
     add_rows(
         start[level + 1] - start[level],
         [&](int64_t k) SDV_LAMBDA { return p.a + rows[k] * p.width; },
         [&](int64_t k) SDV_LAMBDA { return e[rows[k] >= p.factors.group]; }, p.width,
-        p.level_gradient + level * p.width);
+        to);
   }
 }
 
@@ -420,10 +414,7 @@ class Cpu : public CpuDevice {
     const int64_t step = block_rows(width);
     for (int64_t at = 0; at < levels; at += step) {
       const int64_t stop = std::min(at + step, levels);
-      if (p.outer)
-        multiply_weights(p, at, stop, p.level_gradient + at * width);
-      else
-        zero(p.level_gradient + at * width, (stop - at) * width);
+      if (p.outer) multiply_weights(p, at, stop, p.level_gradient + at * width);
       const int64_t cost = (1 + (start[stop] - start[at]) / (stop - at)) * width;
       torch::stable::parallel_for(
           at, stop, rows_per_thread(cost), [&](int64_t begin, int64_t end) {
@@ -492,10 +483,12 @@ class Cpu : public CpuDevice {
         torch::stable::parallel_for(
             begin, end, rows_per_thread(width), [&](int64_t from, int64_t to) {
               const int64_t middle = std::clamp(levels.rows, from, to);
-              convert_numbers(levels.data + from * width, (middle - from) * width,
-                              copy + (from - begin) * width);
-              convert_numbers(dense.data + (middle - levels.rows) * width, (to - middle) * width,
-                              copy + (middle - begin) * width);
+              if (from < middle)
+                convert_numbers(levels.data + from * width, (middle - from) * width,
+                                copy + (from - begin) * width);
+              if (middle < to)
+                convert_numbers(dense.data + (middle - levels.rows) * width,
+                                (to - middle) * width, copy + (middle - begin) * width);
             });
       return matrix<const T>(copy, end - begin, width);
     }
