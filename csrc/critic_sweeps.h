@@ -9,7 +9,8 @@
 //     a_l   the reverse signal, d f / d z_l times the row's upstream factor
 //
 // A device does one pass at a time (cpu/critic.cpp, cuda/critic.cu): it has memory (`take`),
-// products (`multiply`, `gram`), conversions, and one function for each of the structures below.
+// products (`multiply`, of two T to T or to S, and `gram`), conversions, and one function for each
+// of the structures below.
 #pragma once
 
 #include <algorithm>
@@ -208,17 +209,17 @@ class Sweeps {
 
     // Gradients of the weights. At penalised rows h now serves loss and penalty together.
     for (size_t l = 1; l < depth; ++l)
-      multiply_to(gradient[2 * l + 1], critic_.width(l), critic_.width(l - 1),
-                  matrix<const T>(a_[l], rows, critic_.width(l)).transposed(),
-                  matrix<const T>(h_[l - 1], rows, critic_.width(l - 1)));
+      device_.multiply(matrix(gradient[2 * l + 1], critic_.width(l), critic_.width(l - 1)),
+                       matrix<const T>(a_[l], rows, critic_.width(l)).transposed(),
+                       matrix<const T>(h_[l - 1], rows, critic_.width(l - 1)));
     device_.first_gradient(FirstGradient<S, T>{factors, inputs, width, a_[0], parameters_[0],
                                                parameters_[1], outer, gradient[0], gradient[1]});
     if (critic_.dense > 0) {
       T* channels = device_.template take<T>(2 * m * critic_.dense);
       device_.scale_channels(inputs, factors, channels);
-      multiply_to(gradient[1], critic_.dense, width,
-                  matrix<const T>(channels, 2 * m, critic_.dense).transposed(),
-                  matrix<const T>(a_[0], 2 * m, width), outer != nullptr);
+      device_.multiply(matrix(gradient[1], critic_.dense, width),
+                       matrix<const T>(channels, 2 * m, critic_.dense).transposed(),
+                       matrix<const T>(a_[0], 2 * m, width), outer != nullptr);
     }
   }
 
@@ -226,7 +227,7 @@ class Sweeps {
   // dense channels [rows, channels].
   void row_gradient(const Inputs<S>& inputs, S* loss, T* to_levels, S* to_dense) {
     // Real rows have just this loss.
-    const int64_t m = inputs.rows, width = critic_.width(0);
+    const int64_t m = inputs.rows;
     const RowFactors<S> factors(RowPlan(Penalty::none, m), m);
     allocate(m);
     S* scores = device_.template take<S>(m);
@@ -234,11 +235,10 @@ class Sweeps {
     forward(m, factors, scores, nullptr, nullptr);
     for (size_t l = critic_.depth() - 1; l-- > 0;) reverse(l, m, factors, nullptr);
     device_.minus_mean(scores, m, loss);
-    device_.multiply(matrix(to_levels, m, critic_.levels), matrix<const T>(a_[0], m, width),
-                     as_operand(parameters_[0], critic_.levels, width).transposed());
-    device_.multiply(matrix(to_dense, m, critic_.dense),
-                     matrix(as_sums(a_[0], m * width), m, width),
-                     matrix(parameters_[1], critic_.dense, width).transposed());
+    device_.multiply(matrix(to_levels, m, critic_.levels),
+                     matrix<const T>(a_[0], m, critic_.width(0)),
+                     as_operand(parameters_[0], critic_.levels, critic_.width(0)).transposed());
+    multiply_input(to_dense, m, critic_.dense, parameters_[1]);
   }
 
  private:
@@ -253,26 +253,18 @@ class Sweeps {
     }
   }
 
-  // The other way round.
-  const S* as_sums(const T* from, int64_t count) {
-    if constexpr (std::is_same_v<S, T>) {
-      return from;
+  // out = a_0 weight', wanted in S: done in S unless the device can widen products of T.
+  void multiply_input(S* out, int64_t rows, int64_t inputs, const S* weight) {
+    const int64_t width = critic_.width(0);
+    const auto to = matrix(out, rows, inputs);
+    if (std::is_same_v<S, T> || device_.widens_products()) {
+      device_.multiply(to, matrix<const T>(a_[0], rows, width),
+                       as_operand(weight, inputs, width).transposed());
     } else {
-      S* to = device_.template take<S>(count);
-      device_.widen(from, count, false, to);
-      return to;
-    }
-  }
-
-  // A product that is wanted in S: done in T, so via a copy where they differ.
-  void multiply_to(S* out, int64_t rows, int64_t columns, Matrix<const T> x, Matrix<const T> y,
-                   bool add = false) {
-    if constexpr (std::is_same_v<S, T>) {
-      device_.multiply(matrix(out, rows, columns), x, y, add);
-    } else {
-      T* product = device_.template take<T>(rows * columns);
-      device_.multiply(matrix(product, rows, columns), x, y);
-      device_.widen(product, rows * columns, add, out);
+      S* signal = device_.template take<S>(rows * width);
+      device_.widen(a_[0], rows * width, false, signal);
+      device_.multiply(to, matrix<const S>(signal, rows, width),
+                       matrix(weight, inputs, width).transposed());
     }
   }
 

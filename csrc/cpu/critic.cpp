@@ -51,18 +51,17 @@ SDV_INLINE void add_rows(int64_t count, Row row, Factor factor, int64_t width, S
   if (at < count) add_together<1>(rows, factors, width, z);
 }
 
-// A thread's scratch rows. Where nothing is dropped, its masks are a row of ones; where sums are not
-// wanted, they go to a row that nobody reads: so the loops need no branches.
+// A thread's scratch rows, and the masks where nothing is dropped, a row of ones, so that loops need
+// no branches.
 template <class S>
 class Work {
  public:
-  explicit Work(int64_t width) : width_(width), held_(5 * width, S(1)), data_(held_.data()) {}
+  explicit Work(int64_t width) : width_(width), held_(4 * width, S(1)), data_(held_.data()) {}
 
-  SDV_INLINE S* row(int64_t k) const { return data_ + (2 + k) * width_; }  // three
+  SDV_INLINE S* row(int64_t k) const { return data_ + (1 + k) * width_; }  // three
   SDV_INLINE const S* mask(const Mask<S>& given, int64_t i) const {
     return given.data ? given.row(i) : data_;
   }
-  SDV_INLINE S* sums(S* wanted) const { return wanted ? wanted : data_ + width_; }
 
  private:
   const int64_t width_;
@@ -70,15 +69,11 @@ class Work {
   S* const data_;
 };
 
-// h = mask leaky(z); z becomes what h is after rounding.
+// h = mask leaky(z), rounded; returned as S.
 template <class S, class T>
-SDV_INLINE void activate(S* __restrict z, const S* mask, int64_t width, S slope, T* h) {
-  SDV_FOR_COLUMNS(j, width) {
-    T rounded;
-    narrow(leaky(z[j], slope) * mask[j], rounded);
-    h[j] = rounded;
-    z[j] = widen(rounded);
-  }
+SDV_INLINE S activate(S z, S mask, S slope, T& h) {
+  narrow(leaky(z, slope) * mask, h);
+  return widen(h);
 }
 
 template <class S, class T>
@@ -108,8 +103,10 @@ SDV_INLINE void first_rows(const FirstLayer<S, T>& p, int64_t begin, int64_t end
   S* __restrict real = work.row(0);
   S* __restrict fake = work.row(1);
   S* __restrict between = work.row(2);
-  const auto finish = [&](S* z, int64_t i) SDV_LAMBDA {
-    activate(z, work.mask(p.mask, i), width, p.slope, p.h + i * width);
+  const auto finish = [&](const S* z, int64_t i) SDV_LAMBDA {
+    const S* mask = work.mask(p.mask, i);
+    T* h = p.h + i * width;
+    SDV_FOR_COLUMNS(j, width) activate(z[j], mask[j], p.slope, h[j]);
   };
   for (int64_t i = begin; i < end; ++i) {
     pre_activation(p, 0, i, real);
@@ -145,12 +142,11 @@ SDV_INLINE S back_through(S scale, G g, H h, S slope, S mask) {
   return scale * widen(g) * leaky_slope(widen(h), slope) * mask;
 }
 
-// The sums of one chunk, at 0; null where none are wanted.
+// The sums of one chunk, at 0, or, where none are wanted, a row that nobody reads.
 template <class S>
-SDV_INLINE S* chunk_sums(S* sums, int64_t chunk, int64_t width) {
-  if (!sums) return nullptr;
-  S* own = sums + chunk * width;
-  SDV_FOR_COLUMNS(j, width) own[j] = 0;
+SDV_INLINE S* chunk_sums(S* sums, int64_t chunk, int64_t width, S* otherwise) {
+  S* own = sums ? sums + chunk * width : otherwise;
+  for (int64_t j = 0; j < width; ++j) own[j] = 0;
   return own;
 }
 
@@ -164,31 +160,28 @@ SDV_INLINE void forward_chunks(const ForwardLayer<S, T>& p, S* bias_sums, S* hea
   const int64_t width = p.width;
   S* __restrict z = work.row(0);
   for (int64_t chunk = begin; chunk < end; ++chunk) {
-    S* of_bias = chunk_sums(bias_sums, chunk, width);
-    S* of_head = chunk_sums(head_sums, chunk, width);
+    S* to_bias = chunk_sums(bias_sums, chunk, width, work.row(1));
+    S* to_head = chunk_sums(head_sums, chunk, width, work.row(2));
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
       T* h = p.h + i * width;
       const S* mask = work.mask(p.mask, i);
-      if (p.bias) {
-        SDV_FOR_COLUMNS(j, width) z[j] = widen(h[j]) + p.bias[j];
-        activate(z, mask, width, p.slope, h);
-      } else {
+      if (p.bias)
+        SDV_FOR_COLUMNS(j, width)
+          z[j] = activate(widen(h[j]) + p.bias[j], mask[j], p.slope, h[j]);
+      else
         SDV_FOR_COLUMNS(j, width) z[j] = widen(h[j]);
-      }
       if (!p.head) continue;
       const int64_t g = i / p.factors.group;
       p.scores[i] = *p.head_bias + inner(z, p.head, width);
       const S upstream = p.factors.upstream[g];
       const S e = p.factors.share_of_loss[g], c = p.factors.loss_factor[g];
-      S* __restrict to_bias = work.sums(g < 2 ? of_bias : nullptr);
-      S* __restrict to_head = work.sums(g < 2 ? of_head : nullptr);
       T* a = p.a + i * width;
       SDV_FOR_COLUMNS(j, width) {
         const S v = back_through(upstream, p.head[j], z[j], p.slope, mask[j]);
         narrow(v, a[j]);
         to_bias[j] += e * v;
+        to_head[j] += c * z[j];
       }
-      SDV_FOR_COLUMNS(j, width) to_head[j] += c * z[j];
     }
   }
 }
@@ -198,18 +191,16 @@ SDV_INLINE void reverse_chunks(const ReverseLayer<S, T>& p, S* bias_sums, int64_
                                int64_t end, const Work<S>& work) {
   const int64_t width = p.width;
   for (int64_t chunk = begin; chunk < end; ++chunk) {
-    S* of_bias = chunk_sums(bias_sums, chunk, width);
+    S* to_bias = chunk_sums(bias_sums, chunk, width, work.row(0));
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
-      const int64_t g = i / p.factors.group;
-      const S e = p.factors.share_of_loss[g];
+      const S e = p.factors.share_of_loss[i / p.factors.group];
       const T* h = p.h + i * width;
       T* a = p.a + i * width;
       const S* mask = work.mask(p.mask, i);
-      S* __restrict sums = work.sums(g < 2 ? of_bias : nullptr);
       SDV_FOR_COLUMNS(j, width) {
         const S v = back_through(S(1), a[j], h[j], p.slope, mask[j]);
         narrow(v, a[j]);
-        sums[j] += e * v;
+        to_bias[j] += e * v;
       }
     }
   }
@@ -222,7 +213,7 @@ SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_
   S* __restrict d_wide = work.row(0);
   S* __restrict y_wide = work.row(1);
   for (int64_t chunk = begin; chunk < end; ++chunk) {
-    S* __restrict of_head = chunk_sums(head_sums, chunk, width);
+    S* to_head = chunk_sums(head_sums, chunk, width, work.row(2));
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
       T* y = p.y + i * width;
       T* h = p.h + (p.first + i) * width;
@@ -238,9 +229,9 @@ SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_
         SDV_FOR_COLUMNS(j, width) narrow(kappa * d_wide[j], pulled[j]);
       }
       const S e = p.factors.share_of_loss[(p.first + i) / p.factors.group];
-      if (of_head) {  // the last layer: nobody reads t and h any more
+      if (head_sums) {  // the last layer: nobody reads t and h any more
         SDV_FOR_COLUMNS(j, width)
-          of_head[j] += back_through(kappa, y[j], h[j], p.slope, mask[j]);
+          to_head[j] += back_through(kappa, y[j], h[j], p.slope, mask[j]);
       } else if (e == 0) {
         SDV_FOR_COLUMNS(j, width) {
           T t;
@@ -260,35 +251,22 @@ SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_
   }
 }
 
-// What a block of levels gets: gradient = base + the sum over the rows that hold the level.
-// `order` lists the rows of each level, ascending, from start[level] on. The base, [.., width] from
-// level `first` on, may be where the gradient is, or null: nothing.
-template <class T>
-struct LevelBlock {
-  const T* base;
-  int64_t first;
-  const int32_t *start, *order;
-};
-
+// To each level's gradient, 0 without a penalty, the signals e a of the rows that hold it: order[k]
+// for k from start[level] on.
 template <class S, class T>
-SDV_INLINE void sum_levels(const FirstGradient<S, T>& p, const LevelBlock<T>& block,
-                           int64_t begin, int64_t end) {
-  const int64_t width = p.width, group = p.factors.group;
+SDV_INLINE void sum_levels(const FirstGradient<S, T>& p, const int32_t* start,
+                           const int32_t* order, int64_t begin, int64_t end) {
+  const S* e = p.factors.share_of_loss;
   for (int64_t level = begin; level < end; ++level) {
-    S* __restrict out = p.level_gradient + level * width;
-    if (block.base) {
-      const T* from = block.base + (level - block.first) * width;
-      if (static_cast<const void*>(from) != out)
-        SDV_FOR_COLUMNS(j, width) out[j] = widen(from[j]);
-    } else {
-      SDV_FOR_COLUMNS(j, width) out[j] = 0;
-    }
-    const int32_t* order = block.order + block.start[level];
-    const S* e = p.factors.share_of_loss;
+    const int32_t* rows = order + start[level];
+    S* to = p.level_gradient + level * p.width;
+    if (!p.outer)
+      for (int64_t j = 0; j < p.width; ++j) to[j] = 0;
     add_rows(
-        block.start[level + 1] - block.start[level],
-        [&](int64_t k) SDV_LAMBDA { return p.a + order[k] * width; },
-        [&](int64_t k) SDV_LAMBDA { return e[order[k] >= group]; }, width, out);
+        start[level + 1] - start[level],
+        [&](int64_t k) SDV_LAMBDA { return p.a + rows[k] * p.width; },
+        [&](int64_t k) SDV_LAMBDA { return e[rows[k] >= p.factors.group]; }, p.width,
+        to);
   }
 }
 
@@ -313,9 +291,9 @@ struct Kernels;
                                    int64_t end, const Work<S>& work) {                            \
     tangent_chunks(p, head_sums, begin, end, work);                                               \
   }                                                                                               \
-  SDV_CLONES void levels_##SUFFIX(const FirstGradient<S, T>& p, const LevelBlock<T>& block,       \
-                                  int64_t begin, int64_t end) {                                   \
-    sum_levels(p, block, begin, end);                                                             \
+  SDV_CLONES void levels_##SUFFIX(const FirstGradient<S, T>& p, const int32_t* start,             \
+                                  const int32_t* order, int64_t begin, int64_t end) {             \
+    sum_levels(p, start, order, begin, end);                                                      \
   }                                                                                               \
   template <>                                                                                     \
   struct Kernels<S, T> {                                                                          \
@@ -340,34 +318,33 @@ class Cpu : public CpuDevice {
   template <class S, class T>
   Matrix<const T> gram(Matrix<const S> levels, Matrix<const S> dense) {
     const int64_t width = levels.columns, step = block_rows(width);
-    const auto out = matrix(take<T>(width * width), width, width);
+    S* sum = take<S>(width * width);
+    const auto to = matrix(sum, width, width);
+    zero(sum, width * width);
     if constexpr (std::is_same_v<S, T>) {
-      zero(out.data, width * width);
       // The matrix is symmetric: of its four quarters one is a copy.
       const int64_t half = width / 2;
       for (int64_t at = 0; at < levels.rows; at += step) {
         const auto part = levels.row_range(at, std::min(at + step, levels.rows));
         const auto left = part.column_range(0, half), right = part.column_range(half, width);
-        multiply(out.row_range(0, half), left.transposed(), part, true);
-        multiply(out.row_range(half, width).column_range(half, width), right.transposed(), right,
+        multiply(to.row_range(0, half), left.transposed(), part, true);
+        multiply(to.row_range(half, width).column_range(half, width), right.transposed(), right,
                  true);
       }
       for (int64_t i = half; i < width; ++i)
-        for (int64_t j = 0; j < half; ++j) out.data[i * width + j] = out.data[j * width + i];
-      if (dense.rows > 0) multiply(out, dense.transposed(), dense, true);
+        for (int64_t j = 0; j < half; ++j) sum[i * width + j] = sum[j * width + i];
+      if (dense.rows > 0) multiply(to, dense.transposed(), dense, true);
+      return matrix<const T>(sum, width, width);
     } else {
       const int64_t rows = levels.rows + dense.rows;
-      if (rows * width <= kKept) kept_ = take<T>(rows * width);
-      S* sum = rows > step ? take<S>(width * width) : nullptr;
       for (int64_t at = 0; at < rows; at += step) {
-        const auto part = weight_block<S, T>(levels, dense, at, std::min(at + step, rows), true);
-        multiply(out, part.transposed(), part);
-        if (sum) widen(out.data, width * width, at > 0, sum);
+        const auto part = weight_rows<S, T>(levels, dense, at, std::min(at + step, rows), true);
+        multiply(to, part.transposed(), part, true);
       }
-      if (sum) convert(sum, width * width, out.data);
-      if (rows == 0) std::fill_n(out.data, width * width, T{});
+      T* operand = take<T>(width * width);
+      convert(sum, width * width, operand);
+      return matrix<const T>(operand, width, width);
     }
-    return matrix<const T>(out.data, width, width);
   }
 
   template <class S>
@@ -430,45 +407,21 @@ class Cpu : public CpuDevice {
 
   template <class S, class T>
   void first_gradient(const FirstGradient<S, T>& p) {
-    const int64_t levels = p.inputs.levels, width = p.width;
-    const auto level_weight = matrix(p.level_weight, levels, width);
-    const auto dense_weight = matrix(p.dense_weight, p.inputs.dense, width);
-    const auto outer = matrix(p.outer, width, width);
+    const int64_t levels = p.inputs.levels, dense = p.inputs.dense, width = p.width;
     int32_t* start = take<int32_t>(levels + 1);
     int32_t* order = take<int32_t>(2 * p.inputs.rows * p.inputs.cells);
     sort_by_level(p.inputs, start, order);
-    const int64_t step = block_rows(width), rows = levels + p.inputs.dense;
-    T* product = nullptr;
-    if (p.outer && !std::is_same_v<S, T>) product = take<T>(std::min(step, rows) * width);
-    for (int64_t at = 0; at < rows; at += step) {
-      const int64_t end = std::min(at + step, rows);
-      const int64_t stop = std::min(end, levels);  // of the levels; what follows is dense
-      const int64_t dense = std::max(at, levels) - levels;
-      LevelBlock<T> block{product, at, start, order};
-      if (p.outer) {
-        if constexpr (std::is_same_v<S, T>) {
-          block.base = p.level_gradient + at * width;
-          if (at < stop)
-            multiply(matrix(p.level_gradient + at * width, stop - at, width),
-                     level_weight.row_range(at, stop), outer);
-          if (stop < end)
-            multiply(matrix(p.dense_gradient + dense * width, end - levels - dense, width),
-                     dense_weight.row_range(dense, end - levels), outer);
-        } else {
-          multiply(matrix(product, end - at, width),
-                   weight_block<S, T>(level_weight, dense_weight, at, end), outer);
-          if (stop < end)
-            widen(product + (levels + dense - at) * width, (end - levels - dense) * width, false,
-                  p.dense_gradient + dense * width);
-        }
-      }
-      if (at >= stop) break;
+    const int64_t step = block_rows(width);
+    for (int64_t at = 0; at < levels; at += step) {
+      const int64_t stop = std::min(at + step, levels);
+      if (p.outer) multiply_weights(p, at, stop, p.level_gradient + at * width);
       const int64_t cost = (1 + (start[stop] - start[at]) / (stop - at)) * width;
       torch::stable::parallel_for(
-          at, stop, rows_per_thread(cost), [&](int64_t begin, int64_t last) {
-            Kernels<S, T>::levels(p, block, begin, last);
+          at, stop, rows_per_thread(cost), [&](int64_t begin, int64_t end) {
+            Kernels<S, T>::levels(p, start, order, begin, end);
           });
     }
+    if (p.outer && dense > 0) multiply_weights(p, levels, levels + dense, p.dense_gradient);
   }
 
   // The channels of real and fake rows, times e, in the type of products.
@@ -502,24 +455,43 @@ class Cpu : public CpuDevice {
  private:
   static int64_t block_rows(int64_t width) { return std::max<int64_t>(kBlock / width, 1); }
 
-  // Rows of the level weight, and below it the dense weight, in the type of products. Where they
-  // fit, the copies that `gram` makes (`first`) are kept for the gradients.
+  // Some rows of the weight, level and dense ones one below the other, times `outer`.
   template <class S, class T>
-  Matrix<const T> weight_block(Matrix<const S> levels, Matrix<const S> dense, int64_t begin,
-                               int64_t end, bool first = false) {
-    const int64_t width = levels.columns;
-    if (kept_ == nullptr && block_ == nullptr) block_ = take<T>(block_rows(width) * width);
-    T* copy = kept_ ? static_cast<T*>(kept_) + begin * width : static_cast<T*>(block_);
-    if (first || kept_ == nullptr)
-      torch::stable::parallel_for(
-          begin, end, rows_per_thread(width), [&](int64_t from, int64_t to) {
-            const int64_t middle = std::clamp(levels.rows, from, to);
-            convert_numbers(levels.data + from * width, (middle - from) * width,
-                            copy + (from - begin) * width);
-            convert_numbers(dense.data + (middle - levels.rows) * width, (to - middle) * width,
-                            copy + (middle - begin) * width);
-          });
-    return matrix<const T>(copy, end - begin, width);
+  void multiply_weights(const FirstGradient<S, T>& p, int64_t begin, int64_t end, S* to) {
+    multiply(matrix(to, end - begin, p.width),
+             weight_rows<S, T>(matrix(p.level_weight, p.inputs.levels, p.width),
+                               matrix(p.dense_weight, p.inputs.dense, p.width), begin, end, false),
+             matrix(p.outer, p.width, p.width));
+  }
+
+  // Such rows in the type of products: themselves (then all of one of the two), or a copy, which
+  // `gram` (`first`) makes for the gradients as well where all copies together are not too large.
+  template <class S, class T>
+  Matrix<const T> weight_rows(Matrix<const S> levels, Matrix<const S> dense, int64_t begin,
+                              int64_t end, bool first) {
+    if constexpr (std::is_same_v<S, T>) {
+      return begin < levels.rows ? levels.row_range(begin, end)
+                                 : dense.row_range(begin - levels.rows, end - levels.rows);
+    } else {
+      const int64_t width = levels.columns, rows = levels.rows + dense.rows;
+      if (copy_ == nullptr) {
+        whole_ = rows * width <= kKept;
+        copy_ = take<T>(whole_ ? rows * width : std::max(block_rows(width), dense.rows) * width);
+      }
+      T* copy = static_cast<T*>(copy_) + (whole_ ? begin * width : 0);
+      if (first || !whole_)
+        torch::stable::parallel_for(
+            begin, end, rows_per_thread(width), [&](int64_t from, int64_t to) {
+              const int64_t middle = std::clamp(levels.rows, from, to);
+              if (from < middle)
+                convert_numbers(levels.data + from * width, (middle - from) * width,
+                                copy + (from - begin) * width);
+              if (middle < to)
+                convert_numbers(dense.data + (middle - levels.rows) * width,
+                                (to - middle) * width, copy + (middle - begin) * width);
+            });
+      return matrix<const T>(copy, end - begin, width);
+    }
   }
 
   static int64_t chunks(int64_t rows) { return (rows + kChunk - 1) / kChunk; }
@@ -565,8 +537,8 @@ class Cpu : public CpuDevice {
       }
   }
 
-  void* kept_ = nullptr;   // the first layer's weights as T, whole
-  void* block_ = nullptr;  // or one block of it
+  void* copy_ = nullptr;  // of the first layer's weights, in the type of products
+  bool whole_ = false;    // of all their rows
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../products.h"
+#include "tiles.h"
 #include "vector.h"
 
 namespace sdv_wgangp {
@@ -49,17 +50,30 @@ class CpuDevice {
     return static_cast<T*>(memory_.take(static_cast<size_t>(count) * sizeof(T)));
   }
 
-  // out = a b, or out += a b.
+  // out = a b, or out += a b. Products of bfloat16 may go to float32.
   template <class O, class A, class B>
   void multiply(Matrix<O> out, Matrix<A> a, Matrix<B> b, bool add = false) {
     if (out.rows == 0 || out.columns == 0) return;
-    const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU);
-    const Tensor to = out.tensor(cpu), x = a.tensor(cpu), y = b.tensor(cpu);
-    const AOTITorchError error =
-        add ? aoti_torch_cpu_addmm_out(to.get(), to.get(), x.get(), y.get(), 1.0, 1.0)
-            : aoti_torch_cpu_mm_out(to.get(), x.get(), y.get());
-    check_product(error == 0, a, b);
+    if constexpr (std::is_same_v<std::remove_const_t<A>, bfloat16>) {
+      if (has_tiles())
+        return multiply_tiles(out, a, b, add, pack_buffer(packed_bytes(b.rows, b.columns)));
+    }
+    if constexpr (!std::is_same_v<std::remove_const_t<A>, O>) {
+      auto* product = take<std::remove_const_t<A>>(out.rows * out.columns);
+      multiply(matrix(product, out.rows, out.columns), a, b);
+      widen(product, out.rows * out.columns, add, out.data);
+    } else {
+      const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU);
+      const Tensor to = out.tensor(cpu), x = a.tensor(cpu), y = b.tensor(cpu);
+      const AOTITorchError error =
+          add ? aoti_torch_cpu_addmm_out(to.get(), to.get(), x.get(), y.get(), 1.0, 1.0)
+              : aoti_torch_cpu_mm_out(to.get(), x.get(), y.get());
+      check_product(error == 0, a, b);
+    }
   }
+
+  // Whether products of bfloat16 go to float32 directly.
+  bool widens_products() const { return has_tiles(); }
 
   template <class S>
   void zero(S* to, int64_t count) {
@@ -75,7 +89,14 @@ class CpuDevice {
   }
 
  private:
+  void* pack_buffer(int64_t bytes) {
+    if (bytes > packed_bytes_) packed_ = take<char>(packed_bytes_ = bytes);
+    return packed_;
+  }
+
   Scratch& memory_;
+  void* packed_ = nullptr;
+  int64_t packed_bytes_ = 0;
 };
 
 }  // namespace sdv_wgangp

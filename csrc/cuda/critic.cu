@@ -191,7 +191,7 @@ __global__ void column_sums_kernel(const T* x, int64_t rows, int64_t width, Fact
   out[j] = sum;
 }
 
-// level_gradient[level] += e a for every cell of every row.
+// gradient[level] += e a for every cell of every row.
 template <class S, class T>
 __global__ void levels_kernel(FirstGradient<S, T> p) {
   const int64_t m = p.inputs.rows;
@@ -263,20 +263,29 @@ class Cuda {
     return static_cast<T*>(held_.back().mutable_data_ptr());
   }
 
-  // out = a b, or out += a b.
+  // out = a b, or out += a b. Products of bfloat16 may go to float32, rounded on the way.
   template <class O, class A, class B>
   void multiply(Matrix<O> out, Matrix<A> a, Matrix<B> b, bool add = false) {
     if (out.rows == 0 || out.columns == 0) return;
-    const Tensor to = out.tensor(device_), x = a.tensor(device_), y = b.tensor(device_);
-    SDV_CHECK(aoti_torch_cuda_mm_out != nullptr && aoti_torch_cuda_addmm_out != nullptr,
-              "sdv_wgangp: this torch has no products on CUDA");
-    const AOTITorchError error =
-        add ? aoti_torch_cuda_addmm_out(to.get(), to.get(), x.get(), y.get(), 1.0, 1.0)
-            : aoti_torch_cuda_mm_out(to.get(), x.get(), y.get());
-    check_product(error == 0, a, b);
+    using Operand = std::remove_const_t<A>;
+    if constexpr (!std::is_same_v<Operand, O>) {
+      auto* product = take<Operand>(out.rows * out.columns);
+      multiply(matrix(product, out.rows, out.columns), a, b);
+      widen(product, out.rows * out.columns, add, out.data);
+    } else {
+      const Tensor to = out.tensor(device_), x = a.tensor(device_), y = b.tensor(device_);
+      SDV_CHECK(aoti_torch_cuda_mm_out != nullptr && aoti_torch_cuda_addmm_out != nullptr,
+                "sdv_wgangp: this torch has no products on CUDA");
+      const AOTITorchError error =
+          add ? aoti_torch_cuda_addmm_out(to.get(), to.get(), x.get(), y.get(), 1.0, 1.0)
+              : aoti_torch_cuda_mm_out(to.get(), x.get(), y.get());
+      check_product(error == 0, a, b);
+    }
   }
 
-  // levels' levels + dense' dense as an operand, summed in S.
+  bool widens_products() const { return false; }
+
+  // levels' levels + dense' dense as an operand.
   template <class S, class T>
   Matrix<const T> gram(Matrix<const S> levels, Matrix<const S> dense) {
     const int64_t width = levels.columns;
@@ -356,19 +365,19 @@ class Cuda {
   void first_gradient(const FirstGradient<S, T>& p) {
     const int64_t levels = p.inputs.levels, dense = p.inputs.dense, width = p.width;
     if (p.outer) {
-      const S* outer;
+      // In S, as a product in T of as many rows as there are levels would have to be copied.
+      const S* of_sums;
       if constexpr (std::is_same_v<S, T>) {
-        outer = p.outer;
+        of_sums = p.outer;
       } else {
-        S* wide = take<S>(width * width);
-        widen(p.outer, width * width, false, wide);
-        outer = wide;
+        S* copy = take<S>(width * width);
+        widen(p.outer, width * width, false, copy);
+        of_sums = copy;
       }
-      const auto square = matrix<const S>(outer, width, width);
+      const auto outer = matrix(of_sums, width, width);
       multiply(matrix(p.level_gradient, levels, width), matrix(p.level_weight, levels, width),
-               square);
-      multiply(matrix(p.dense_gradient, dense, width), matrix(p.dense_weight, dense, width),
-               square);
+               outer);
+      multiply(matrix(p.dense_gradient, dense, width), matrix(p.dense_weight, dense, width), outer);
     } else {
       zero(p.level_gradient, levels * width);
     }

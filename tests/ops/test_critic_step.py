@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -238,6 +241,38 @@ def test_bfloat16_products_stay_near(step, penalty, device):
     assert relative_error([found], [exact]) < 3e-2
 
 
+@pytest.mark.parametrize("rows", [1, 7, 129, 500])
+@pytest.mark.parametrize("size", [(5, 40, 12, (48, 33)), (3, 1050, 9, (33, 8, 17))])
+def test_bfloat16_of_odd_sizes(rows, size, device):
+    """Products of bfloat16 go by blocks of 32 x 32 x 32 and by parts of 384 and 1024."""
+    given = make(rows, size, "r1+r2")
+    arguments = convert(given, device, torch.float32) | {"bfloat16": True}
+    STEP(*arguments.values())
+    _, exact = by_autograd(given)
+    found, exact = (torch.cat([g.flatten() for g in x]) for x in (arguments["gradients"], exact))
+    assert relative_error([found], [exact]) < 0.1
+    levels, dense, parameters = (
+        arguments[name] for name in ("real_levels", "real_dense", "parameters")
+    )
+    _, *found = ROW_GRADIENT(levels, dense, parameters, SLOPE, True)
+    assert relative_error(found, rows_by_autograd(given)[1:]) < 0.1
+
+
+@pytest.mark.skipif(not torch.cpu._is_amx_tile_supported(), reason="needs tile instructions")
+def test_bfloat16_by_torch_where_there_are_no_tiles():
+    """The same tests with the products left to torch, as on processors without tiles."""
+    chosen = "test_bfloat16_products_stay_near or test_bfloat16_of_odd_sizes or row_gradient"
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", chosen],
+        env=os.environ | {"SDV_WGANGP_TILES": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+    assert " passed" in result.stdout
+
+
 def test_bfloat16_is_rounded_to_the_nearest(device):
     """One hidden layer without a penalty: the head's gradient is a sum of rounded activations."""
     weight = torch.tensor([[1 + 2**-9, 1 + 3 * 2**-9, 1 + 2**-8, 1 + 3 * 2**-8, 3e38]])
@@ -379,23 +414,24 @@ def test_the_same_bits_every_time_and_with_every_number_of_threads():
             assert torch.equal(STEP(*again.values()), losses)
             for a, b in zip(first["gradients"], again["gradients"], strict=True):
                 assert torch.equal(a, b)
-    # One hidden layer and no penalty: no product of torch's is in it, whose order of summation
-    # may follow the number of threads.
-    given = convert(make(500, (14, 900, 12, (128,)), "none"), dtype=torch.float32)
+    # The order of summation in torch's products may follow the number of threads. With one hidden
+    # layer and no penalty there is none but that of the dense weight's gradient.
+    cases = [(make(500, (14, 900, 12, (128,)), "none"), (0, 2, 3, 4), False)]
+    if torch.cpu._is_amx_tile_supported():  # products of bfloat16 are the library's own
+        cases.append((make(500, shape, dropout=0.2), range(7), True))
     before = torch.get_num_threads()
-    results = []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            arguments = convert(given, dtype=torch.float32)
-            losses = STEP(*arguments.values())
-            # The dense weight's gradient is such a product.
-            gradients = [arguments["gradients"][i] for i in (0, 2, 3, 4)]
-            results.append([losses, *gradients])
-    finally:
-        torch.set_num_threads(before)
-    for other in results[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+    for given, compared, bfloat16 in cases:
+        results = []
+        try:
+            for threads in (1, 2, 3):
+                torch.set_num_threads(threads)
+                arguments = convert(given, dtype=torch.float32) | {"bfloat16": bfloat16}
+                losses = STEP(*arguments.values())
+                results.append([losses, *(arguments["gradients"][i] for i in compared)])
+        finally:
+            torch.set_num_threads(before)
+        for other in results[1:]:
+            assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
 def test_memory_is_reused_without_harm(device):
