@@ -455,13 +455,25 @@ class Cpu : public CpuDevice {
  private:
   static int64_t block_rows(int64_t width) { return std::max<int64_t>(kBlock / width, 1); }
 
-  // Some rows of the weight, level and dense ones one below the other, times `outer`.
+  // Some rows of the weight, level and dense ones one below the other, times `outer`. By way of a
+  // block that stays in the cache: blocks of the product are narrow, `to` may be far away.
   template <class S, class T>
   void multiply_weights(const FirstGradient<S, T>& p, int64_t begin, int64_t end, S* to) {
-    multiply(matrix(to, end - begin, p.width),
-             weight_rows<S, T>(matrix(p.level_weight, p.inputs.levels, p.width),
-                               matrix(p.dense_weight, p.inputs.dense, p.width), begin, end, false),
-             matrix(p.outer, p.width, p.width));
+    const int64_t width = p.width, count = (end - begin) * width;
+    const auto weights = weight_rows<S, T>(matrix(p.level_weight, p.inputs.levels, width),
+                                           matrix(p.dense_weight, p.inputs.dense, width), begin,
+                                           end, false);
+    const auto outer = matrix(p.outer, width, width);
+    if constexpr (std::is_same_v<S, T>) {
+      multiply(matrix(to, end - begin, width), weights, outer);
+    } else {
+      if (count > block_size_) block_ = take<T>(block_size_ = count);
+      T* block = static_cast<T*>(block_);
+      multiply(matrix(block, end - begin, width), weights, outer);
+      torch::stable::parallel_for(0, count, kElementsPerThread, [&](int64_t from, int64_t last) {
+        widen_numbers(block + from, last - from, false, to + from);
+      });
+    }
   }
 
   // Such rows in the type of products: themselves (then all of one of the two), or a copy, which
@@ -539,6 +551,8 @@ class Cpu : public CpuDevice {
 
   void* copy_ = nullptr;  // of the first layer's weights, in the type of products
   bool whole_ = false;    // of all their rows
+  void* block_ = nullptr;  // of such rows times `outer`
+  int64_t block_size_ = 0;
 };
 
 }  // namespace
