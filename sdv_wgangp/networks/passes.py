@@ -55,7 +55,7 @@ class _LogitHead:
             FloatingPointError: The logits are no distribution. (On CUDA nothing is raised here:
                 the losses tell.)
         """
-        logits = torch.mm(features, self._padded.T)[:, : self.levels]
+        logits = ops.multiply(features, self._padded.T)[:, : self.levels]
         bias = self.head.bias.detach()
         try:
             levels = ops.column_sample(logits, uniforms, self.offsets, bias)
@@ -179,7 +179,7 @@ class TrainingPass:
         normals, inverses = [], []
         start = self.hidden
         for block, weight in zip(generator.body, self.weights, strict=True):
-            product = torch.mm(features[:, start:], weight.T)
+            product = ops.multiply(features[:, start:], weight.T)
             stop, start = start, start - weight.shape[0]
             norm = block.norm
             inverses.append(
@@ -224,16 +224,16 @@ class TrainingPass:
                 to_codes, made.logits, head.bias, made.levels, self.offsets, slopes, tables
             )
         )
-        torch.mm(to_codes.T, features, out=gradients[head.weight])
-        back = to_codes @ self.logits.weight[:, : self.hidden]
+        ops.multiply(to_codes.T, features, gradients[head.weight])
+        back = ops.multiply(to_codes, self.logits.weight[:, : self.hidden])
         if generator.positions is not None:
             density = made.scores.square().mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
             to_scores = density.mul_(to_positions)
             to_head = torch.cat([to_scores, to_scores * made.stretches], 1)
             gradients[generator.positions.bias].copy_(to_head.sum(0))
             to_head = to_head.to(self.dtype)
-            torch.mm(to_head.T, features, out=gradients[generator.positions.weight])
-            back.addmm_(to_head, self.position_weight[:, : self.hidden])
+            ops.multiply(to_head.T, features, gradients[generator.positions.weight])
+            ops.multiply(to_head, self.position_weight[:, : self.hidden], back, add=True)
         start = 0
         parts = zip(generator.body, self.weights, made.normals, made.inverses, strict=True)
         for block, weight, normal, inverse in reversed(list(parts)):
@@ -248,9 +248,9 @@ class TrainingPass:
                 gradients[norm.bias],
             )
             # The bias cancels in the normalisation: its gradient stays 0.
-            torch.mm(normal.T, features[:, stop:], out=gradients[block.linear.weight])
+            ops.multiply(normal.T, features[:, stop:], gradients[block.linear.weight])
             if stop < self.hidden:
-                back[:, stop:].addmm_(normal, weight[:, : self.hidden - stop])
+                ops.multiply(normal, weight[:, : self.hidden - stop], back[:, stop:], add=True)
             start = stop
 
 
@@ -291,8 +291,8 @@ class SamplingPass:
         for weight, bias in self.layers:
             stop, start = start, start - len(bias)
             made = features[:, start:stop]
-            torch.addmm(bias, features[:, stop:], weight.T, out=made)
-            made.relu_()
+            ops.multiply(features[:, stop:], weight.T, made)
+            made.add_(bias).relu_()
         levels = self.logits.draw_levels(features, uniforms)
         if self.generator.positions is None:
             return levels, jitter

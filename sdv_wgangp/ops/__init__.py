@@ -22,6 +22,7 @@ from sdv_wgangp.ops.generator import (
     norm_relu_backward,
     position_head,
 )
+from sdv_wgangp.ops.multiply import multiply
 from sdv_wgangp.ops.penalty import gradient_norm_penalty, interpolate
 from sdv_wgangp.ops.registry import DEVICES as _DEVICES
 from sdv_wgangp.ops.registry import NAMESPACE as _NAMESPACE
@@ -52,6 +53,7 @@ __all__ = [
     "gradient_norm_penalty",
     "interpolate",
     "moments",
+    "multiply",
     "norm_relu",
     "norm_relu_backward",
     "position_head",

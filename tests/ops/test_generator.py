@@ -234,10 +234,13 @@ def cells(rows, widths, dtype, device, tables=2, seed=0):
         torch.randn(rows, width, generator=random).to(dtype),
         (3 * torch.randn(rows, width, generator=random)).to(dtype),
         torch.randn(width, generator=random).to(sums),
-        torch.stack([
-            torch.randint(int(a), int(b), (rows,), generator=random)
-            for a, b in itertools.pairwise(offsets)
-        ], 1),
+        torch.stack(
+            [
+                torch.randint(int(a), int(b), (rows,), generator=random)
+                for a, b in itertools.pairwise(offsets)
+            ],
+            1,
+        ),
         offsets,
         torch.randn(tables, rows, len(widths), generator=random).to(sums),
         torch.randn(tables, width, generator=random).to(sums),
@@ -490,9 +493,7 @@ def test_opcheck(dtype):
         OPERATORS.norm_relu_backward.default,
         (gradient, z, weight, bias, weight.clone(), weight.clone(), bias.clone()),
     )
-    torch.library.opcheck(
-        OPERATORS.code_gradient.default, cells(6, [3, 2], dtype, "cpu")
-    )
+    torch.library.opcheck(OPERATORS.code_gradient.default, cells(6, [3, 2], dtype, "cpu"))
     torch.library.opcheck(
         OPERATORS.position_head.default, (*head(6, 5, 2, dtype, "cpu"), -2.0, 2.0)
     )

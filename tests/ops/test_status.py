@@ -33,6 +33,7 @@ GENERATOR = {
     "row_views",
     "row_views_backward",
     "adam_step",
+    "multiply",
 }
 STATISTICS = {
     "moments",

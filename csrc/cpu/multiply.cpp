@@ -1,0 +1,58 @@
+// A product as an operator of its own, on the CPU: with tile instructions where there are any.
+#include <torch/csrc/stable/library.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#include "../multiply.h"
+#include "device.h"
+
+namespace sdv_wgangp {
+namespace {
+
+// out += the sums, rounded once.
+SDV_CLONES void add_sums(const float* sums, int64_t count, bfloat16* out) {
+  for (int64_t i = 0; i < count; ++i) narrow(widen(out[i]) + sums[i], out[i]);
+}
+
+template <class T>
+void run(const Tensor& a, const Tensor& b, const Tensor& out, bool add) {
+  CpuDevice device;
+  if (a.size(1) == 0) {  // the empty sum
+    for (int64_t i = 0; i < out.size(0) && !add; ++i)
+      std::fill_n(as_matrix<T>(out).row_range(i, i + 1).data, out.size(1), T{});
+    return;
+  }
+  const auto to = as_matrix<T>(out);
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    if (add) {
+      float* sums = device.take<float>(to.rows * to.columns);
+      device.multiply(matrix(sums, to.rows, to.columns), as_matrix<const T>(a),
+                      as_matrix<const T>(b));
+      for (int64_t i = 0; i < to.rows; ++i)
+        add_sums(sums + i * to.columns, to.columns, to.data + i * to.row_stride);
+      return;
+    }
+  }
+  device.multiply(to, as_matrix<const T>(a), as_matrix<const T>(b), add);
+}
+
+void multiply(Tensor a, Tensor b, Tensor out, bool add) {
+  check_multiply(a, b, out);
+  const Tensor left = with_lines(a), right = with_lines(b);
+  switch (a.scalar_type()) {
+    case ScalarType::BFloat16:
+      return run<bfloat16>(left, right, out, add);
+    case ScalarType::Float:
+      return run<float>(left, right, out, add);
+    default:
+      return run<double>(left, right, out, add);
+  }
+}
+
+}  // namespace
+}  // namespace sdv_wgangp
+
+STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
+  m.impl("multiply", TORCH_BOX(&sdv_wgangp::multiply));
+}
