@@ -4,9 +4,10 @@ Called by `speed_cases.workers.Worker` with a JSON object; every answer is a lin
 line on standard input asks for the next turn (the end of the input: stop). A process of its own
 has its own settings of torch and of the allocator, CPU seconds and peak memory.
 
-``steps``: training steps. Where a step ends is told by torch's hook after every optimizer's step,
-in whoever's own training loop: `critic_steps` of the critic's and one of the generator's make a
-training step. Fitting encoders or transformers comes before, and does not count.
+``steps``: training steps, in whoever's own training loop. Where one of CTGAN's ends is told by
+torch's hook after every optimizer's step (`critic_steps` of the critic's and one of the generator's
+make a training step), ours by the trainer. Fitting encoders or transformers comes before, and does
+not count.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class StepClock:
 
     Args:
         turns: Where to answer.
-        optimizer_steps: How many of them make a training step.
+        optimizer_steps: How many calls make a training step.
         warm, block: Training steps.
         about: Asked once for what the first answer tells.
     """
@@ -70,7 +71,7 @@ class StepClock:
         self._calls = 0
         self._started = (0.0, 0.0)
 
-    def __call__(self, optimizer, arguments, options) -> None:
+    def __call__(self, *_) -> None:
         self._calls += 1
         if self._calls % self._each:
             return
@@ -100,6 +101,20 @@ def autograd_critic(width: int) -> nn.Module:
         nn.Linear(256, 1),
         nn.Flatten(0),
     )
+
+
+def after_our_steps(call: Callable[[], None]) -> None:
+    """Have our trainer call after every training step."""
+    from sdv_wgangp.training.trainer import Trainer
+
+    original = Trainer._step
+
+    def step(self, index):
+        losses = original(self, index)
+        call()
+        return losses
+
+    Trainer._step = step
 
 
 def our_steps(dataset: Dataset, turns: Turns, spec: dict) -> None:
@@ -133,8 +148,7 @@ def our_steps(dataset: Dataset, turns: Turns, spec: dict) -> None:
         }
 
     base = job.peak_memory_mb()
-    clock = StepClock(turns, settings.discriminator_steps + 1, spec["warm"], spec["block"], about)
-    register_optimizer_step_post_hook(clock)
+    after_our_steps(StepClock(turns, 1, spec["warm"], spec["block"], about))
     discrete = [name for name, kind in dataset.columns.items() if kind != "numerical"]
     model.fit(dataset.train, discrete_columns=discrete)
 
@@ -189,16 +203,17 @@ def fit(turns: Turns, spec: dict) -> None:
     synthesizer = _synthesizer(dataset, spec["who"], spec["epochs"])
     base = job.peak_memory_mb()
     ends: list[float] = []
-    per_step = synthesizer.discriminator_steps + 1
+    ours = spec["who"] != "ctgan"
+    per_step = 1 if ours else synthesizer.discriminator_steps + 1
     calls = 0
 
-    def after(optimizer, arguments, options) -> None:
+    def after(*_) -> None:
         nonlocal calls
         calls += 1
         if calls % per_step == 0:
             ends.append(time.perf_counter())
 
-    register_optimizer_step_post_hook(after)
+    (after_our_steps if ours else register_optimizer_step_post_hook)(after)
     wall, cpu = time.perf_counter(), time.process_time()
     synthesizer.fit(synthesizers._sdv_frames(dataset.train))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
