@@ -5,9 +5,9 @@ line on standard input asks for the next turn (the end of the input: stop). A pr
 has its own settings of torch and of the allocator, CPU seconds and peak memory.
 
 ``steps``: training steps, in whoever's own training loop. Where one of CTGAN's ends is told by
-torch's hook after every optimizer's step (`critic_steps` of the critic's and one of the generator's
-make a training step), ours by the trainer. Fitting encoders or transformers comes before, and does
-not count.
+torch's hook after every optimizer's step (`critic_steps` of the critic's and one of the
+generator's make a training step), ours by the trainer. Fitting encoders or transformers comes
+before, and does not count.
 """
 
 from __future__ import annotations
