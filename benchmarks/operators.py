@@ -27,7 +27,7 @@ from pathlib import Path
 import job
 import timing
 import torch
-from operator_cases import critic, penalty, softmax, statistics
+from operator_cases import critic, generator, penalty, softmax, statistics
 from operator_cases.case import Case, Options, Rival
 from speed_plot import Bar, ratio_plot
 
@@ -38,6 +38,7 @@ from sdv_wgangp.training.precision import matmul_precision
 SECONDS_PER_CASE = 5.0
 OPERATORS: dict[str, tuple[Callable[[Options], Iterator[Case]], ...]] = {
     **critic.CASES,
+    **generator.CASES,
     **penalty.CASES,
     **softmax.CASES,
     **statistics.CASES,

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import operators
 import pytest
 import torch
-from operator_cases import critic, penalty, softmax, statistics
+from operator_cases import critic, generator, penalty, softmax, statistics
 from operator_cases.case import Case, Options, Rival, compiled, relative_error
 
 UNCOMPILED = Options(compile=False)
@@ -30,6 +30,10 @@ def small(monkeypatch):
     monkeypatch.setattr(penalty, "SHAPES", ((20, 7), (4, 3, 2)))
     monkeypatch.setattr(penalty, "CRITIC_WIDTHS", (20,))
     monkeypatch.setattr(penalty, "CRITIC_ROWS", 30)
+    monkeypatch.setattr(generator, "ROWS", 30)
+    monkeypatch.setattr(generator, "HIDDEN", 16)
+    monkeypatch.setattr(generator, "WIDTHS", (40,))
+    monkeypatch.setattr(generator, "PRODUCTS", ((20, 33, 16),))
 
 
 @pytest.mark.parametrize("operator", operators.OPERATORS)
@@ -57,7 +61,7 @@ def test_most_operators_are_compared_with_an_error():
         assert first.rivals[0].error is not None
 
 
-def test_the_bars_of_the_issue_are_carried(small):
+def test_the_ratios_to_reach_are_carried(small):
     found = {
         (case.operator, case.precision, rival.name): rival.bar
         for operator in ("critic_step", "moments", "sorted_columns")
