@@ -30,6 +30,7 @@ class TrainingSettings:
         meta_features: Names of the statistics the generator matches (`objectives.meta_features`).
         meta_feature_weight: Factor of their loss.
         precision: Of the matrix products (`training.precision.matmul_precision`).
+        cuda_graph: On a GPU, capture the step in a CUDA graph (an `MLPCritic` only).
     """
 
     epochs: int = 200
@@ -46,6 +47,7 @@ class TrainingSettings:
     meta_features: tuple[str, ...] = ()
     meta_feature_weight: float = 1.0
     precision: str = "medium"
+    cuda_graph: bool = True
 
     def __post_init__(self):
         if self.gradient_penalty not in PENALTIES:

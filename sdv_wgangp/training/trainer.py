@@ -141,7 +141,8 @@ class Trainer:
             self.passes = TrainingPass(self.generator, self.offsets, uses_bfloat16(self.device))
             self._run = self._updates
             # What another critic does may be no work for a graph.
-            if self.device.type == "cuda" and isinstance(self.critic, MLPCritic):
+            capturable = self.device.type == "cuda" and isinstance(self.critic, MLPCritic)
+            if capturable and settings.cuda_graph:
                 self._run = GraphedStep(self._updates, self.random)
             try:
                 for epoch in range(settings.epochs):
