@@ -105,6 +105,14 @@ inline void check_operand(const char* op, const char* name, const Tensor& tensor
   SDV_CHECK(tensor.device() == sums.device(), op, ": ", name, " must be on the device of ", other);
 }
 
+// A matrix that is written to, row by row.
+inline void check_written(const char* op, const char* name, const Tensor& tensor) {
+  SDV_CHECK((tensor.size(1) <= 1 || tensor.stride(1) == 1) &&
+                (tensor.size(0) <= 1 || tensor.stride(0) >= tensor.size(1)),
+            op, ": ", name,
+            " is written to, so the elements of a row must be adjacent and its rows apart");
+}
+
 // Arguments of column_sample; returns the number of columns.
 inline int64_t check_sample(const Tensor& logits, const Tensor& uniforms, const Tensor& offsets,
                             const std::optional<Tensor>& bias) {

@@ -100,7 +100,8 @@ inline void check_rows(const char* op, Critic& critic, const char* levels_name,
   SDV_CHECK(levels.size(0) > 0, op, ": ", levels_name, " has no rows, got shape ", shape(levels));
   critic.rows = levels.size(0);
   critic.cells = levels.size(1);
-  SDV_CHECK(critic.rows < std::numeric_limits<int32_t>::max() / 4, op, ": ", levels_name,
+  const int64_t cells = critic.rows * (critic.cells > 1 ? critic.cells : 1);
+  SDV_CHECK(cells < std::numeric_limits<int32_t>::max() / 4, op, ": ", levels_name,
             " has too many rows, got shape ", shape(levels));
   check_shape(op, dense_name, dense, {critic.rows, critic.dense});
   check_type(op, dense_name, dense, like);

@@ -16,11 +16,6 @@ inline void check_same(const char* op, const char* name, const Tensor& tensor, c
   SDV_CHECK(tensor.device() == like.device(), op, ": ", name, " must be on the device of ", other);
 }
 
-inline void check_in_place(const char* op, const char* name, const Tensor& tensor) {
-  SDV_CHECK(tensor.stride(1) == 1 || tensor.size(1) <= 1, op, ": ", name,
-            " is written to, so the elements of a row must be adjacent");
-}
-
 inline void check_batch(const char* op, const char* name, const Tensor& tensor,
                         const Tensor& weight) {
   SDV_CHECK(tensor.dim() == 2, op, ": ", name,
@@ -45,8 +40,8 @@ inline void check_norm_relu(const Tensor& product, const Tensor& weight, const T
   SDV_CHECK(epsilon > 0, op, ": epsilon must be positive, got ", epsilon);
   check_shape(op, "out", out, {product.size(0), product.size(1)});
   check_same(op, "out", out, "product", product);
-  check_in_place(op, "product", product);
-  check_in_place(op, "out", out);
+  check_written(op, "product", product);
+  check_written(op, "out", out);
 }
 
 inline void check_norm_relu_backward(const Tensor& gradient, const Tensor& normal,
@@ -62,7 +57,7 @@ inline void check_norm_relu_backward(const Tensor& gradient, const Tensor& norma
   check_parameter(op, "inverse", inverse, weight);
   check_parameter(op, "weight_gradient", weight_gradient, weight);
   check_parameter(op, "bias_gradient", bias_gradient, weight);
-  check_in_place(op, "normal", normal);
+  check_written(op, "normal", normal);
   SDV_CHECK(weight_gradient.is_contiguous(), op,
             ": weight_gradient is written to, so it must be contiguous");
   SDV_CHECK(bias_gradient.is_contiguous(), op,
@@ -84,7 +79,7 @@ inline int64_t check_code_gradient(const Tensor& gradient, const Tensor& logits,
   const int64_t rows = logits.size(0);
   check_shape(op, "gradient", gradient, {rows, width});
   check_same(op, "gradient", gradient, "logits", logits);
-  check_in_place(op, "gradient", gradient);
+  check_written(op, "gradient", gradient);
   const int64_t columns = check_offsets_shape(op, offsets, bias);
   check_shape(op, "levels", levels, {rows, columns});
   SDV_CHECK(levels.scalar_type() == ScalarType::Long, op, ": levels must be int64");

@@ -19,8 +19,7 @@ inline void check_multiply(const Tensor& a, const Tensor& b, const Tensor& out) 
   SDV_CHECK(out.scalar_type() == type, op, ": out must have the dtype of a");
   SDV_CHECK(b.device() == a.device(), op, ": b must be on the device of a");
   SDV_CHECK(out.device() == a.device(), op, ": out must be on the device of a");
-  SDV_CHECK(out.stride(1) == 1 || out.size(1) <= 1, op,
-            ": out is written to, so the elements of a row must be adjacent");
+  check_written(op, "out", out);
 }
 
 // The matrix, copied if neither the elements of a row nor those of a column are adjacent.

@@ -6,6 +6,7 @@
 
 #include "../multiply.h"
 #include "device.h"
+#include "tiles.h"
 
 namespace sdv_wgangp {
 namespace {
@@ -39,7 +40,13 @@ void run(const Tensor& a, const Tensor& b, const Tensor& out, bool add) {
 
 void multiply(Tensor a, Tensor b, Tensor out, bool add) {
   check_multiply(a, b, out);
-  const Tensor left = with_lines(a), right = with_lines(b);
+  Tensor left = with_lines(a);
+  const Tensor right = with_lines(b);
+  // torch's products of bfloat16 read beyond the columns of a slice on the left: what is there is
+  // multiplied by 0, which does not help where it is NaN.
+  const bool slice = left.stride(1) == 1 && left.stride(0) != left.size(1);
+  if (a.scalar_type() == ScalarType::BFloat16 && slice && !has_tiles())
+    left = torch::stable::clone(left);
   switch (a.scalar_type()) {
     case ScalarType::BFloat16:
       return run<bfloat16>(left, right, out, add);

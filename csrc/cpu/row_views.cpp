@@ -113,19 +113,19 @@ template <>
 constexpr auto backward_kernel<double> = view_rows_backward_double;
 
 void check_names(const char* op, const char* name, const int64_t* values, int64_t count,
-                 int64_t step, int64_t least, int64_t end) {
-  for (int64_t i = 0; i < count; i += step)
+                 int64_t begin, int64_t step, int64_t least, int64_t end) {
+  for (int64_t i = begin; i < count; i += step)
     SDV_CHECK(least <= values[i] && values[i] < end, op, ": ", name, " names ", values[i],
               ", outside [", least, ", ", end, ")");
 }
 
 template <class S>
 void check_values(const char* op, const ViewTables<S>& t, const ViewedRows<S>& rows) {
-  check_names(op, "binned", t.binned, 2 * t.binned_count, 2, 0, rows.places);
-  check_names(op, "binned", t.binned + 1, 2 * t.binned_count - 1, 2, 0, rows.columns);
-  check_names(op, "ordered", t.ordered, 2 * t.ordered_count, 2, 0, rows.columns);
-  check_names(op, "ordered", t.ordered + 1, 2 * t.ordered_count - 1, 2, -1, rows.places);
-  check_names(op, "scored", t.scored, t.scored_count, 1, 0, t.ordered_count);
+  check_names(op, "binned", t.binned, 2 * t.binned_count, 0, 2, 0, rows.places);
+  check_names(op, "binned", t.binned, 2 * t.binned_count, 1, 2, 0, rows.columns);
+  check_names(op, "ordered", t.ordered, 2 * t.ordered_count, 0, 2, 0, rows.columns);
+  check_names(op, "ordered", t.ordered, 2 * t.ordered_count, 1, 2, -1, rows.places);
+  check_names(op, "scored", t.scored, t.scored_count, 0, 1, 0, t.ordered_count);
   for (int64_t row = 0; row < rows.count; ++row) {
     const int64_t* level = rows.level(row);
     for (int64_t c = 0; c < rows.columns; ++c)

@@ -103,7 +103,7 @@ __global__ void sample_kernel(const L* logits, int64_t logits_stride, const T* b
     for (int64_t i = lane; i < pair.size; i += kWarp)
       total += static_cast<double>(exponential(logit(i) - maximum));
     total = team_reduce<kWarp>(total, Sum());
-    // Logits that are no distribution win no comparison below and end in code 0: a failed assert
+    // Logits that are no distribution end in some code of the column: a failed assert
     // would cost the caller the CUDA context, and with it the weights worth keeping.
     const double target =
         static_cast<double>(uniforms[pair.row * uniforms_stride + pair.column]) * total;

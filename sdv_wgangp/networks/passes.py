@@ -60,9 +60,11 @@ class _LogitHead:
         try:
             levels = ops.column_sample(logits, uniforms, self.offsets, bias)
         except RuntimeError as error:
-            if torch.isfinite(logits).all() and torch.isfinite(bias).all():
+            if torch.isfinite(logits + bias).all():
                 raise
-            raise FloatingPointError("non-finite logits") from error
+            raise FloatingPointError(
+                "the generator's logits are not finite: fit again with a lower generator_lr"
+            ) from error
         return levels.add_(self.offsets[:-1]), logits
 
     def draw_levels(self, features: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
@@ -73,12 +75,8 @@ class _LogitHead:
 
 
 def _feature_buffer(noise: torch.Tensor, hidden: int, dtype: torch.dtype) -> torch.Tensor:
-    """Zeros ``[rows, hidden]`` before the noise.
-
-    Zeros, as the tiles of bfloat16 products reach beyond the columns that are multiplied: what is
-    there is multiplied by 0, which does not help where it is NaN.
-    """
-    features = noise.new_zeros(len(noise), hidden + noise.shape[1], dtype=dtype)
+    """Room ``[rows, hidden]`` for the blocks' outputs before the noise."""
+    features = noise.new_empty(len(noise), hidden + noise.shape[1], dtype=dtype)
     features[:, hidden:] = noise
     return features
 

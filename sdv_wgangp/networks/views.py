@@ -78,7 +78,8 @@ class Views(nn.Module):
         if not count:
             return
         plain = self.known._replace(
-            whitening=torch.eye(count, dtype=self.tables.dtype), clamp=math.inf
+            whitening=torch.eye(count, dtype=self.tables.dtype, device=self.tables.device),
+            clamp=math.inf,
         )
         scores = row_views(levels, positions, plain)[:, -count:].double()
         scores = scores - scores.mean(0)

@@ -1,6 +1,6 @@
 """The compiled operators: schemas, shapes, derivatives and the functions that call them.
 
-Each operator exists twice: in plain PyTorch (``reference.py``) and compiled (``csrc``, loaded as
+Each operator exists twice: in plain PyTorch (its reference) and compiled (``csrc``, loaded as
 ``sdv_wgangp._C``). The reference is registered for every device, the compiled kernel for CPU and
 CUDA, where it takes precedence: torch's dispatcher uses the kernel where there is one and the
 reference where there is none, per operator and per device. :func:`status` says which it is.
@@ -248,8 +248,8 @@ def column_sample(
     Raises:
         RuntimeError: if an argument has the wrong shape, dtype or device, if the offsets do not
             ascend from 0 to width, or if a block holds NaN, +inf or only -inf. (On CUDA the
-            device checks the offsets, and a block that is no distribution gives code 0: nothing
-            here waits for the host.)
+            device checks the offsets, and a block that is no distribution gives any code of its
+            column: nothing here waits for the host.)
     """
     return _column_sample(logits, uniforms, offsets, bias)
 

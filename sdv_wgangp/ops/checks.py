@@ -38,3 +38,13 @@ def check_operand(op: str, name: str, tensor: Tensor, other: str, sums: Tensor) 
         f"{op}: {name} must have the dtype of {other}, or bfloat16 where that is float32",
     )
     check_device(op, name, tensor, other, sums)
+
+
+def check_written(op: str, name: str, tensor: Tensor) -> None:
+    """A matrix that is written to, row by row."""
+    rows, width = tensor.shape
+    check(
+        (width <= 1 or tensor.stride(1) == 1) and (rows <= 1 or tensor.stride(0) >= width),
+        f"{op}: {name} is written to, so the elements of a row must be adjacent and its rows "
+        "apart",
+    )

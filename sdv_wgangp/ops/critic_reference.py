@@ -11,27 +11,24 @@ import math
 import torch
 from torch import Tensor
 
+from sdv_wgangp.ops.checks import check
+
 __all__ = ["critic_row_gradient", "critic_step"]
 
 PENALTIES = ("none", "wgan-gp", "wgan-lp", "r1", "r2", "r1+r2")
 AT_INTERPOLATES = ("wgan-gp", "wgan-lp")
 
 
-def _check(condition: bool, message: str) -> None:
-    if not condition:
-        raise RuntimeError(message)
-
-
 def _check_shape(op: str, name: str, tensor: Tensor, expected: list[int]) -> None:
-    _check(
+    check(
         list(tensor.shape) == expected,
         f"{op}: {name} must have shape {expected}, got {list(tensor.shape)}",
     )
 
 
 def _check_type(op: str, name: str, tensor: Tensor, like: Tensor) -> None:
-    _check(tensor.dtype == like.dtype, f"{op}: {name} must have the dtype of the parameters")
-    _check(tensor.device == like.device, f"{op}: {name} must be on the device of the parameters")
+    check(tensor.dtype == like.dtype, f"{op}: {name} must have the dtype of the parameters")
+    check(tensor.device == like.device, f"{op}: {name} must be on the device of the parameters")
 
 
 def _parameter_name(index: int) -> str:
@@ -45,26 +42,26 @@ def _parameter_name(index: int) -> str:
 def _check_critic(op: str, parameters: list[Tensor], slope: float, bfloat16: bool) -> list[int]:
     """Checks the parameters; returns the widths of the hidden layers."""
     count = len(parameters)
-    _check(
+    check(
         count >= 5 and count % 2 == 1,
         f"{op}: parameters must be the level weight, the dense weight, the bias, then a weight "
         f"and a bias for every further layer, got {count} tensors",
     )
-    _check(0 <= slope <= 1, f"{op}: slope must lie in [0, 1], got {slope:g}")
+    check(0 <= slope <= 1, f"{op}: slope must lie in [0, 1], got {slope:g}")
     first, dense = parameters[:2]
     shape = f"got shape {list(first.shape)}"
     name = _parameter_name(0)
-    _check(first.dim() == 2, f"{op}: {name} must have two dimensions (levels, hidden), {shape}")
-    _check(
+    check(first.dim() == 2, f"{op}: {name} must have two dimensions (levels, hidden), {shape}")
+    check(
         first.dtype in (torch.float32, torch.float64), f"{op}: {name} must be float32 or float64"
     )
-    _check(
+    check(
         not bfloat16 or first.dtype == torch.float32,
         f"{op}: products in bfloat16 need float32 parameters",
     )
-    _check(first.shape[1] > 0, f"{op}: {name} has no columns, {shape}")
-    _check(first.shape[0] < 2**31 - 1, f"{op}: {name} has too many rows, {shape}")
-    _check(
+    check(first.shape[1] > 0, f"{op}: {name} has no columns, {shape}")
+    check(first.shape[0] < 2**31 - 1, f"{op}: {name} has too many rows, {shape}")
+    check(
         dense.dim() == 2,
         f"{op}: {_parameter_name(1)} must have two dimensions (channels, hidden), got shape "
         f"{list(dense.shape)}",
@@ -76,9 +73,9 @@ def _check_critic(op: str, parameters: list[Tensor], slope: float, bfloat16: boo
         weight, name = parameters[index], _parameter_name(index)
         last = index + 2 == count
         shape = f"got shape {list(weight.shape)}"
-        _check(weight.dim() == 2, f"{op}: {name} must have two dimensions (out, in), {shape}")
+        check(weight.dim() == 2, f"{op}: {name} must have two dimensions (out, in), {shape}")
         out = 1 if last else weight.shape[0]
-        _check(out > 0, f"{op}: {name} has no rows, {shape}")
+        check(out > 0, f"{op}: {name} has no rows, {shape}")
         _check_shape(op, name, weight, [out, hidden[-1]])
         _check_shape(op, _parameter_name(index + 1), parameters[index + 1], [out])
         if not last:
@@ -92,14 +89,15 @@ def _check_rows(
     op: str, names: tuple[str, str], levels: Tensor, dense: Tensor, parameters: list[Tensor]
 ) -> None:
     shape = f"got shape {list(levels.shape)}"
-    _check(levels.dim() == 2, f"{op}: {names[0]} must have two dimensions (rows, cells), {shape}")
-    _check(levels.dtype == torch.int64, f"{op}: {names[0]} must be int64")
-    _check(
+    check(levels.dim() == 2, f"{op}: {names[0]} must have two dimensions (rows, cells), {shape}")
+    check(levels.dtype == torch.int64, f"{op}: {names[0]} must be int64")
+    check(
         levels.device == parameters[0].device,
         f"{op}: {names[0]} must be on the device of the parameters",
     )
-    _check(levels.shape[0] > 0, f"{op}: {names[0]} has no rows, {shape}")
-    _check(levels.shape[0] < (2**31 - 1) // 4, f"{op}: {names[0]} has too many rows, {shape}")
+    check(levels.shape[0] > 0, f"{op}: {names[0]} has no rows, {shape}")
+    cells = levels.shape[0] * max(levels.shape[1], 1)
+    check(cells < (2**31 - 1) // 4, f"{op}: {names[0]} has too many rows, {shape}")
     _check_shape(op, names[1], dense, [levels.shape[0], parameters[1].shape[0]])
     _check_type(op, names[1], dense, parameters[0])
 
@@ -131,11 +129,11 @@ def check_step(
     op = "critic_step"
     hidden = _check_critic(op, parameters, slope, bfloat16)
     first = parameters[0]
-    _check(
+    check(
         weight >= 0 and math.isfinite(weight),
         f"{op}: weight must be finite and not negative, got {weight:g}",
     )
-    _check(
+    check(
         penalty in PENALTIES,
         f"{op}: penalty must be none, wgan-gp, wgan-lp, r1, r2 or r1+r2, got {penalty}",
     )
@@ -145,17 +143,17 @@ def check_step(
     rows = real_levels.shape[0]
     between = penalty in AT_INTERPOLATES
     if between:
-        _check(share is not None, f"{op}: share must be given for penalty {penalty}")
+        check(share is not None, f"{op}: share must be given for penalty {penalty}")
         _check_shape(op, "share", share, [rows, 1])
         _check_type(op, "share", share, first)
-    _check(
+    check(
         len(masks) in (0, len(hidden)),
         f"{op}: masks must be none or {len(hidden)}, one for each hidden layer, got {len(masks)}",
     )
     for index, mask in enumerate(masks):
         _check_shape(op, f"masks[{index}]", mask, [(3 if between else 2) * rows, hidden[index]])
         _check_type(op, f"masks[{index}]", mask, first)
-    _check(
+    check(
         len(gradients) == len(parameters),
         f"{op}: gradients must be as many as parameters, {len(parameters)}, got {len(gradients)}",
     )
@@ -163,7 +161,7 @@ def check_step(
         name = f"gradients[{index}]"
         _check_shape(op, name, gradient, list(parameter.shape))
         _check_type(op, name, gradient, first)
-        _check(gradient.is_contiguous(), f"{op}: {name} must be contiguous")
+        check(gradient.is_contiguous(), f"{op}: {name} must be contiguous")
 
 
 def check_row_gradient(

@@ -26,6 +26,7 @@ from sdv_wgangp.ops.checks import (
     check_dtype,
     check_operand,
     check_shape,
+    check_written,
 )
 from sdv_wgangp.ops.reference import block_of, block_sum, check_offsets, check_offsets_shape
 from sdv_wgangp.ops.registry import operator
@@ -41,13 +42,6 @@ def _check_batch(op: str, name: str, tensor: Tensor, weight: Tensor) -> None:
     check(tensor.shape[0] > 0, f"{op}: {name} has no rows, got shape {list(tensor.shape)}")
     check(weight.dtype in FLOATING, f"{op}: weight must be float32 or float64")
     check_operand(op, name, tensor, "weight", weight)
-
-
-def _check_in_place(op: str, name: str, tensor: Tensor) -> None:
-    check(
-        tensor.stride(1) == 1 or tensor.shape[1] <= 1,
-        f"{op}: {name} is written to, so the elements of a row must be adjacent",
-    )
 
 
 def _check_parameters(op: str, width: int, weight: Tensor, **others: Tensor) -> None:
@@ -71,8 +65,8 @@ def _check_norm_relu(
     check_shape(op, "out", out, product.shape)
     check(out.dtype == product.dtype, f"{op}: out must have the dtype of product")
     check_device(op, "out", out, "product", product)
-    _check_in_place(op, "product", product)
-    _check_in_place(op, "out", out)
+    check_written(op, "product", product)
+    check_written(op, "out", out)
 
 
 def norm_relu_reference(
@@ -155,7 +149,7 @@ def _check_norm_relu_backward(
         weight_gradient=weight_gradient,
         bias_gradient=bias_gradient,
     )
-    _check_in_place(op, "normal", normal)
+    check_written(op, "normal", normal)
     for name, tensor in (("weight_gradient", weight_gradient), ("bias_gradient", bias_gradient)):
         check(tensor.is_contiguous(), f"{op}: {name} is written to, so it must be contiguous")
 
@@ -246,7 +240,7 @@ def _check_code_gradient(
     check_shape(op, "gradient", gradient, logits.shape)
     check(gradient.dtype == logits.dtype, f"{op}: gradient must have the dtype of logits")
     check_device(op, "gradient", gradient, "logits", logits)
-    _check_in_place(op, "gradient", gradient)
+    check_written(op, "gradient", gradient)
     columns = check_offsets_shape(op, offsets, bias)
     rows = logits.shape[0]
     check_shape(op, "levels", levels, [rows, columns])

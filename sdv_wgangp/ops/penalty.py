@@ -27,6 +27,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sdv_wgangp.ops.checks import check
 from sdv_wgangp.ops.registry import operator
 
 __all__ = ["gradient_norm_penalty", "interpolate"]
@@ -36,18 +37,13 @@ __all__ = ["gradient_norm_penalty", "interpolate"]
 KINDS = ("wgan-gp", "wgan-lp", "r1", "r2")
 
 
-def _check(condition: bool, message: str) -> None:
-    if not condition:
-        raise RuntimeError(message)
-
-
 def _check_rows(op: str, name: str, tensor: Tensor) -> None:
-    _check(
+    check(
         tensor.dim() >= 2,
         f"{op}: {name} must have two dimensions or more (rows, ...), "
         f"got shape {list(tensor.shape)}",
     )
-    _check(
+    check(
         tensor.dtype in (torch.float32, torch.float64), f"{op}: {name} must be float32 or float64"
     )
 
@@ -56,12 +52,12 @@ def _check_shape(
     op: str, name: str, tensor: Tensor, other_name: str, other: Tensor, sizes: Sequence[int]
 ) -> None:
     sizes = list(sizes)
-    _check(
+    check(
         list(other.shape) == sizes,
         f"{op}: {other_name} must have shape {sizes}, got {list(other.shape)}",
     )
-    _check(other.dtype == tensor.dtype, f"{op}: {other_name} must have the same dtype as {name}")
-    _check(other.device == tensor.device, f"{op}: {other_name} must be on the device of {name}")
+    check(other.dtype == tensor.dtype, f"{op}: {other_name} must have the same dtype as {name}")
+    check(other.device == tensor.device, f"{op}: {other_name} must be on the device of {name}")
 
 
 def _check_interpolate(real: Tensor, fake: Tensor, share: Tensor) -> None:
@@ -73,12 +69,12 @@ def _check_interpolate(real: Tensor, fake: Tensor, share: Tensor) -> None:
 
 def _check_penalty(op: str, gradient: Tensor, weight: float, kind: str) -> None:
     _check_rows(op, "gradient", gradient)
-    _check(gradient.shape[0] > 0, f"{op}: gradient has no rows, got shape {list(gradient.shape)}")
-    _check(
+    check(gradient.shape[0] > 0, f"{op}: gradient has no rows, got shape {list(gradient.shape)}")
+    check(
         weight >= 0 and math.isfinite(weight),
         f"{op}: weight must be finite and not negative, got {weight:g}",
     )
-    _check(kind in KINDS, f"{op}: kind must be wgan-gp, wgan-lp, r1 or r2, got {kind}")
+    check(kind in KINDS, f"{op}: kind must be wgan-gp, wgan-lp, r1 or r2, got {kind}")
 
 
 def _check_penalty_backward(

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sdv_wgangp.ops.checks import check
 from sdv_wgangp.ops.registry import operator
 
 __all__ = [
@@ -41,19 +42,14 @@ __all__ = [
 # --- checks --------------------------------------------------------------------------------------
 
 
-def _check(condition: bool, message: str) -> None:
-    if not condition:
-        raise RuntimeError(message)
-
-
 def _check_floating(op: str, name: str, tensor: Tensor) -> None:
-    _check(
+    check(
         tensor.dtype in (torch.float32, torch.float64), f"{op}: {name} must be float32 or float64"
     )
 
 
 def _check_batch(op: str, name: str, tensor: Tensor) -> None:
-    _check(
+    check(
         tensor.dim() in (2, 3),
         f"{op}: {name} must have two or three dimensions ([batch,] rows, columns), "
         f"got shape {list(tensor.shape)}",
@@ -65,18 +61,18 @@ def _check_shape(
     op: str, name: str, tensor: Tensor, other_name: str, other: Tensor, sizes: Sequence[int]
 ) -> None:
     sizes = list(sizes)
-    _check(
+    check(
         list(other.shape) == sizes,
         f"{op}: {other_name} must have shape {sizes}, got {list(other.shape)}",
     )
-    _check(other.dtype == tensor.dtype, f"{op}: {other_name} must have the same dtype as {name}")
-    _check(other.device == tensor.device, f"{op}: {other_name} must be on the device of {name}")
+    check(other.dtype == tensor.dtype, f"{op}: {other_name} must have the same dtype as {name}")
+    check(other.device == tensor.device, f"{op}: {other_name} must be on the device of {name}")
 
 
 def _check_rows(op: str, x: Tensor, correction: int) -> None:
     _check_batch(op, "x", x)
-    _check(correction >= 0, f"{op}: correction must not be negative, got {correction}")
-    _check(
+    check(correction >= 0, f"{op}: correction must not be negative, got {correction}")
+    check(
         x.shape[-2] > correction,
         f"{op}: x must have more than {correction} rows (correction), got shape {list(x.shape)}",
     )
@@ -254,12 +250,12 @@ def correlation(x: Tensor, minimum_variance: float = 0.0) -> Tensor:
 def _check_unsort(grad: Tensor, index: Tensor) -> None:
     op = "sorted_columns_backward"
     _check_batch(op, "grad", grad)
-    _check(
+    check(
         index.shape == grad.shape,
         f"{op}: index must have shape {list(grad.shape)}, got {list(index.shape)}",
     )
-    _check(index.dtype == torch.int64, f"{op}: index must be int64")
-    _check(index.device == grad.device, f"{op}: index must be on the device of grad")
+    check(index.dtype == torch.int64, f"{op}: index must be int64")
+    check(index.device == grad.device, f"{op}: index must be on the device of grad")
 
 
 def sorted_columns_backward_reference(grad: Tensor, index: Tensor) -> Tensor:
@@ -267,7 +263,7 @@ def sorted_columns_backward_reference(grad: Tensor, index: Tensor) -> Tensor:
     _check_unsort(grad, index)
     if index.numel() and index.device.type == "cpu":
         inside = bool((index >= 0).all() and (index < grad.shape[-2]).all())
-        _check(
+        check(
             inside, f"sorted_columns_backward: index must name rows from 0 to {grad.shape[-2] - 1}"
         )
     return torch.zeros_like(grad, memory_format=torch.contiguous_format).scatter(-2, index, grad)
@@ -371,9 +367,9 @@ def quantiles(x: Tensor, levels: Sequence[float]) -> Tensor:
     op = "quantiles"
     _check_batch(op, "x", x)
     rows = x.shape[-2]
-    _check(rows > 0, f"{op}: x must have a row, got shape {list(x.shape)}")
+    check(rows > 0, f"{op}: x must have a row, got shape {list(x.shape)}")
     for level in levels:
-        _check(0 <= level <= 1, f"{op}: levels must be from 0 to 1, got {level:g}")
+        check(0 <= level <= 1, f"{op}: levels must be from 0 to 1, got {level:g}")
     places = [level * (rows - 1) for level in levels]
     # Rounding may put a level of nearly 1 on the last row.
     lower = [min(math.floor(place), rows - 1) for place in places]
@@ -416,10 +412,10 @@ def wasserstein_1d(x: Tensor, y: Tensor, p: int = 1) -> Tensor:
             and ``y`` do not go together.
     """
     op = "wasserstein_1d"
-    _check(p in (1, 2), f"{op}: p must be 1 or 2, got {p}")
+    check(p in (1, 2), f"{op}: p must be 1 or 2, got {p}")
     for name, sample in (("x", x), ("y", y)):
         _check_batch(op, name, sample)
-        _check(
+        check(
             sample.shape[-2] > 0, f"{op}: {name} must have a row, got shape {list(sample.shape)}"
         )
     expected = [*x.shape[:-2], y.shape[-2], x.shape[-1]]
@@ -448,7 +444,7 @@ def _power(difference: Tensor, p: int) -> Tensor:
 
 def _check_square(op: str, a: Tensor) -> None:
     _check_batch(op, "a", a)
-    _check(
+    check(
         a.shape[-2] == a.shape[-1],
         f"{op}: a must hold square matrices, got shape {list(a.shape)}",
     )

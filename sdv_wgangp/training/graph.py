@@ -24,6 +24,7 @@ class GraphedStep:
     def __init__(self, step: Callable[[int], torch.Tensor], random: torch.Generator):
         self._step, self._random = step, random
         self._calls: dict[int, int] = {}
+        self._pool: tuple[int, int] | None = None
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
 
     def __call__(self, phase: int) -> torch.Tensor:
@@ -35,8 +36,10 @@ class GraphedStep:
         if phase not in self._graphs:
             graph = torch.cuda.CUDAGraph()
             graph.register_generator_state(self._random)
-            with torch.cuda.graph(graph):
+            # Phases never run at the same time: they may share their memory.
+            with torch.cuda.graph(graph, pool=self._pool):
                 result = self._step(phase)
+            self._pool = self._pool or graph.pool()
             self._graphs[phase] = graph, result
         graph, result = self._graphs[phase]
         graph.replay()
@@ -46,7 +49,8 @@ class GraphedStep:
         """The step on a stream of its own, as captures are made."""
         current, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(current)
-        with torch.cuda.stream(aside):
-            result = self._step(phase)
-        current.wait_stream(aside)
-        return result
+        try:
+            with torch.cuda.stream(aside):
+                return self._step(phase)
+        finally:
+            current.wait_stream(aside)

@@ -50,6 +50,8 @@ class Adam:
         self.average = list(average)
         self.base_rate, self.decay, self.average_decay = rate, decay, average_decay
         self.steps, self.total = 0, 0
+        for parameter in self.parameters:  # whatever their memory format
+            parameter.data = parameter.data.contiguous()
         device = self.parameters[0].device
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self._rates = torch.zeros(ahead, 3, dtype=torch.float64, device=device)
@@ -57,7 +59,8 @@ class Adam:
     @property
     def rate(self) -> float:
         """The learning rate of the next step."""
-        return self.base_rate * (min(1.0, 2 * (1 - self.steps / self.total)) if self.total else 1)
+        left = 1 - self.steps / self.total if self.total else 1.0
+        return self.base_rate * min(1.0, max(0.0, 2 * left))
 
     def advance(self) -> None:
         """Set the rates of the next steps and count these."""
@@ -74,14 +77,20 @@ class Adam:
         """Move the weights, by the rates of the given one of the steps that were advanced.
 
         Args:
-            gradients: Of the parameters, in their order; float32 or bfloat16.
+            gradients: Of the parameters, in their order; float32 or bfloat16. A parameter whose
+                gradient is None stays as it is.
             step: Among those of the last `advance`.
         """
+        given = [
+            (index, gradient.contiguous())
+            for index, gradient in enumerate(gradients)
+            if gradient is not None
+        ]
         adam_step(
-            self.parameters,
-            list(gradients),
-            self.squares,
-            self.average,
+            [self.parameters[index] for index, _ in given],
+            [gradient for _, gradient in given],
+            [self.squares[index] for index, _ in given],
+            [self.average[index] for index, _ in given] if self.average else (),
             self._rates[step],
             beta=ADAM_BETAS[1],
             epsilon=ADAM_EPSILON,

@@ -19,7 +19,7 @@ class TrainingSettings:
             `MIN_STEPS_PER_EPOCH`; the critic sees the table ``discriminator_steps`` times in it.
         batch_size: Rows in a step, a multiple of ``pac``.
         discriminator_steps: Critic steps for each generator step.
-        generator_lr, discriminator_lr: Learning rates.
+        generator_lr, discriminator_lr: Learning rates, in [0, 1].
         generator_decay, discriminator_decay: L2 penalties on the weights.
         gradient_penalty_weight: The paper's lambda.
         gradient_penalty: Which penalty (`sdv_wgangp.ops.critic_step` lists them).
@@ -50,6 +50,11 @@ class TrainingSettings:
     cuda_graph: bool = True
 
     def __post_init__(self):
+        for name in ("generator_lr", "discriminator_lr"):
+            rate = getattr(self, name)
+            # A step of Adam without momentum moves a weight by at most 3.2 rates.
+            if not 0 <= rate <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {rate:g}")
         if self.gradient_penalty not in PENALTIES:
             raise ValueError(
                 f"gradient_penalty must be one of {', '.join(PENALTIES)}, got "

@@ -98,8 +98,11 @@ class Trainer:
             self.average.module.parameters(),
             settings.ema_decay,
         )
+        trained = [parameter for parameter in critic.parameters() if parameter.requires_grad]
+        if not trained:
+            raise ValueError("critic has no parameter that requires a gradient: it cannot learn")
         self._critic_adam = Adam(
-            [parameter for parameter in critic.parameters() if parameter.requires_grad],
+            trained,
             settings.discriminator_lr,
             settings.discriminator_decay,
             ahead=settings.discriminator_steps,
@@ -157,6 +160,9 @@ class Trainer:
                     len(self.logs),
                     settings.epochs,
                 )
+            finally:
+                # Gradients, copies of weights, graphs: nothing of it is needed any more.
+                self.passes = self._run = self._table = None
             return self.settle()
 
     def settle(self) -> Generator:
@@ -250,7 +256,9 @@ class Trainer:
                     penalty,
                 )
             )
-            self._critic_adam.apply(self._critic_gradients(), step)
+            self._critic_adam.apply(
+                (parameter.grad for parameter in self._critic_adam.parameters), step
+            )
         loss = self._generator_step()
         critic_losses = torch.stack([torch.stack(step) for step in losses]).mean(0)
         return torch.cat([loss[None], critic_losses])
@@ -273,13 +281,6 @@ class Trainer:
         self._generator_adam.apply(self.passes.gradients)
         self.passes.refresh()
         return loss
-
-    def _critic_gradients(self) -> list[torch.Tensor]:
-        # A critic of the caller's may have parameters that its scores do not depend on.
-        return [
-            torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            for parameter in self._critic_adam.parameters
-        ]
 
     def _generate(self, rows: int, for_backward: bool = True) -> Generated:
         noise = self._noise(rows)

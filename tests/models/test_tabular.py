@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import pickle
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,9 @@ from torch import nn
 
 from sdv_wgangp.models import calibration
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
-from sdv_wgangp.training.settings import TrainingSettings
+from sdv_wgangp.networks.passes import TrainingPass
+from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
+from sdv_wgangp.training.trainer import Trainer
 
 FAST = TrainingSettings(epochs=2, batch_size=100)
 
@@ -130,7 +134,7 @@ def test_one_column_one_row_and_constants():
 
 
 def test_a_divergence_is_an_error_that_keeps_the_last_good_weights(frame):
-    settings = TrainingSettings(epochs=50, batch_size=100, discriminator_lr=1e30)
+    settings = TrainingSettings(epochs=50, batch_size=100, gradient_penalty_weight=1e38)
     model = small(settings, random_state=0)
     with pytest.raises(NonFiniteLossError, match=r"non-finite in epoch .* lower discriminator_lr"):
         model.fit(frame)
@@ -210,13 +214,58 @@ def test_a_loaded_model_goes_on_where_it_was_saved(frame):
         pd.testing.assert_frame_equal(copy.sample(20), expected)
 
 
-def test_weights_that_break_in_the_last_step_are_not_kept(frame):
-    settings = TrainingSettings(epochs=1, batch_size=100, generator_lr=1e38)
+def test_weights_that_break_in_the_last_step_are_not_kept(frame, monkeypatch):
+    """No loss has seen them; what is kept is the average as it was before."""
+    settings = TrainingSettings(epochs=2, batch_size=100)
+    whole = small(settings, random_state=0).fit(frame)
+    calls = []
+    original = TrainingPass.backward
+
+    def backward(self, *arguments):
+        original(self, *arguments)
+        calls.append(1)
+        if len(calls) == 2 * MIN_STEPS_PER_EPOCH:
+            for gradient in self.gradients:
+                gradient.fill_(torch.nan)
+
+    monkeypatch.setattr(TrainingPass, "backward", backward)
     model = small(settings, random_state=0)
-    with pytest.raises(NonFiniteLossError):
+    with pytest.raises(NonFiniteLossError, match="in epoch 2 of 2"):
         model.fit(frame)
-    assert all(torch.isfinite(p).all() for p in model.generator.parameters())
+    pairs = zip(model.generator.parameters(), whole.generator.parameters(), strict=True)
+    for kept, expected in pairs:
+        torch.testing.assert_close(kept, expected, atol=2e-3, rtol=0)
     assert len(model.sample(10)) == 10
+
+
+def test_learning_rates_beyond_reason_are_refused():
+    with pytest.raises(ValueError, match=r"generator_lr must lie in \[0, 1\], got 1e\+19"):
+        TrainingSettings(generator_lr=1e19)
+    with pytest.raises(ValueError, match=r"discriminator_lr must lie in \[0, 1\], got -1"):
+        TrainingSettings(discriminator_lr=-1)
+
+
+def test_a_critic_that_cannot_learn_is_refused(frame):
+    model = TabularModel(FAST, critic=lambda width: nn.Flatten(0))
+    with pytest.raises(ValueError, match="critic has no parameter that requires a gradient"):
+        model.fit(frame)
+
+
+def test_nothing_of_the_training_outlives_it(frame, monkeypatch):
+    trainers = []
+    original = Trainer.__init__
+
+    def remember(self, *arguments, **options):
+        original(self, *arguments, **options)
+        trainers.append(weakref.ref(self))
+
+    monkeypatch.setattr(Trainer, "__init__", remember)
+    gc.disable()
+    try:
+        small(random_state=0).fit(frame)
+        assert [trainer() for trainer in trainers] == [None]
+    finally:
+        gc.enable()
 
 
 def test_pickles_hold_no_rows_and_load_elsewhere(frame, tmp_path):

@@ -92,6 +92,7 @@ def test_strides_without_lines(dtype):
         ({1: torch.ones(4, 2).double()}, "b must have the dtype of a"),
         ({2: torch.ones(3, 2).bfloat16()}, "out must have the dtype of a"),
         ({2: torch.ones(2, 3).T}, "out is written to"),
+        ({2: torch.ones(2).expand(3, 2)}, "out is written to, .* adjacent and its rows apart"),
         (
             dict(enumerate([torch.ones(3, 4).int(), torch.ones(4, 2).int(), torch.ones(3, 2)])),
             "a must be bfloat16, float32 or float64",
