@@ -10,7 +10,7 @@ from collections.abc import Iterator
 # glibc's mallopt parameters and the defaults that its manual page gives.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 DEFAULTS = {M_TRIM_THRESHOLD: 128 * 1024, M_TOP_PAD: 0, M_MMAP_THRESHOLD: 128 * 1024}
-HELD = {M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 64 * 2**20, M_MMAP_THRESHOLD: 32 * 2**20}
+HELD = {M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 4 * 2**20, M_MMAP_THRESHOLD: 32 * 2**20}
 
 
 @contextlib.contextmanager

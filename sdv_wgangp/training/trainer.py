@@ -194,8 +194,8 @@ class Trainer:
             batches.numel() / seconds,
         )
         # The last step's weights have made no loss yet.
-        finite = [parameter.isfinite().all() for parameter in self.generator.parameters()]
-        if not (torch.isfinite(sums).all() and torch.stack(finite).all()):
+        weights = torch.stack([parameter.sum() for parameter in self.generator.parameters()])
+        if not (torch.isfinite(sums).all() and torch.isfinite(weights).all()):
             raise NonFiniteLossError(
                 f"a loss became non-finite in epoch {epoch + 1} of {settings.epochs} (generator "
                 f"{log.generator_loss:g}, discriminator {log.discriminator_loss:g}): what was "
