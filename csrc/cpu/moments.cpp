@@ -25,6 +25,8 @@ namespace {
 constexpr int64_t kDepth = 512;        // rows that are packed at a time
 constexpr int64_t kRun = 128;          // rows of a product whose sums are of the argument's type
 constexpr int64_t kRowsPerSum = 4096;  // rows that one thread adds up at a time
+// Groups of rows that threads share, and doubles that their sums may take.
+constexpr int64_t kGroups = 16, kGroupSums = 4 * 1024 * 1024;
 constexpr int64_t kGradientRows = 64;  // rows of the gradient that are computed together
 
 // sums[j] += x[row][j] - shift[j] over the rows.
@@ -179,26 +181,23 @@ void mirror(T* square, int64_t size) {
           square[r * size + c] = square[c * size + r];
 }
 
+// Products of the centred columns over rows [begin, end), added to total[columns, columns] on and
+// above the diagonal; `out` instead, times `inverse`, where kDepth holds all the rows.
 template <class T>
-void covariance(const T* x, int64_t row_stride, int64_t rows, int64_t columns, double divisor,
-                T* mean_out, T* out) {
+void add_products(const T* x, int64_t row_stride, int64_t begin, int64_t end, int64_t columns,
+                  const Means<T>& mean, double inverse, double* total, T* out) {
   const Tile<T> tile = best_tile<T>();
-  const Means<T> mean = column_means(x, row_stride, rows, columns);
-  std::copy(mean.high.begin(), mean.high.end(), mean_out);
-
   const int64_t panels = (columns + tile.columns - 1) / tile.columns;
-  const int64_t panel_size = std::min(rows, kDepth) * tile.columns;
+  const int64_t panel_size = std::min(end - begin, kDepth) * tile.columns;
   const Scratch<T> packed(panels * panel_size);
-  std::vector<double> total(rows > kDepth ? columns * columns : 0);
-  const double inverse = 1 / divisor;
   int64_t tiles = 0;
   visit_tiles(tile, columns, 0, std::numeric_limits<int64_t>::max(),
               [&](int64_t, int64_t) { ++tiles; });
-  for (int64_t first = 0; first < rows; first += kDepth) {
-    const int64_t count = std::min(kDepth, rows - first);
+  for (int64_t first = begin; first < end; first += kDepth) {
+    const int64_t count = std::min(kDepth, end - first);
     const int64_t pack_grain = rows_per_thread(count * tile.columns);
-    torch::stable::parallel_for(0, panels, pack_grain, [&](int64_t begin, int64_t end) {
-      for (int64_t panel = begin; panel < end; ++panel) {
+    torch::stable::parallel_for(0, panels, pack_grain, [&](int64_t from, int64_t to) {
+      for (int64_t panel = from; panel < to; ++panel) {
         const int64_t j = panel * tile.columns;
         Kernels<T>::centre(x + first * row_stride + j, row_stride, count,
                            std::min(tile.columns, columns - j), mean.high.data() + j,
@@ -207,8 +206,8 @@ void covariance(const T* x, int64_t row_stride, int64_t rows, int64_t columns, d
       }
     });
     const int64_t grain = rows_per_thread(count * tile.rows);
-    torch::stable::parallel_for(0, tiles, grain, [&](int64_t begin, int64_t end) {
-      visit_tiles(tile, columns, begin, end, [&](int64_t i, int64_t j) {
+    torch::stable::parallel_for(0, tiles, grain, [&](int64_t from, int64_t to) {
+      visit_tiles(tile, columns, from, to, [&](int64_t i, int64_t j) {
         const T* left = packed.data.get() + i / tile.columns * panel_size + i % tile.columns;
         const T* right = packed.data.get() + j / tile.columns * panel_size;
         const int64_t width = std::min(tile.columns, columns - j);
@@ -220,19 +219,45 @@ void covariance(const T* x, int64_t row_stride, int64_t rows, int64_t columns, d
           Kernels<T>::accumulate(products, tile.rows * tile.columns, sums);
         }
         for (int64_t r = i; r < std::min(columns, i + tile.rows); ++r) {
-          const double* from = sums + (r - i) * tile.columns;
-          if (rows <= kDepth) {
-            T* to = out + r * columns + j;
-            for (int64_t c = 0; c < width; ++c) to[c] = static_cast<T>(from[c] * inverse);
+          const double* row = sums + (r - i) * tile.columns;
+          if (out) {
+            T* line = out + r * columns + j;
+            for (int64_t c = 0; c < width; ++c) line[c] = static_cast<T>(row[c] * inverse);
           } else {
-            double* to = total.data() + r * columns + j;
-            for (int64_t c = 0; c < width; ++c) to[c] += from[c];
+            double* line = total + r * columns + j;
+            for (int64_t c = 0; c < width; ++c) line[c] += row[c];
           }
         }
       });
     });
   }
-  for (size_t i = 0; i < total.size(); ++i) out[i] = static_cast<T>(total[i] * inverse);
+}
+
+template <class T>
+void covariance(const T* x, int64_t row_stride, int64_t rows, int64_t columns, double divisor,
+                T* mean_out, T* out) {
+  const Means<T> mean = column_means(x, row_stride, rows, columns);
+  std::copy(mean.high.begin(), mean.high.end(), mean_out);
+  const double inverse = 1 / divisor;
+  const int64_t size = columns * columns;
+  if (rows <= kDepth) {
+    add_products<T>(x, row_stride, 0, rows, columns, mean, inverse, nullptr, out);
+  } else {
+    // Threads share groups of rows, as many as their sums' memory allows; these add up in order.
+    const int64_t most = std::clamp<int64_t>(kGroupSums / std::max<int64_t>(1, size), 1, kGroups);
+    const int64_t depths = (rows + kDepth - 1) / kDepth;
+    const int64_t step = (depths + most - 1) / most * kDepth;
+    const int64_t groups = (rows + step - 1) / step;
+    std::vector<double> total(groups * size);
+    torch::stable::parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t g = begin; g < end; ++g)
+        add_products<T>(x, row_stride, g * step, std::min(rows, (g + 1) * step), columns, mean,
+                        inverse, total.data() + g * size, nullptr);
+    });
+    for (int64_t g = 1; g < groups; ++g)
+      for (int64_t i = 0; i < size; ++i) total[i] += total[g * size + i];
+    for (int64_t i = 0; i < size; ++i) out[i] = static_cast<T>(total[i] * inverse);
+  }
   mirror(out, columns);
 }
 
