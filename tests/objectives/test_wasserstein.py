@@ -67,6 +67,13 @@ def as_plain_network(critic, x, masks=None):
     return hidden.squeeze(1)
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_critic_reads_codes_as_one_hot_rows(shape):
+    critic, real, _, share, _ = make(*shape)
+    rows = one_hot_rows(real, critic.levels).double().reshape(len(share), -1)
+    torch.testing.assert_close(critic.eval()(*real), as_plain_network(critic, rows))
+
+
 def plain_penalty(critic, real, fake, share, weight):
     """The penalty in PyTorch alone."""
     rows = torch.lerp(real, fake, share).requires_grad_()
