@@ -251,7 +251,7 @@ def test_verbose_shows_losses_and_rows_per_second(capsys):
 
 def test_a_divergence_keeps_a_synthesizer_that_samples():
     synthesizer = WGANGPMFSSynthesizer(
-        metadata(), random_state=0, **FAST | {"epochs": 50, "discriminator_lr": 1e30}
+        metadata(), random_state=0, **FAST | {"epochs": 50, "gradient_penalty_weight": 1e38}
     )
     with pytest.raises(RuntimeError, match="non-finite"):
         synthesizer.fit(sdv_versions.as_fit_input(metadata(), people()))
@@ -272,3 +272,9 @@ def test_constraints_keep_the_transformers():
     assert kinds["group"] == "CategoricalColumn"
     sample = rows_of(synthesizer.sample(50))
     assert (sample["income"] >= sample["age"]).all()
+
+
+def test_learning_rates_beyond_reason_are_refused_before_training():
+    synthesizer = WGANGPMFSSynthesizer(metadata(), **FAST | {"discriminator_lr": 1e30})
+    with pytest.raises(ValueError, match=r"discriminator_lr must lie in \[0, 1\], got 1e\+30"):
+        synthesizer.fit(sdv_versions.as_fit_input(metadata(), people()))
