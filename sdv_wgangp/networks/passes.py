@@ -75,10 +75,8 @@ class _LogitHead:
 
 
 def _feature_buffer(noise: torch.Tensor, hidden: int, dtype: torch.dtype) -> torch.Tensor:
-    """Room ``[rows, hidden]`` for the blocks' outputs before the noise."""
-    features = noise.new_empty(len(noise), hidden + noise.shape[1], dtype=dtype)
-    features[:, hidden:] = noise
-    return features
+    """Room for the blocks' outputs, ``[rows, hidden]``, and the noise behind them."""
+    return noise.new_empty(len(noise), hidden + noise.shape[1], dtype=dtype)
 
 
 def operand_type(bfloat16: bool) -> torch.dtype:
@@ -174,6 +172,7 @@ class TrainingPass:
         """
         generator = self.generator
         features = _feature_buffer(noise, self.hidden, self.dtype)
+        features[:, self.hidden :] = noise
         normals, inverses = [], []
         start = self.hidden
         for block, weight in zip(generator.body, self.weights, strict=True):
@@ -280,10 +279,9 @@ class SamplingPass:
         self, noise: torch.Tensor, jitter: torch.Tensor, uniforms: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Levels ``[rows, columns]`` and positions ``[rows, positions]``; see `TrainingPass`."""
-        features = self._features
-        if features is None or len(features) < len(noise):
-            features = self._features = _feature_buffer(noise, self.hidden, self.dtype)
-        features = features[: len(noise)]
+        if self._features is None or len(self._features) < len(noise):
+            self._features = _feature_buffer(noise, self.hidden, self.dtype)
+        features = self._features[: len(noise)]
         features[:, self.hidden :] = noise
         start = self.hidden
         for weight, bias in self.layers:

@@ -17,10 +17,7 @@ from collections.abc import Callable
 import torch
 
 from sdv_wgangp import ops
-
-# The penalties that are taken at interpolates, and all of them.
-PENALTIES_BETWEEN = ("wgan-gp", "wgan-lp")
-PENALTIES = (*PENALTIES_BETWEEN, "r1", "r2", "r1+r2", "none")
+from sdv_wgangp.ops import PENALTIES, PENALTIES_BETWEEN
 
 
 def critic_penalty(

@@ -19,7 +19,8 @@ from torch import nn
 
 from sdv_wgangp import ops
 from sdv_wgangp.networks.critic import LEAKY_SLOPE, MLPCritic
-from sdv_wgangp.objectives.gradient_penalty import PENALTIES_BETWEEN, critic_penalty
+from sdv_wgangp.objectives.gradient_penalty import critic_penalty
+from sdv_wgangp.ops import PENALTIES_BETWEEN
 
 
 class Rows(NamedTuple):

@@ -15,7 +15,13 @@ from torch import Tensor
 
 from sdv_wgangp.ops import reference
 from sdv_wgangp.ops.adam import adam_step
-from sdv_wgangp.ops.critic import critic_row_gradient, critic_step, uses_bfloat16
+from sdv_wgangp.ops.critic import (
+    PENALTIES,
+    PENALTIES_BETWEEN,
+    critic_row_gradient,
+    critic_step,
+    uses_bfloat16,
+)
 from sdv_wgangp.ops.generator import (
     code_gradient,
     norm_relu,
@@ -40,6 +46,8 @@ from sdv_wgangp.ops.statistics import (
 from sdv_wgangp.ops.views import ViewTables, row_views, row_views_backward
 
 __all__ = [
+    "PENALTIES",
+    "PENALTIES_BETWEEN",
     "Status",
     "ViewTables",
     "adam_step",

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from sdv_wgangp.ops.checks import (
-    FLOATING,
     check,
     check_device,
     check_dtype,
+    check_floating,
     check_operand,
+    check_same,
     check_shape,
 )
 from sdv_wgangp.ops.registry import operator
@@ -44,15 +45,11 @@ def _check_adam(
             if name == "gradients":
                 check_operand(op, own, tensor, "its parameter", parameter)
             else:
-                check(
-                    tensor.dtype == parameter.dtype,
-                    f"{op}: {own} must have the dtype of its parameter",
-                )
-                check_device(op, own, tensor, "its parameter", parameter)
+                check_same(op, own, tensor, "its parameter", parameter)
             check(tensor.is_contiguous(), f"{op}: {own} must be contiguous")
     for index, parameter in enumerate(parameters):
         own = f"parameters[{index}]"
-        check(parameter.dtype in FLOATING, f"{op}: {own} must be float32 or float64")
+        check_floating(op, own, parameter)
         check(parameter.is_contiguous(), f"{op}: {own} must be contiguous")
         check_device(op, "rates", rates, own, parameter)
     check_shape(op, "rates", rates, [3])

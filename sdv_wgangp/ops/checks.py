@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-FLOATING = (torch.float32, torch.float64)
-
 
 def check(condition: bool, message: str) -> None:
     if not condition:
@@ -22,12 +20,33 @@ def check_shape(op: str, name: str, tensor: Tensor, expected: Sequence[int]) -> 
     )
 
 
+def check_floating(op: str, name: str, tensor: Tensor) -> None:
+    check(
+        tensor.dtype in (torch.float32, torch.float64), f"{op}: {name} must be float32 or float64"
+    )
+
+
 def check_dtype(op: str, name: str, tensor: Tensor, dtype: torch.dtype) -> None:
     check(tensor.dtype == dtype, f"{op}: {name} must be {str(dtype).removeprefix('torch.')}")
 
 
 def check_device(op: str, name: str, tensor: Tensor, other: str, like: Tensor) -> None:
     check(tensor.device == like.device, f"{op}: {name} must be on the device of {other}")
+
+
+def check_same(op: str, name: str, tensor: Tensor, other: str, like: Tensor) -> None:
+    """Dtype and device."""
+    check(tensor.dtype == like.dtype, f"{op}: {name} must have the dtype of {other}")
+    check_device(op, name, tensor, other, like)
+
+
+def check_like(
+    op: str, name: str, tensor: Tensor, other_name: str, other: Tensor, sizes: Sequence[int]
+) -> None:
+    """``other`` must have these sizes and be what ``tensor`` is."""
+    check_shape(op, other_name, other, sizes)
+    check(other.dtype == tensor.dtype, f"{op}: {other_name} must have the same dtype as {name}")
+    check_device(op, other_name, other, name, tensor)
 
 
 def check_operand(op: str, name: str, tensor: Tensor, other: str, sums: Tensor) -> None:

@@ -9,9 +9,16 @@ import torch
 from torch import Tensor
 
 from sdv_wgangp.ops import critic_reference as reference
+from sdv_wgangp.ops.critic_reference import PENALTIES, PENALTIES_BETWEEN
 from sdv_wgangp.ops.registry import operator
 
-__all__ = ["critic_row_gradient", "critic_step", "uses_bfloat16"]
+__all__ = [
+    "PENALTIES",
+    "PENALTIES_BETWEEN",
+    "critic_row_gradient",
+    "critic_step",
+    "uses_bfloat16",
+]
 
 
 @functools.lru_cache
@@ -32,37 +39,20 @@ def uses_bfloat16(device: torch.device) -> bool:
     return torch.get_float32_matmul_precision() == "medium" and _multiplies_bfloat16(device.type)
 
 
+def _products_in_bfloat16(parameters: Sequence[Tensor], wanted: bool | None) -> bool:
+    """What was wanted, or what is best for the parameters where nothing was."""
+    first = parameters[0]
+    if wanted is None:
+        return first.dtype == torch.float32 and uses_bfloat16(first.device)
+    return wanted
+
+
 # --- critic_step ---------------------------------------------------------------------------------
 
 
-def _step_fake(
-    real_levels: Tensor,
-    real_dense: Tensor,
-    fake_levels: Tensor,
-    fake_dense: Tensor,
-    share: Tensor | None,
-    parameters: list[Tensor],
-    masks: list[Tensor],
-    slope: float,
-    penalty: str,
-    weight: float,
-    bfloat16: bool,
-    gradients: list[Tensor],
-) -> Tensor:
-    reference.check_step(
-        real_levels,
-        real_dense,
-        fake_levels,
-        fake_dense,
-        share,
-        parameters,
-        masks,
-        slope,
-        penalty,
-        weight,
-        bfloat16,
-        gradients,
-    )
+def _step_fake(*arguments) -> Tensor:
+    reference.check_step(*arguments)
+    parameters = arguments[5]
     return parameters[0].new_empty(2)
 
 
@@ -148,9 +138,7 @@ def critic_step(
             levels out of range are stopped by the device.)
     """
     parameters = [parameter.detach() for parameter in parameters]
-    if bfloat16 is None:
-        first = parameters[0]
-        bfloat16 = first.dtype == torch.float32 and uses_bfloat16(first.device)
+    bfloat16 = _products_in_bfloat16(parameters, bfloat16)
     return _critic_step(
         real_levels,
         real_dense.detach(),
@@ -217,7 +205,5 @@ def critic_row_gradient(
         RuntimeError: as :func:`critic_step`.
     """
     parameters = [parameter.detach() for parameter in parameters]
-    if bfloat16 is None:
-        first = parameters[0]
-        bfloat16 = first.dtype == torch.float32 and uses_bfloat16(first.device)
+    bfloat16 = _products_in_bfloat16(parameters, bfloat16)
     return _critic_row_gradient(levels, dense.detach(), parameters, slope, bfloat16)

@@ -11,24 +11,13 @@ import math
 import torch
 from torch import Tensor
 
-from sdv_wgangp.ops.checks import check
+from sdv_wgangp.ops.checks import check, check_device, check_floating, check_same, check_shape
 
 __all__ = ["critic_row_gradient", "critic_step"]
 
-PENALTIES = ("none", "wgan-gp", "wgan-lp", "r1", "r2", "r1+r2")
-AT_INTERPOLATES = ("wgan-gp", "wgan-lp")
-
-
-def _check_shape(op: str, name: str, tensor: Tensor, expected: list[int]) -> None:
-    check(
-        list(tensor.shape) == expected,
-        f"{op}: {name} must have shape {expected}, got {list(tensor.shape)}",
-    )
-
-
-def _check_type(op: str, name: str, tensor: Tensor, like: Tensor) -> None:
-    check(tensor.dtype == like.dtype, f"{op}: {name} must have the dtype of the parameters")
-    check(tensor.device == like.device, f"{op}: {name} must be on the device of the parameters")
+# The penalties that are taken at interpolates, and all of them.
+PENALTIES_BETWEEN = ("wgan-gp", "wgan-lp")
+PENALTIES = (*PENALTIES_BETWEEN, "r1", "r2", "r1+r2", "none")
 
 
 def _parameter_name(index: int) -> str:
@@ -52,9 +41,7 @@ def _check_critic(op: str, parameters: list[Tensor], slope: float, bfloat16: boo
     shape = f"got shape {list(first.shape)}"
     name = _parameter_name(0)
     check(first.dim() == 2, f"{op}: {name} must have two dimensions (levels, hidden), {shape}")
-    check(
-        first.dtype in (torch.float32, torch.float64), f"{op}: {name} must be float32 or float64"
-    )
+    check_floating(op, name, first)
     check(
         not bfloat16 or first.dtype == torch.float32,
         f"{op}: products in bfloat16 need float32 parameters",
@@ -67,8 +54,8 @@ def _check_critic(op: str, parameters: list[Tensor], slope: float, bfloat16: boo
         f"{list(dense.shape)}",
     )
     hidden = [first.shape[1]]
-    _check_shape(op, _parameter_name(1), dense, [dense.shape[0], hidden[0]])
-    _check_shape(op, _parameter_name(2), parameters[2], [hidden[0]])
+    check_shape(op, _parameter_name(1), dense, [dense.shape[0], hidden[0]])
+    check_shape(op, _parameter_name(2), parameters[2], [hidden[0]])
     for index in range(3, count, 2):
         weight, name = parameters[index], _parameter_name(index)
         last = index + 2 == count
@@ -76,12 +63,12 @@ def _check_critic(op: str, parameters: list[Tensor], slope: float, bfloat16: boo
         check(weight.dim() == 2, f"{op}: {name} must have two dimensions (out, in), {shape}")
         out = 1 if last else weight.shape[0]
         check(out > 0, f"{op}: {name} has no rows, {shape}")
-        _check_shape(op, name, weight, [out, hidden[-1]])
-        _check_shape(op, _parameter_name(index + 1), parameters[index + 1], [out])
+        check_shape(op, name, weight, [out, hidden[-1]])
+        check_shape(op, _parameter_name(index + 1), parameters[index + 1], [out])
         if not last:
             hidden.append(out)
     for index, parameter in enumerate(parameters):
-        _check_type(op, _parameter_name(index), parameter, first)
+        check_same(op, _parameter_name(index), parameter, "the parameters", first)
     return hidden
 
 
@@ -91,15 +78,12 @@ def _check_rows(
     shape = f"got shape {list(levels.shape)}"
     check(levels.dim() == 2, f"{op}: {names[0]} must have two dimensions (rows, cells), {shape}")
     check(levels.dtype == torch.int64, f"{op}: {names[0]} must be int64")
-    check(
-        levels.device == parameters[0].device,
-        f"{op}: {names[0]} must be on the device of the parameters",
-    )
+    check_device(op, names[0], levels, "the parameters", parameters[0])
     check(levels.shape[0] > 0, f"{op}: {names[0]} has no rows, {shape}")
     cells = levels.shape[0] * max(levels.shape[1], 1)
     check(cells < (2**31 - 1) // 4, f"{op}: {names[0]} has too many rows, {shape}")
-    _check_shape(op, names[1], dense, [levels.shape[0], parameters[1].shape[0]])
-    _check_type(op, names[1], dense, parameters[0])
+    check_shape(op, names[1], dense, [levels.shape[0], parameters[1].shape[0]])
+    check_same(op, names[1], dense, "the parameters", parameters[0])
 
 
 def _check_levels(op: str, name: str, levels: Tensor, count: int) -> None:
@@ -138,29 +122,29 @@ def check_step(
         f"{op}: penalty must be none, wgan-gp, wgan-lp, r1, r2 or r1+r2, got {penalty}",
     )
     _check_rows(op, ("real_levels", "real_dense"), real_levels, real_dense, parameters)
-    _check_shape(op, "fake_levels", fake_levels, list(real_levels.shape))
+    check_shape(op, "fake_levels", fake_levels, list(real_levels.shape))
     _check_rows(op, ("fake_levels", "fake_dense"), fake_levels, fake_dense, parameters)
     rows = real_levels.shape[0]
-    between = penalty in AT_INTERPOLATES
+    between = penalty in PENALTIES_BETWEEN
     if between:
         check(share is not None, f"{op}: share must be given for penalty {penalty}")
-        _check_shape(op, "share", share, [rows, 1])
-        _check_type(op, "share", share, first)
+        check_shape(op, "share", share, [rows, 1])
+        check_same(op, "share", share, "the parameters", first)
     check(
         len(masks) in (0, len(hidden)),
         f"{op}: masks must be none or {len(hidden)}, one for each hidden layer, got {len(masks)}",
     )
     for index, mask in enumerate(masks):
-        _check_shape(op, f"masks[{index}]", mask, [(3 if between else 2) * rows, hidden[index]])
-        _check_type(op, f"masks[{index}]", mask, first)
+        check_shape(op, f"masks[{index}]", mask, [(3 if between else 2) * rows, hidden[index]])
+        check_same(op, f"masks[{index}]", mask, "the parameters", first)
     check(
         len(gradients) == len(parameters),
         f"{op}: gradients must be as many as parameters, {len(parameters)}, got {len(gradients)}",
     )
     for index, (gradient, parameter) in enumerate(zip(gradients, parameters, strict=True)):
         name = f"gradients[{index}]"
-        _check_shape(op, name, gradient, list(parameter.shape))
-        _check_type(op, name, gradient, first)
+        check_shape(op, name, gradient, list(parameter.shape))
+        check_same(op, name, gradient, "the parameters", first)
         check(gradient.is_contiguous(), f"{op}: {name} must be contiguous")
 
 
@@ -218,7 +202,7 @@ class _Layers:
 
 def _terms(penalty: str, norms: Tensor) -> tuple[Tensor, Tensor]:
     """Of each row: the penalty, and its derivative along the gradient over the gradient."""
-    if penalty in AT_INTERPOLATES:
+    if penalty in PENALTIES_BETWEEN:
         above = norms - 1 if penalty == "wgan-gp" else (norms - 1).clamp_min(0)
         pull = torch.where(norms > 0, 2 * above / norms.where(norms > 0, 1.0), 0.0)
         return above.square(), pull
@@ -268,7 +252,7 @@ def critic_step(
         levels = torch.cat([real_levels, fake_levels])
         dense = torch.cat([real_dense, fake_dense])
         z = layers.first(levels, dense)
-        if penalty in AT_INTERPOLATES:
+        if penalty in PENALTIES_BETWEEN:
             z = torch.cat([z, torch.lerp(z[:rows], z[rows:], share)])
         scores, slopes, hidden = layers.forward(z, masks)
         loss = scores[rows : 2 * rows].mean() - scores[:rows].mean()

@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 
 from sdv_wgangp.ops.checks import (
-    FLOATING,
     check,
     check_device,
     check_dtype,
+    check_floating,
     check_operand,
+    check_same,
     check_shape,
     check_written,
 )
@@ -40,7 +41,7 @@ def _check_batch(op: str, name: str, tensor: Tensor, weight: Tensor) -> None:
         f"{op}: {name} must have two dimensions (rows, width), got shape {list(tensor.shape)}",
     )
     check(tensor.shape[0] > 0, f"{op}: {name} has no rows, got shape {list(tensor.shape)}")
-    check(weight.dtype in FLOATING, f"{op}: weight must be float32 or float64")
+    check_floating(op, "weight", weight)
     check_operand(op, name, tensor, "weight", weight)
 
 
@@ -48,8 +49,7 @@ def _check_parameters(op: str, width: int, weight: Tensor, **others: Tensor) -> 
     check_shape(op, "weight", weight, [width])
     for name, tensor in others.items():
         check_shape(op, name, tensor, [width])
-        check(tensor.dtype == weight.dtype, f"{op}: {name} must have the dtype of weight")
-        check_device(op, name, tensor, "weight", weight)
+        check_same(op, name, tensor, "weight", weight)
 
 
 # --- norm_relu -----------------------------------------------------------------------------------
@@ -63,8 +63,7 @@ def _check_norm_relu(
     _check_parameters(op, product.shape[1], weight, bias=bias)
     check(epsilon > 0, f"{op}: epsilon must be positive, got {epsilon:g}")
     check_shape(op, "out", out, product.shape)
-    check(out.dtype == product.dtype, f"{op}: out must have the dtype of product")
-    check_device(op, "out", out, "product", product)
+    check_same(op, "out", out, "product", product)
     check_written(op, "product", product)
     check_written(op, "out", out)
 
@@ -138,8 +137,7 @@ def _check_norm_relu_backward(
     op = "norm_relu_backward"
     _check_batch(op, "normal", normal, weight)
     check_shape(op, "gradient", gradient, normal.shape)
-    check(gradient.dtype == normal.dtype, f"{op}: gradient must have the dtype of normal")
-    check_device(op, "gradient", gradient, "normal", normal)
+    check_same(op, "gradient", gradient, "normal", normal)
     _check_parameters(
         op,
         normal.shape[1],
@@ -230,7 +228,7 @@ def _check_code_gradient(
 ) -> int:
     op = "code_gradient"
     check(bias.dim() == 1, f"{op}: bias must have one dimension, got shape {list(bias.shape)}")
-    check(bias.dtype in FLOATING, f"{op}: bias must be float32 or float64")
+    check_floating(op, "bias", bias)
     width = bias.shape[0]
     check(
         logits.dim() == 2 and logits.shape[1] == width,
@@ -238,8 +236,7 @@ def _check_code_gradient(
     )
     check_operand(op, "logits", logits, "bias", bias)
     check_shape(op, "gradient", gradient, logits.shape)
-    check(gradient.dtype == logits.dtype, f"{op}: gradient must have the dtype of logits")
-    check_device(op, "gradient", gradient, "logits", logits)
+    check_same(op, "gradient", gradient, "logits", logits)
     check_written(op, "gradient", gradient)
     columns = check_offsets_shape(op, offsets, bias)
     rows = logits.shape[0]
@@ -252,8 +249,7 @@ def _check_code_gradient(
     )
     check_shape(op, "slopes", slopes, [tables.shape[0], rows, columns])
     for name, tensor in (("tables", tables), ("slopes", slopes)):
-        check(tensor.dtype == bias.dtype, f"{op}: {name} must have the dtype of bias")
-        check_device(op, name, tensor, "bias", bias)
+        check_same(op, name, tensor, "bias", bias)
     return columns
 
 
@@ -361,7 +357,7 @@ def _check_position_head(
         weight.dim() == 2 and weight.shape[0] % 2 == 0,
         f"{op}: weight must have shape [2 positions, features], got {list(weight.shape)}",
     )
-    check(weight.dtype in FLOATING, f"{op}: weight must be float32 or float64")
+    check_floating(op, "weight", weight)
     count = weight.shape[0] // 2
     check(
         features.dim() == 2 and features.shape[1] == weight.shape[1],
@@ -371,8 +367,7 @@ def _check_position_head(
     check_shape(op, "bias", bias, [2 * count])
     check_shape(op, "jitter", jitter, [features.shape[0], count])
     for name, tensor in (("bias", bias), ("jitter", jitter)):
-        check(tensor.dtype == weight.dtype, f"{op}: {name} must have the dtype of weight")
-        check_device(op, name, tensor, "weight", weight)
+        check_same(op, name, tensor, "weight", weight)
     check(low <= high, f"{op}: low must not be above high, got {low:g} and {high:g}")
     return count
 

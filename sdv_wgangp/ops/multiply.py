@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sdv_wgangp.ops.checks import check, check_device, check_shape, check_written
+from sdv_wgangp.ops.checks import check, check_same, check_shape, check_written
 from sdv_wgangp.ops.registry import operator
 
 __all__ = ["multiply"]
@@ -24,8 +24,7 @@ def _check_multiply(a: Tensor, b: Tensor, out: Tensor, add: bool = False) -> Non
         f"{op}: a must be bfloat16, float32 or float64",
     )
     for name, tensor in (("b", b), ("out", out)):
-        check(tensor.dtype == a.dtype, f"{op}: {name} must have the dtype of a")
-        check_device(op, name, tensor, "a", a)
+        check_same(op, name, tensor, "a", a)
     check_written(op, "out", out)
 
 

@@ -22,12 +22,11 @@ last stay so). Norms are summed in float64, whatever networks train in.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from sdv_wgangp.ops.checks import check
+from sdv_wgangp.ops.checks import check, check_floating, check_like
 from sdv_wgangp.ops.registry import operator
 
 __all__ = ["gradient_norm_penalty", "interpolate"]
@@ -43,28 +42,14 @@ def _check_rows(op: str, name: str, tensor: Tensor) -> None:
         f"{op}: {name} must have two dimensions or more (rows, ...), "
         f"got shape {list(tensor.shape)}",
     )
-    check(
-        tensor.dtype in (torch.float32, torch.float64), f"{op}: {name} must be float32 or float64"
-    )
-
-
-def _check_shape(
-    op: str, name: str, tensor: Tensor, other_name: str, other: Tensor, sizes: Sequence[int]
-) -> None:
-    sizes = list(sizes)
-    check(
-        list(other.shape) == sizes,
-        f"{op}: {other_name} must have shape {sizes}, got {list(other.shape)}",
-    )
-    check(other.dtype == tensor.dtype, f"{op}: {other_name} must have the same dtype as {name}")
-    check(other.device == tensor.device, f"{op}: {other_name} must be on the device of {name}")
+    check_floating(op, name, tensor)
 
 
 def _check_interpolate(real: Tensor, fake: Tensor, share: Tensor) -> None:
     op = "interpolate"
     _check_rows(op, "real", real)
-    _check_shape(op, "real", real, "fake", fake, real.shape)
-    _check_shape(op, "real", real, "share", share, [real.shape[0], 1])
+    check_like(op, "real", real, "fake", fake, real.shape)
+    check_like(op, "real", real, "share", share, [real.shape[0], 1])
 
 
 def _check_penalty(op: str, gradient: Tensor, weight: float, kind: str) -> None:
@@ -82,9 +67,9 @@ def _check_penalty_backward(
 ) -> None:
     op = "gradient_norm_penalty_backward"
     _check_penalty(op, gradient, weight, kind)
-    _check_shape(op, "gradient", gradient, "grad_penalty", grad_penalty, [])
+    check_like(op, "gradient", gradient, "grad_penalty", grad_penalty, [])
     if grad_norms is not None:
-        _check_shape(op, "gradient", gradient, "grad_norms", grad_norms, [gradient.shape[0]])
+        check_like(op, "gradient", gradient, "grad_norms", grad_norms, [gradient.shape[0]])
 
 
 # --- interpolate ---------------------------------------------------------------------------------

@@ -13,7 +13,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from sdv_wgangp.ops.checks import check, check_device, check_operand, check_shape
+from sdv_wgangp.ops.checks import (
+    check,
+    check_device,
+    check_floating,
+    check_like,
+    check_operand,
+    check_shape,
+)
 
 __all__ = ["column_sample", "column_softmax", "column_softmax_backward"]
 
@@ -23,20 +30,7 @@ def _check_matrix(op: str, name: str, tensor: Tensor) -> None:
         tensor.dim() == 2,
         f"{op}: {name} must have two dimensions (rows, width), got shape {list(tensor.shape)}",
     )
-    check(
-        tensor.dtype in (torch.float32, torch.float64), f"{op}: {name} must be float32 or float64"
-    )
-
-
-def _check_like(
-    op: str, name: str, tensor: Tensor, other_name: str, other: Tensor, shape: list[int]
-) -> None:
-    check(
-        list(other.shape) == shape,
-        f"{op}: {other_name} must have shape {shape}, got {list(other.shape)}",
-    )
-    check(other.dtype == tensor.dtype, f"{op}: {other_name} must have the same dtype as {name}")
-    check(other.device == tensor.device, f"{op}: {other_name} must be on the device of {name}")
+    check_floating(op, name, tensor)
 
 
 def check_offsets_shape(op: str, offsets: Tensor, tensor: Tensor) -> int:
@@ -57,7 +51,7 @@ def check_softmax(
     ``names`` are the arguments' names: ``first`` is the one the others are compared with.
     """
     _check_matrix(op, names[0], first)
-    _check_like(op, names[0], first, names[1], second, list(first.shape))
+    check_like(op, names[0], first, names[1], second, list(first.shape))
     check(t > 0 and math.isfinite(t), f"{op}: temperature must be positive and finite, got {t:g}")
     return check_offsets_shape(op, offsets, first)
 
@@ -77,7 +71,7 @@ def check_sample(
         check_operand(op, "logits", logits, "uniforms", uniforms)
     columns = check_offsets_shape(op, offsets, logits)
     like = uniforms if narrow else logits
-    _check_like(op, "logits", like, "uniforms", uniforms, [logits.shape[0], columns])
+    check_like(op, "logits", like, "uniforms", uniforms, [logits.shape[0], columns])
     if bias is not None:
         check_shape(op, "bias", bias, [logits.shape[1]])
         check(bias.dtype == uniforms.dtype, f"{op}: bias must have the same dtype as uniforms")

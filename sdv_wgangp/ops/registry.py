@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import library
 
 NAMESPACE = "sdv_wgangp"
 DEVICES = ("CPU", "CUDA")
 
-_library = torch.library.Library(NAMESPACE, "DEF")
+_library = library.Library(NAMESPACE, "DEF")
 names: list[str] = []
 
 
@@ -36,13 +37,11 @@ def operator(
     qualified = f"{NAMESPACE}::{name}"
     _library.define(schema, tags=torch.Tag.pt2_compliant_tag)
     _library.impl(name, reference, "CompositeExplicitAutograd")
-    torch.library.register_fake(qualified, fake, lib=_library)
+    library.register_fake(qualified, fake, lib=_library)
     if backward is not None:
-        torch.library.register_autograd(
-            qualified, backward, setup_context=setup_context, lib=_library
-        )
+        library.register_autograd(qualified, backward, setup_context=setup_context, lib=_library)
     if autocast:
         for device in DEVICES:
-            torch.library.register_autocast(qualified, device.lower(), torch.float32, lib=_library)
+            library.register_autocast(qualified, device.lower(), torch.float32, lib=_library)
     names.append(name)
     return getattr(getattr(torch.ops, NAMESPACE), name).default

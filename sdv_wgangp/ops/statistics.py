@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sdv_wgangp.ops.checks import check
+from sdv_wgangp.ops.checks import check, check_floating, check_like
 from sdv_wgangp.ops.registry import operator
 
 __all__ = [
@@ -42,31 +42,13 @@ __all__ = [
 # --- checks --------------------------------------------------------------------------------------
 
 
-def _check_floating(op: str, name: str, tensor: Tensor) -> None:
-    check(
-        tensor.dtype in (torch.float32, torch.float64), f"{op}: {name} must be float32 or float64"
-    )
-
-
 def _check_batch(op: str, name: str, tensor: Tensor) -> None:
     check(
         tensor.dim() in (2, 3),
         f"{op}: {name} must have two or three dimensions ([batch,] rows, columns), "
         f"got shape {list(tensor.shape)}",
     )
-    _check_floating(op, name, tensor)
-
-
-def _check_shape(
-    op: str, name: str, tensor: Tensor, other_name: str, other: Tensor, sizes: Sequence[int]
-) -> None:
-    sizes = list(sizes)
-    check(
-        list(other.shape) == sizes,
-        f"{op}: {other_name} must have shape {sizes}, got {list(other.shape)}",
-    )
-    check(other.dtype == tensor.dtype, f"{op}: {other_name} must have the same dtype as {name}")
-    check(other.device == tensor.device, f"{op}: {other_name} must be on the device of {name}")
+    check_floating(op, name, tensor)
 
 
 def _check_rows(op: str, x: Tensor, correction: int) -> None:
@@ -108,8 +90,8 @@ def moments_backward_reference(
 def _check_moments_backward(op, grad_mean, grad_covariance, x, correction) -> None:
     _check_rows(op, x, correction)
     *batch, _, columns = x.shape
-    _check_shape(op, "x", x, "grad_mean", grad_mean, [*batch, columns])
-    _check_shape(op, "x", x, "grad_covariance", grad_covariance, [*batch, columns, columns])
+    check_like(op, "x", x, "grad_mean", grad_mean, [*batch, columns])
+    check_like(op, "x", x, "grad_covariance", grad_covariance, [*batch, columns, columns])
 
 
 def _moments_backward_fake(
@@ -419,7 +401,7 @@ def wasserstein_1d(x: Tensor, y: Tensor, p: int = 1) -> Tensor:
             sample.shape[-2] > 0, f"{op}: {name} must have a row, got shape {list(sample.shape)}"
         )
     expected = [*x.shape[:-2], y.shape[-2], x.shape[-1]]
-    _check_shape(op, "x", x, "y", y, expected)
+    check_like(op, "x", x, "y", y, expected)
 
     sorted_x, sorted_y = _sorted_columns(x)[0], _sorted_columns(y)[0]
     n, m = x.shape[-2], y.shape[-2]
@@ -453,8 +435,8 @@ def _check_square(op: str, a: Tensor) -> None:
 def _check_eigen_backward(grad: Tensor, vectors: Tensor, a: Tensor) -> None:
     op = "symmetric_eigen_backward"
     _check_square(op, a)
-    _check_shape(op, "a", a, "grad", grad, a.shape[:-1])
-    _check_shape(op, "a", a, "vectors", vectors, a.shape)
+    check_like(op, "a", a, "grad", grad, a.shape[:-1])
+    check_like(op, "a", a, "vectors", vectors, a.shape)
 
 
 def symmetric_eigen_backward_reference(grad: Tensor, vectors: Tensor, a: Tensor) -> Tensor:

@@ -7,7 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sdv_wgangp.ops.checks import FLOATING, check, check_device, check_dtype, check_shape
+from sdv_wgangp.ops.checks import (
+    check,
+    check_device,
+    check_dtype,
+    check_floating,
+    check_same,
+    check_shape,
+)
 from sdv_wgangp.ops.registry import operator
 
 __all__ = ["ViewTables", "row_views", "row_views_backward"]
@@ -43,7 +50,7 @@ def _check_tables(op: str, levels: Tensor, positions: Tensor, known: ViewTables)
         tables.dim() == 2 and tables.shape[0] == 3,
         f"{op}: tables must have shape [3, levels], got {list(tables.shape)}",
     )
-    check(tables.dtype in FLOATING, f"{op}: tables must be float32 or float64")
+    check_floating(op, "tables", tables)
     check(
         levels.dim() == 2,
         f"{op}: levels must have two dimensions (rows, columns), got shape {list(levels.shape)}",
@@ -70,8 +77,7 @@ def _check_tables(op: str, levels: Tensor, positions: Tensor, known: ViewTables)
         ("positions", positions),
         ("whitening", known.whitening),
     ):
-        check(tensor.dtype == tables.dtype, f"{op}: {name} must have the dtype of tables")
-        check_device(op, name, tensor, "tables", tables)
+        check_same(op, name, tensor, "tables", tables)
     for name in ("binned", "ordered", "scored"):
         check_dtype(op, name, getattr(known, name), torch.int64)
     for name, tensor in (
@@ -200,8 +206,7 @@ def _check_backward(
     op = "row_views_backward"
     width = _check_tables(op, levels, positions, known)
     check_shape(op, "gradient", gradient, [levels.shape[0], width])
-    check(gradient.dtype == known.tables.dtype, f"{op}: gradient must have the dtype of tables")
-    check_device(op, "gradient", gradient, "tables", known.tables)
+    check_same(op, "gradient", gradient, "tables", known.tables)
 
 
 def row_views_backward_reference(

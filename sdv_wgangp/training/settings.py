@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sdv_wgangp.objectives.gradient_penalty import PENALTIES
+from sdv_wgangp.ops import PENALTIES
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.passes import Generated, TrainingPass
 from sdv_wgangp.networks.views import Views
-from sdv_wgangp.objectives.gradient_penalty import PENALTIES_BETWEEN
 from sdv_wgangp.objectives.meta_features import REAL_BATCHES, MetaFeatureObjective
 from sdv_wgangp.objectives.wasserstein import (
     Rows,
@@ -25,7 +24,7 @@ from sdv_wgangp.objectives.wasserstein import (
     one_hot,
     rows_of_step,
 )
-from sdv_wgangp.ops import uses_bfloat16
+from sdv_wgangp.ops import PENALTIES_BETWEEN, uses_bfloat16
 from sdv_wgangp.training.average import WeightAverage
 from sdv_wgangp.training.graph import GraphedStep
 from sdv_wgangp.training.memory import held_memory

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sdv_wgangp.objectives.gradient_penalty import PENALTIES, PENALTIES_BETWEEN, critic_penalty
+from sdv_wgangp.objectives.gradient_penalty import critic_penalty
+from sdv_wgangp.ops import PENALTIES, PENALTIES_BETWEEN
 
 
 class Recurrent(nn.Module):

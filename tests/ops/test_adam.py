@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch import library
 
 from sdv_wgangp import ops
 from sdv_wgangp.ops import adam as reference
@@ -231,7 +232,7 @@ def test_opcheck(averaged):
     parameters, gradients, squares, averages = (
         drawn(shapes, torch.float32, "cpu", seed) for seed in range(4)
     )
-    torch.library.opcheck(
+    library.opcheck(
         OPERATOR,
         (
             parameters,

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from scipy import stats
+from torch import library
 
 from sdv_wgangp import ops
 from sdv_wgangp.ops import reference
@@ -199,8 +200,8 @@ def test_a_bias_is_added_to_logits_that_may_be_bfloat16(sample, dtype, device, r
 def test_opcheck(device, ragged):
     logits, _, offsets = ragged(5, [1, 2, 4], device)
     uniforms = torch.rand(5, 3, device=device)
-    torch.library.opcheck(OPERATOR, (logits, uniforms, offsets))
-    torch.library.opcheck(OPERATOR, (logits.bfloat16(), uniforms, offsets, logits[0].clone()))
+    library.opcheck(OPERATOR, (logits, uniforms, offsets))
+    library.opcheck(OPERATOR, (logits.bfloat16(), uniforms, offsets, logits[0].clone()))
 
 
 def test_autocast_computes_in_float32(device, ragged):

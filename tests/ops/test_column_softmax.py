@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch import library
 
 from sdv_wgangp import ops
 from sdv_wgangp.ops import reference
@@ -254,10 +255,10 @@ def test_gradcheck_of_the_backward(device, ragged):
 @pytest.mark.parametrize("rows", [1, 5])
 def test_opcheck(rows, device, ragged):
     logits, noise, offsets = ragged(rows, [1, 2, 4], device)
-    torch.library.opcheck(OPERATOR, (logits.requires_grad_(), noise, offsets, 0.8))
+    library.opcheck(OPERATOR, (logits.requires_grad_(), noise, offsets, 0.8))
     grad, soft = torch.ones(2, rows, 7, device=device)
     arguments = (grad.requires_grad_(), soft.requires_grad_(), offsets, 0.8)
-    torch.library.opcheck(BACKWARD, arguments)
+    library.opcheck(BACKWARD, arguments)
 
 
 def test_autocast_computes_in_float32(device, ragged):

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import torch
+from torch import library
 from torch.nn.functional import leaky_relu
 
 from sdv_wgangp import ops
@@ -57,7 +58,7 @@ def make(rows, shape, penalty="wgan-gp", dropout=0.0, seed=0):
     ]
     for before, after in zip(hidden, (*hidden[1:], 1), strict=True):
         parameters += [normal(after, before) * 1.3 / before**0.5, normal(after) * 0.1]
-    count = rows * (3 if penalty in reference.AT_INTERPOLATES else 2)
+    count = rows * (3 if penalty in reference.PENALTIES_BETWEEN else 2)
 
     def draw():
         if not cells:
@@ -132,7 +133,7 @@ def by_autograd(arguments):
         return torch.autograd.grad(scores.sum(), x, create_graph=True)[0].norm(dim=1)
 
     cost = torch.zeros((), dtype=torch.float64)
-    if penalty in reference.AT_INTERPOLATES:
+    if penalty in reference.PENALTIES_BETWEEN:
         above = norm(torch.lerp(real, fake, arguments["share"].double()), 2) - 1
         cost = (above if penalty == "wgan-gp" else above.clamp_min(0)).square().mean()
     if "r1" in penalty:
@@ -496,9 +497,9 @@ def test_under_autocast_it_stays_float32(device):
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_opcheck(penalty, dropout, device):
     arguments = convert(make(5, (3, 9, 4, (8, 6)), penalty, dropout), device, torch.float32)
-    torch.library.opcheck(STEP, tuple(arguments.values()))
+    library.opcheck(STEP, tuple(arguments.values()))
     rows = arguments["real_levels"], arguments["real_dense"], arguments["parameters"]
-    torch.library.opcheck(ROW_GRADIENT, (*rows, SLOPE, False))
+    library.opcheck(ROW_GRADIENT, (*rows, SLOPE, False))
 
 
 def test_compiles_into_one_graph():

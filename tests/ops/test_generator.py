@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from torch import library
 
 from sdv_wgangp import ops
 from sdv_wgangp.ops import generator as reference
@@ -486,14 +487,10 @@ def test_position_head_names_what_is_wrong(position_head, change, message):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_opcheck(dtype):
     z, weight, bias, gradient = batch(6, 5, dtype, "cpu")
-    torch.library.opcheck(
-        OPERATORS.norm_relu.default, (z, weight, bias, EPSILON, torch.empty_like(z))
-    )
-    torch.library.opcheck(
+    library.opcheck(OPERATORS.norm_relu.default, (z, weight, bias, EPSILON, torch.empty_like(z)))
+    library.opcheck(
         OPERATORS.norm_relu_backward.default,
         (gradient, z, weight, bias, weight.clone(), weight.clone(), bias.clone()),
     )
-    torch.library.opcheck(OPERATORS.code_gradient.default, cells(6, [3, 2], dtype, "cpu"))
-    torch.library.opcheck(
-        OPERATORS.position_head.default, (*head(6, 5, 2, dtype, "cpu"), -2.0, 2.0)
-    )
+    library.opcheck(OPERATORS.code_gradient.default, cells(6, [3, 2], dtype, "cpu"))
+    library.opcheck(OPERATORS.position_head.default, (*head(6, 5, 2, dtype, "cpu"), -2.0, 2.0))

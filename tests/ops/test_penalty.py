@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch import library
 
 from sdv_wgangp import ops
 from sdv_wgangp.ops import penalty
@@ -516,10 +517,10 @@ def test_opcheck(case, device):
     rows = OPCHECKS[case]().to(device).requires_grad_()
     one, norms = rows.new_ones(()).requires_grad_(), rows.new_ones(len(rows)).requires_grad_()
     share = rows.new_full((len(rows), 1), 0.3).requires_grad_()
-    torch.library.opcheck(INTERPOLATE, (rows, rows.detach().contiguous(), share))
-    torch.library.opcheck(OPERATOR, (rows, 10.0, "wgan-lp"))
-    torch.library.opcheck(BACKWARD, (one, None, rows, 10.0, "wgan-gp"))
-    torch.library.opcheck(BACKWARD, (one, norms, rows, 10.0, "r1"))
+    library.opcheck(INTERPOLATE, (rows, rows.detach().contiguous(), share))
+    library.opcheck(OPERATOR, (rows, 10.0, "wgan-lp"))
+    library.opcheck(BACKWARD, (one, None, rows, 10.0, "wgan-gp"))
+    library.opcheck(BACKWARD, (one, norms, rows, 10.0, "r1"))
 
 
 def test_compiles_without_a_break(device):

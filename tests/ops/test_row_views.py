@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import library
 
 from sdv_wgangp import ops
 from sdv_wgangp.ops import views as reference
@@ -239,7 +240,5 @@ def test_the_gradient_must_fit(forward, backward):
 
 def test_opcheck():
     gradient, levels, positions, tables = drawn(4)
-    torch.library.opcheck(OPERATORS.row_views.default, (levels, positions, *tables))
-    torch.library.opcheck(
-        OPERATORS.row_views_backward.default, (gradient, levels, positions, *tables)
-    )
+    library.opcheck(OPERATORS.row_views.default, (levels, positions, *tables))
+    library.opcheck(OPERATORS.row_views_backward.default, (gradient, levels, positions, *tables))

@@ -127,6 +127,7 @@ import sys
 sys.modules["sdv"] = None            # as on a machine without SDV
 sys.modules["sdv_wgangp._C"] = None  # as where the extension was not built
 import torch
+from torch import library
 from sdv_wgangp import ops
 from sdv_wgangp.ops import reference
 
@@ -148,13 +149,13 @@ call = lambda x: ops.column_softmax(x, noise, offsets, 0.5)[0]
 assert torch.autograd.gradcheck(call, (logits,))
 assert torch.autograd.gradgradcheck(call, (logits,))
 operators = torch.ops.sdv_wgangp
-torch.library.opcheck(operators.column_softmax.default, (logits, noise, offsets, 0.5))
+library.opcheck(operators.column_softmax.default, (logits, noise, offsets, 0.5))
 grad = torch.randn(4, 7, dtype=torch.float64, requires_grad=True)
-torch.library.opcheck(
+library.opcheck(
     operators.column_softmax_backward.default, (grad, soft.detach(), offsets, 0.5)
 )
 uniforms = torch.rand(4, 3, dtype=torch.float64)
-torch.library.opcheck(operators.column_sample.default, (logits.detach(), uniforms, offsets))
+library.opcheck(operators.column_sample.default, (logits.detach(), uniforms, offsets))
 assert ops.column_sample(logits, uniforms, offsets).shape == (4, 3)
 print("ok")
 """
@@ -167,6 +168,7 @@ import sys
 sys.modules["sdv"] = None            # as on a machine without SDV
 sys.modules["sdv_wgangp._C"] = None  # as where the extension was not built
 import torch
+from torch import library
 from sdv_wgangp import ops
 
 assert not ops.status().compiled
@@ -181,11 +183,11 @@ for kind in ("wgan-gp", "wgan-lp", "r1", "r2"):
     call = lambda x: ops.gradient_norm_penalty(x, 3.0, kind)
     assert torch.autograd.gradcheck(call, (x,))
     assert torch.autograd.gradgradcheck(call, (x,))
-    torch.library.opcheck(operators.gradient_norm_penalty.default, (x, 3.0, kind))
+    library.opcheck(operators.gradient_norm_penalty.default, (x, 3.0, kind))
     for last in (x, x.detach().to(memory_format=torch.channels_last)):
-        torch.library.opcheck(operators.interpolate.default, (last, y, share))
+        library.opcheck(operators.interpolate.default, (last, y, share))
         arguments = (one, norms, last, 3.0, kind)
-        torch.library.opcheck(operators.gradient_norm_penalty_backward.default, arguments)
+        library.opcheck(operators.gradient_norm_penalty_backward.default, arguments)
 print("ok")
 """
     assert run(code).strip() == "ok"
@@ -197,6 +199,7 @@ import sys
 sys.modules["sdv"] = None            # as on a machine without SDV
 sys.modules["sdv_wgangp._C"] = None  # as where the extension was not built
 import torch
+from torch import library
 from sdv_wgangp import ops
 
 assert not ops.status().compiled
@@ -219,13 +222,13 @@ operators = torch.ops.sdv_wgangp
 mean, covariance = ops.moments(x.detach())
 _, index = ops.sorted_columns(x.detach())
 _, vectors = ops.symmetric_eigen(covariance)
-torch.library.opcheck(operators.moments.default, (x, 1))
-torch.library.opcheck(operators.moments_backward.default, (mean, covariance, x, 1))
-torch.library.opcheck(operators.sorted_columns.default, (x,))
-torch.library.opcheck(operators.sorted_columns_backward.default, (x, index))
-torch.library.opcheck(operators.symmetric_eigen.default, (covariance.requires_grad_(), True))
-torch.library.opcheck(operators.symmetric_eigen.default, (covariance.detach(), False))
-torch.library.opcheck(
+library.opcheck(operators.moments.default, (x, 1))
+library.opcheck(operators.moments_backward.default, (mean, covariance, x, 1))
+library.opcheck(operators.sorted_columns.default, (x,))
+library.opcheck(operators.sorted_columns_backward.default, (x, index))
+library.opcheck(operators.symmetric_eigen.default, (covariance.requires_grad_(), True))
+library.opcheck(operators.symmetric_eigen.default, (covariance.detach(), False))
+library.opcheck(
     operators.symmetric_eigen_backward.default, (mean, vectors, covariance.detach())
 )
 print("ok")

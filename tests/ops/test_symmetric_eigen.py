@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch import library
 
 from sdv_wgangp import ops
 from sdv_wgangp.ops import statistics
@@ -209,9 +210,9 @@ def test_opcheck(dtype, device):
         a = symmetric(*shape, dtype=dtype, device=device)
         q = OPERATOR(a, True)[1]
         grad = torch.ones(*shape, dtype=dtype, device=device, requires_grad=True)
-        torch.library.opcheck(BACKWARD, (grad, q, a))
-        torch.library.opcheck(OPERATOR, (a, False))
-        torch.library.opcheck(OPERATOR, (a.requires_grad_(), True))
+        library.opcheck(BACKWARD, (grad, q, a))
+        library.opcheck(OPERATOR, (a, False))
+        library.opcheck(OPERATOR, (a.requires_grad_(), True))
 
 
 def test_linear_part_of_the_second_derivative(device):
