@@ -56,10 +56,7 @@ inline void check_adam(const std::vector<Tensor>& parameters, const std::vector<
       if (k == 0) {
         check_operand(op, own.c_str(), tensor, "its parameter", parameter);
       } else {
-        SDV_CHECK(tensor.scalar_type() == parameter.scalar_type(), op, ": ", own,
-                  " must have the dtype of its parameter");
-        SDV_CHECK(tensor.device() == parameter.device(), op, ": ", own,
-                  " must be on the device of its parameter");
+        check_same(op, own, tensor, "its parameter", parameter);
       }
       SDV_CHECK(tensor.is_contiguous(), op, ": ", own, " must be contiguous");
     }

@@ -95,6 +95,14 @@ inline void check_shape(const char* op, const std::string& name, const Tensor& t
   fail(op, ": ", name, " must have shape [", text.str(), "], got ", shape(tensor));
 }
 
+// Dtype and device.
+inline void check_same(const char* op, const std::string& name, const Tensor& tensor, const char* other,
+                       const Tensor& like) {
+  SDV_CHECK(tensor.scalar_type() == like.scalar_type(), op, ": ", name,
+            " must have the dtype of ", other);
+  SDV_CHECK(tensor.device() == like.device(), op, ": ", name, " must be on the device of ", other);
+}
+
 // Checks that `tensor` has the type of sums, or bfloat16 where sums are in float32.
 inline void check_operand(const char* op, const char* name, const Tensor& tensor,
                           const char* other, const Tensor& sums) {

@@ -39,14 +39,6 @@ inline std::string parameter_name(size_t index) {
   return text.str();
 }
 
-inline void check_type(const char* op, const std::string& name, const Tensor& tensor,
-                       const Tensor& like) {
-  SDV_CHECK(tensor.scalar_type() == like.scalar_type(), op, ": ", name,
-            " must have the dtype of the parameters");
-  SDV_CHECK(tensor.device() == like.device(), op, ": ", name,
-            " must be on the device of the parameters");
-}
-
 inline Critic check_critic(const char* op, const std::vector<Tensor>& parameters, double slope,
                            bool bfloat16) {
   const size_t count = parameters.size();
@@ -85,7 +77,8 @@ inline Critic check_critic(const char* op, const std::vector<Tensor>& parameters
     check_shape(op, parameter_name(i + 1), parameters[i + 1], {out});
     if (!last) critic.hidden.push_back(out);
   }
-  for (size_t i = 0; i < count; ++i) check_type(op, parameter_name(i), parameters[i], first);
+  for (size_t i = 0; i < count; ++i)
+    check_same(op, parameter_name(i), parameters[i], "the parameters", first);
   return critic;
 }
 
@@ -104,7 +97,7 @@ inline void check_rows(const char* op, Critic& critic, const char* levels_name,
   SDV_CHECK(cells < std::numeric_limits<int32_t>::max() / 4, op, ": ", levels_name,
             " has too many rows, got shape ", shape(levels));
   check_shape(op, dense_name, dense, {critic.rows, critic.dense});
-  check_type(op, dense_name, dense, like);
+  check_same(op, dense_name, dense, "the parameters", like);
 }
 
 inline Penalty check_penalty(const char* op, const std::string& name, double weight) {
@@ -166,14 +159,14 @@ inline Critic check_step(const Tensor& real_levels, const Tensor& real_dense,
   if (plan.groups == 3) {
     SDV_CHECK(share.has_value(), op, ": share must be given for penalty ", penalty);
     check_shape(op, "share", *share, {critic.rows, 1});
-    check_type(op, "share", *share, like);
+    check_same(op, "share", *share, "the parameters", like);
   }
   SDV_CHECK(masks.empty() || masks.size() == critic.depth(), op, ": masks must be none or ",
             critic.depth(), ", one for each hidden layer, got ", masks.size());
   for (size_t l = 0; l < masks.size(); ++l) {
     const std::string name = "masks[" + std::to_string(l) + "]";
     check_shape(op, name, masks[l], {plan.rows, critic.width(l)});
-    check_type(op, name, masks[l], like);
+    check_same(op, name, masks[l], "the parameters", like);
   }
   SDV_CHECK(gradients.size() == parameters.size(), op,
             ": gradients must be as many as parameters, ", parameters.size(), ", got ",
@@ -184,7 +177,7 @@ inline Critic check_step(const Tensor& real_levels, const Tensor& real_dense,
     for (int64_t axis = 0; axis < parameters[i].dim(); ++axis)
       sizes.push_back(parameters[i].size(axis));
     check_shape(op, name, gradients[i], sizes);
-    check_type(op, name, gradients[i], like);
+    check_same(op, name, gradients[i], "the parameters", like);
     SDV_CHECK(gradients[i].is_contiguous(), op, ": ", name, " must be contiguous");
   }
   return critic;

@@ -9,13 +9,6 @@
 
 namespace sdv_wgangp {
 
-inline void check_same(const char* op, const char* name, const Tensor& tensor, const char* other,
-                       const Tensor& like) {
-  SDV_CHECK(tensor.scalar_type() == like.scalar_type(), op, ": ", name,
-            " must have the dtype of ", other);
-  SDV_CHECK(tensor.device() == like.device(), op, ": ", name, " must be on the device of ", other);
-}
-
 inline void check_batch(const char* op, const char* name, const Tensor& tensor,
                         const Tensor& weight) {
   SDV_CHECK(tensor.dim() == 2, op, ": ", name,

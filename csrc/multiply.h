@@ -15,10 +15,8 @@ inline void check_multiply(const Tensor& a, const Tensor& b, const Tensor& out) 
   const ScalarType type = a.scalar_type();
   SDV_CHECK(type == ScalarType::BFloat16 || type == ScalarType::Float || type == ScalarType::Double,
             op, ": a must be bfloat16, float32 or float64");
-  SDV_CHECK(b.scalar_type() == type, op, ": b must have the dtype of a");
-  SDV_CHECK(out.scalar_type() == type, op, ": out must have the dtype of a");
-  SDV_CHECK(b.device() == a.device(), op, ": b must be on the device of a");
-  SDV_CHECK(out.device() == a.device(), op, ": out must be on the device of a");
+  check_same(op, "b", b, "a", a);
+  check_same(op, "out", out, "a", a);
   check_written(op, "out", out);
 }
 

@@ -79,8 +79,8 @@ class HeldTables {
     SDV_CHECK(scored.dim() == 1, op, ": scored must have one dimension, got shape ",
               shape(scored));
     check_shape(op, "whitening", whitening, {scored.size(0), scored.size(0)});
-    check_like_tables(op, "positions", positions, tables);
-    check_like_tables(op, "whitening", whitening, tables);
+    check_same(op, "positions", positions, "tables", tables);
+    check_same(op, "whitening", whitening, "tables", tables);
     check_long(op, "binned", binned);
     check_long(op, "ordered", ordered);
     check_long(op, "scored", scored);
@@ -103,7 +103,7 @@ class HeldTables {
 
   void check_gradient(const char* op, const Tensor& gradient) const {
     check_shape(op, "gradient", gradient, {levels_.size(0), channels()});
-    check_like_tables(op, "gradient", gradient, tables_);
+    check_same(op, "gradient", gradient, "tables", tables_);
   }
 
   template <class S>
@@ -138,12 +138,6 @@ class HeldTables {
                            const Tensor& tables) {
     SDV_CHECK(tensor.device() == tables.device(), op, ": ", name,
               " must be on the device of tables");
-  }
-  static void check_like_tables(const char* op, const char* name, const Tensor& tensor,
-                                const Tensor& tables) {
-    SDV_CHECK(tensor.scalar_type() == tables.scalar_type(), op, ": ", name,
-              " must have the dtype of tables");
-    check_device(op, name, tensor, tables);
   }
 
   Tensor levels_, positions_, tables_, binned_, ordered_, scored_, whitening_;

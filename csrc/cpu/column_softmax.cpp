@@ -6,7 +6,6 @@
 // many narrow columns cost no more than a wide one.
 #include <torch/csrc/stable/library.h>
 
-#include <atomic>
 #include <optional>
 #include <tuple>
 #include <vector>
@@ -17,20 +16,6 @@
 
 namespace sdv_wgangp {
 namespace {
-
-template <class T>
-SDV_INLINE T block_inner(const T* x, const T* y, int64_t n) {
-  T sum = 0;
-  int64_t i = 0;
-  if (n >= kLanes) {
-    T lanes[kLanes] = {};
-    for (; i + kLanes <= n; i += kLanes)
-      for (int k = 0; k < kLanes; ++k) lanes[k] += x[i + k] * y[i + k];
-    for (int k = 0; k < kLanes; ++k) sum += lanes[k];
-  }
-  for (; i < n; ++i) sum += x[i] * y[i];
-  return sum;
-}
 
 // The lowest index at which x equals `value`; 0 where none does (a block of NaN).
 template <class T>
@@ -275,26 +260,19 @@ Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets,
 }
 
 template <class T, class L>
-int64_t run_sample(const Tensor& logits, const T* bias, const Tensor& uniforms,
-                   const Tensor& offsets, Tensor& codes) {
+void run_sample(const Tensor& logits, const T* bias, const Tensor& uniforms,
+                const Tensor& offsets, Tensor& codes, FirstFault& fault) {
   const Rows<L> l(logits);
   const Rows<T> u(uniforms);
   const int64_t* at = offsets.const_data_ptr<int64_t>();
   const int64_t columns = offsets.size(0) - 1;
   int64_t* code = codes.mutable_data_ptr<int64_t>();
-  // An exception thrown by a thread would reach the caller without its text, so the first
-  // failure is carried out by hand.
-  std::atomic<int64_t> failed{std::numeric_limits<int64_t>::max()};
   torch::stable::parallel_for(
       0, logits.size(0), rows_per_thread(logits.size(1)), [&](int64_t begin, int64_t end) {
         std::vector<T> weights(logits.size(1));
-        const int64_t at_fault = sample_kernel<L>(l.data, l.stride, bias, u.data, u.stride, at,
-                                                  columns, begin, end, weights.data(), code);
-        int64_t first = failed.load();
-        while (at_fault >= 0 && at_fault < first && !failed.compare_exchange_weak(first, at_fault))
-          ;
+        fault.note(sample_kernel<L>(l.data, l.stride, bias, u.data, u.stride, at, columns, begin,
+                                    end, weights.data(), code));
       });
-  return failed.load();
 }
 
 Tensor column_sample(Tensor logits, Tensor uniforms, Tensor offsets, std::optional<Tensor> bias) {
@@ -304,14 +282,15 @@ Tensor column_sample(Tensor logits, Tensor uniforms, Tensor offsets, std::option
   Tensor codes = torch::stable::new_empty(logits, {logits.size(0), columns}, ScalarType::Long);
   std::optional<Tensor> held;
   if (bias) held = torch::stable::contiguous(*bias);
-  const int64_t failed = with_types_of(uniforms, logits, [&](auto sum, auto operand) {
+  FirstFault fault;
+  with_types_of(uniforms, logits, [&](auto sum, auto operand) {
     using T = decltype(sum);
     using L = decltype(operand);
-    return run_sample<T, L>(logits, held ? held->const_data_ptr<T>() : nullptr, uniforms, at,
-                            codes);
+    run_sample<T, L>(logits, held ? held->const_data_ptr<T>() : nullptr, uniforms, at, codes,
+                     fault);
   });
-  if (failed != std::numeric_limits<int64_t>::max())
-    fail(op, ": logits of row ", failed / columns, ", column ", failed % columns,
+  if (fault.found())
+    fail(op, ": logits of row ", fault.place() / columns, ", column ", fault.place() % columns,
          " are no distribution (NaN, +inf, or all -inf)");
   return codes;
 }

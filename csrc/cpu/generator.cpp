@@ -6,7 +6,6 @@
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
-#include <atomic>
 #include <tuple>
 #include <vector>
 
@@ -166,17 +165,6 @@ SDV_INLINE int64_t code_gradient_rows(const CodeGradient<S, T>& q, int64_t begin
 
 // --- scores of positions ------------------------------------------------------------------------
 
-template <class S>
-SDV_INLINE S inner(const S* x, const S* y, int64_t n) {
-  S lanes[kLanes] = {}, sum = 0;
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int k = 0; k < kLanes; ++k) lanes[k] += x[i + k] * y[i + k];
-  for (int k = 0; k < kLanes; ++k) sum += lanes[k];
-  for (; i < n; ++i) sum += x[i] * y[i];
-  return sum;
-}
-
 // Rows [begin, end); `x` is scratch for one row of features.
 template <class S, class T>
 SDV_INLINE void score_rows(const T* features, int64_t stride, int64_t width, const S* weight,
@@ -186,8 +174,8 @@ SDV_INLINE void score_rows(const T* features, int64_t stride, int64_t width, con
     const T* from = features + row * stride;
     for (int64_t i = 0; i < width; ++i) x[i] = widen(from[i]);
     for (int64_t j = 0; j < count; ++j) {
-      const S mean = bias[j] + inner(x, weight + j * width, width);
-      const S log_scale = bias[count + j] + inner(x, weight + (count + j) * width, width);
+      const S mean = bias[j] + block_inner(x, weight + j * width, width);
+      const S log_scale = bias[count + j] + block_inner(x, weight + (count + j) * width, width);
       const int64_t at = row * count + j;
       scores[at] = position_score(mean, log_scale, jitter[at], low, high, stretches[at]);
     }
@@ -278,20 +266,17 @@ void norm_relu_backward(Tensor gradient, Tensor normal, Tensor weight, Tensor bi
                            bias_gradient);
   const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias),
                deviation = torch::stable::contiguous(inverse);
-  const Tensor above = gradient.stride(1) == 1 || gradient.size(1) <= 1
-                           ? gradient
-                           : torch::stable::contiguous(gradient);
   with_types_of(weight, normal, [&](auto sum, auto operand) {
     using S = decltype(sum);
     using T = decltype(operand);
-    const T* g = elements<T>(above);
+    const Rows<T> g(gradient);
     T* n = elements<T>(normal);
     const S *gamma = scale.const_data_ptr<S>(), *beta = shift.const_data_ptr<S>(),
             *inverses = deviation.const_data_ptr<S>();
     S *to_weight = weight_gradient.mutable_data_ptr<S>(),
       *to_bias = bias_gradient.mutable_data_ptr<S>();
     for_units(weight.size(0), normal.size(0), [&](int64_t begin, int64_t end) {
-      Kernels<T>::norm_units_backward(g, above.stride(0), n, normal.stride(0), normal.size(0),
+      Kernels<T>::norm_units_backward(g.data, g.stride, n, normal.stride(0), normal.size(0),
                                       gamma, beta, inverses, begin, end, to_weight, to_bias);
     });
   });
@@ -307,16 +292,15 @@ Tensor code_gradient(Tensor gradient, Tensor logits, Tensor bias, Tensor levels,
   Tensor result = torch::stable::new_empty(bias, {width});
   const Tensor shift = torch::stable::contiguous(bias), cells = torch::stable::contiguous(levels),
                steep = torch::stable::contiguous(slopes), looked = torch::stable::contiguous(tables);
-  const Tensor from = logits.stride(1) == 1 || width <= 1 ? logits
-                                                          : torch::stable::contiguous(logits);
-  std::atomic<int64_t> failed{std::numeric_limits<int64_t>::max()};
+  FirstFault fault;
   with_types_of(bias, logits, [&](auto sum, auto operand) {
     using S = decltype(sum);
     using T = decltype(operand);
+    const Rows<T> from(logits);
     const CodeGradient<S, T> q{elements<T>(gradient),
                                gradient.stride(0),
-                               elements<T>(from),
-                               from.stride(0),
+                               from.data,
+                               from.stride,
                                shift.const_data_ptr<S>(),
                                cells.const_data_ptr<int64_t>(),
                                at.const_data_ptr<int64_t>(),
@@ -330,22 +314,18 @@ Tensor code_gradient(Tensor gradient, Tensor logits, Tensor bias, Tensor levels,
     torch::stable::parallel_for(
         0, chunks, rows_per_thread(width * kRowsOfSums), [&](int64_t begin, int64_t end) {
           std::vector<S> scratch(static_cast<size_t>(2 * width));
-          for (int64_t c = begin; c < end; ++c) {
-            const int64_t fault = Kernels<T>::code_gradient_rows(
+          for (int64_t c = begin; c < end; ++c)
+            fault.note(Kernels<T>::code_gradient_rows(
                 q, c * kRowsOfSums, std::min((c + 1) * kRowsOfSums, rows), scratch.data(),
-                scratch.data() + width, sums.data() + c * width);
-            int64_t first = failed.load();
-            while (fault >= 0 && fault < first && !failed.compare_exchange_weak(first, fault))
-              ;
-          }
+                scratch.data() + width, sums.data() + c * width));
         });
     S* to = result.mutable_data_ptr<S>();
     std::fill(to, to + width, S(0));
     for (int64_t c = 0; c < chunks; ++c)
       for (int64_t i = 0; i < width; ++i) to[i] += sums[static_cast<size_t>(c * width + i)];
   });
-  const int64_t cell = failed.load();
-  if (cell != std::numeric_limits<int64_t>::max())
+  const int64_t cell = fault.place();
+  if (fault.found())
     fail(op, ": levels must lie in their column, got ", cells.const_data_ptr<int64_t>()[cell],
          " in row ", cell / columns, ", column ", cell % columns);
   return result;

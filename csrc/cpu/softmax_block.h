@@ -1,6 +1,8 @@
-// A column's block of a row: reductions over it, and the checks of where blocks lie.
+// A column's block of a row: reductions over it, the checks of where blocks lie, and the first
+// place at which a thread finds fault.
 #pragma once
 
+#include <atomic>
 #include <limits>
 
 #include "../checks.h"
@@ -42,6 +44,38 @@ SDV_INLINE A block_sum(const T* x, int64_t n) {
   for (; i < n; ++i) sum += x[i];
   return sum;
 }
+
+template <class T>
+SDV_INLINE T block_inner(const T* x, const T* y, int64_t n) {
+  T sum = 0;
+  int64_t i = 0;
+  if (n >= kLanes) {
+    T lanes[kLanes] = {};
+    for (; i + kLanes <= n; i += kLanes)
+      for (int k = 0; k < kLanes; ++k) lanes[k] += x[i + k] * y[i + k];
+    for (int k = 0; k < kLanes; ++k) sum += lanes[k];
+  }
+  for (; i < n; ++i) sum += x[i] * y[i];
+  return sum;
+}
+
+// The first of the places at which threads find fault. An exception thrown by a thread would reach
+// the caller without its text, so a failure is carried out by hand and raised after.
+class FirstFault {
+ public:
+  // A place, or -1 for none.
+  void note(int64_t place) {
+    int64_t first = place_.load();
+    while (place >= 0 && place < first && !place_.compare_exchange_weak(first, place))
+      ;
+  }
+  bool found() const { return place() != kNone; }
+  int64_t place() const { return place_.load(); }
+
+ private:
+  static constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  std::atomic<int64_t> place_{kNone};
+};
 
 // Checks the values of `offsets`, whose shape was checked; they must end with `width`. Returns
 // them, contiguous.

@@ -11,17 +11,8 @@
 #include <cassert>
 
 #include "../critic_sweeps.h"
+#include "products.h"
 #include "stream.h"
-
-// Weak: CPU builds of torch lack these, and with them nothing calls them.
-extern "C" __attribute__((weak)) AOTITorchError aoti_torch_cuda_mm_out(AtenTensorHandle,
-                                                                       AtenTensorHandle,
-                                                                       AtenTensorHandle);
-extern "C" __attribute__((weak)) AOTITorchError aoti_torch_cuda_addmm_out(AtenTensorHandle,
-                                                                          AtenTensorHandle,
-                                                                          AtenTensorHandle,
-                                                                          AtenTensorHandle, double,
-                                                                          double);
 
 namespace sdv_wgangp {
 namespace {
@@ -274,12 +265,7 @@ class Cuda {
       widen(product, out.rows * out.columns, add, out.data);
     } else {
       const Tensor to = out.tensor(device_), x = a.tensor(device_), y = b.tensor(device_);
-      SDV_CHECK(aoti_torch_cuda_mm_out != nullptr && aoti_torch_cuda_addmm_out != nullptr,
-                "sdv_wgangp: this torch has no products on CUDA");
-      const AOTITorchError error =
-          add ? aoti_torch_cuda_addmm_out(to.get(), to.get(), x.get(), y.get(), 1.0, 1.0)
-              : aoti_torch_cuda_mm_out(to.get(), x.get(), y.get());
-      check_product(error == 0, a, b);
+      multiply_by_torch(to, x, y, add);
     }
   }
 
