@@ -139,7 +139,7 @@ class Trainer:
         self._generator_adam.total = total
         self._critic_adam.total = total * settings.discriminator_steps
         self.meta_features = self._match_meta_features()
-        with matmul_precision(settings.precision), held_memory():
+        with matmul_precision(settings.precision), held_memory() as release:
             self.passes = TrainingPass(self.generator, self.offsets, uses_bfloat16(self.device))
             self._run = self._updates
             # What another critic does may be no work for a graph.
@@ -150,6 +150,7 @@ class Trainer:
                 for epoch in range(settings.epochs):
                     log = self._epoch(epoch, per_epoch)
                     self.logs.append(log)
+                    release()
                     for callback in callbacks:
                         callback(log)
             except KeyboardInterrupt:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,6 +90,25 @@ def test_held_memory_computes_the_same():
     with held_memory():
         inside = [(x @ x).sum() for _ in range(3)]
     assert all(torch.equal(value, (x @ x).sum()) for value in inside)
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc"
+)
+def test_held_memory_gives_back_on_request():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    with held_memory() as release:
+        release()
+        before = resident()
+        blocks = [torch.ones(2**18) for _ in range(100)]  # a megabyte each
+        del blocks[::2]  # what is freed lies between what is not
+        held = resident()
+        release()
+        released = resident()
+    assert held - before > 80e6
+    assert held - released > 40e6
 
 
 @pytest.fixture
