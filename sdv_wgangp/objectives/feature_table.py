@@ -185,7 +185,9 @@ class FeatureTable:
             return np.zeros(0)
         widths = [self.width(other) for other in others]
         ends = np.cumsum(widths)
-        shift = torch.tensor([end - self.offsets[c + 1] for end, c in zip(ends, others, strict=True)])
+        shift = torch.tensor(
+            [end - self.offsets[c + 1] for end, c in zip(ends, others, strict=True)]
+        )
         own = levels[:, first] - self.offsets[first]
         index = own[:, None] * ends[-1] + levels[:, others] + shift
         joint = torch.bincount(index.flatten(), minlength=self.width(first) * ends[-1])

@@ -109,7 +109,7 @@ def iq_range(x: torch.Tensor) -> torch.Tensor:
 
 
 def mad(x: torch.Tensor) -> torch.Tensor:
-    """1.4826 times the median absolute deviation from the median: ``[..., rows, d] -> [..., d]``."""
+    """1.4826 times the median absolute deviation: ``[..., rows, d] -> [..., d]``."""
     return MAD_FACTOR * median((x - median(x).unsqueeze(-2)).abs())
 
 
@@ -142,7 +142,7 @@ def sparsity(x: torch.Tensor, bandwidth: float | None = None) -> torch.Tensor:
 
 
 def frequency(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
-    """Share of the rows on every level of every column: ``[..., rows, levels] -> [..., levels]``."""
+    """Share of the rows on every level: ``[..., rows, levels] -> [..., levels]``."""
     return codes.mean(-2)
 
 
@@ -157,7 +157,7 @@ def contingency(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
 
 
 def joint_entropy(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
-    """Entropy in bits of the joint tables of `contingency`: ``[..., rows, levels] -> [..., pairs]``.
+    """Entropy, in bits, of `contingency`'s tables: ``[..., rows, levels] -> [..., pairs]``.
 
     An empty cell adds nothing; its slope, infinite in truth, is that of half a row.
     """

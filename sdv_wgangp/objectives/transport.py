@@ -9,6 +9,7 @@ Optimal Transport".)
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -48,12 +49,12 @@ def exact(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def sinkhorn(
-    x: torch.Tensor,
-    y: torch.Tensor,
+    x: Sequence[torch.Tensor],
+    y: Sequence[torch.Tensor],
     epsilon: float = SINKHORN_EPSILON,
     iterations: int = SINKHORN_ITERATIONS,
 ) -> torch.Tensor:
-    r"""Debiased Sinkhorn divergence (Feydy et al. 2019, equation 3), without a host round trip.
+    r"""Debiased Sinkhorn divergences (Feydy et al. 2019, equation 3), without a host round trip.
 
     .. math:: S(x, y) = T(x, y) - \tfrac12 T(x, x) - \tfrac12 T(y, y), \qquad
         T = \min_P \langle P, C \rangle + \epsilon \, KL(P \,|\, \tfrac1{n^2})
@@ -64,24 +65,24 @@ def sinkhorn(
     the gradient of the costs; nothing is unrolled.
 
     Args:
-        x, y: ``[points, k]``.
+        x, y: Pairs of clouds, ``[points, k]`` with a k of their own: many cost as much as one.
         epsilon: In units of the mean cost between the clouds (held constant in the gradient).
         iterations: Of the potentials. Smaller epsilons need more.
 
     Returns:
-        A scalar.
+        One number for each pair.
 
     Raises:
-        ValueError: The clouds differ in shape.
+        ValueError: The clouds of a pair differ in shape.
     """
-    between = _costs(x, y)
+    between = [_costs(*pair) for pair in zip(x, y, strict=True)]
+    within = [_costs(cloud, cloud) for cloud in (*x, *y)]
+    costs = torch.stack([*between, *within])
     # Of equal clouds every cost may be 0.
-    smoothing = epsilon * between.detach().mean().clamp_min(torch.finfo(between.dtype).tiny)
-    return (
-        _entropic(between, smoothing, iterations)
-        - _entropic(_costs(x, x), smoothing, iterations) / 2
-        - _entropic(_costs(y, y), smoothing, iterations) / 2
-    )
+    tiny = torch.finfo(costs.dtype).tiny
+    smoothing = epsilon * costs.detach()[: len(x)].mean((1, 2)).clamp_min(tiny)
+    values = _entropic(costs, smoothing.repeat(3), iterations).view(3, -1)
+    return values[0] - (values[1] + values[2]) / 2
 
 
 def sliced(x: torch.Tensor, y: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
@@ -133,17 +134,22 @@ def _costs(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def _entropic(costs: torch.Tensor, smoothing: torch.Tensor, iterations: int) -> torch.Tensor:
-    """Dual value of the smoothed transport, with the plan as its derivative in the costs."""
+    """Dual values of smoothed transports, with the plans as their derivatives in the costs.
+
+    Args:
+        costs: ``[problems, n, n]``.
+        smoothing: ``[problems]``.
+    """
     with torch.no_grad():
-        log_n = math.log(len(costs))
-        scaled = costs / smoothing
-        f, g = torch.zeros_like(scaled[:, 0]), torch.zeros_like(scaled[0])
+        log_n = math.log(costs.shape[-1])
+        scaled = costs / smoothing[:, None, None]
+        f, g = torch.zeros_like(scaled[:, :, :1]), torch.zeros_like(scaled[:, :1])
         for _ in range(iterations):
-            new_f = log_n - (g - scaled).logsumexp(1)
-            new_g = log_n - (f[:, None] - scaled).logsumexp(0)
+            new_f = log_n - (g - scaled).logsumexp(2, keepdim=True)
+            new_g = log_n - (f - scaled).logsumexp(1, keepdim=True)
             f, g = (f + new_f) / 2, (g + new_g) / 2
-        # Ends with a half step, after which the plan has its marginals on one side.
-        f = log_n - (g - scaled).logsumexp(1)
-        plan = (f[:, None] + g - scaled - 2 * log_n).exp()
-        value = smoothing * (f.mean() + g.mean())
-    return value + (plan * (costs - costs.detach())).sum()
+        # Ends with a half step, after which the rows of the plan have their marginals.
+        f = log_n - (g - scaled).logsumexp(2, keepdim=True)
+        plan = (f + g - scaled - 2 * log_n).exp()
+        value = smoothing * (f.mean((1, 2)) + g.mean((1, 2)))
+    return value + (plan * (costs - costs.detach())).sum((1, 2))
