@@ -247,7 +247,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
                 f"meta_feature_fraction must be in (0, 1], not {fraction!r}."
             )
         columns = self.metadata.tables[sdv_versions.table_name(self.metadata)].columns
-        if self.target is not None and self.target not in columns:
+        if self.target is not None and self.target not in list(columns):
             raise SynthesizerInputError(
                 f"target must be None or a column of the metadata, not {self.target!r}."
             )

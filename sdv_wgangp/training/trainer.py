@@ -150,10 +150,7 @@ class Trainer:
         with matmul_precision(settings.precision), held_memory():
             self.passes = TrainingPass(self.generator, self.offsets, uses_bfloat16(self.device))
             self._run = self._updates
-            # What another critic does, or a statistic, may be no work for a graph.
-            static = self.meta_features is None or self.meta_features.static
-            capturable = static and isinstance(self.critic, MLPCritic)
-            if self.device.type == "cuda" and capturable and settings.cuda_graph:
+            if self.device.type == "cuda" and self._capturable:
                 self._run = GraphedStep(self._updates, self.random)
             try:
                 for epoch in range(settings.epochs):
@@ -172,6 +169,13 @@ class Trainer:
                 # Gradients, copies of weights, graphs: nothing of it is needed any more.
                 self.passes = self._run = self._table = None
             return self.settle()
+
+    @property
+    def _capturable(self) -> bool:
+        """Whether a CUDA graph can, and may, hold the step."""
+        # What another critic does, or a statistic, may be no work for a graph.
+        static = self.meta_features is None or self.meta_features.static
+        return static and isinstance(self.critic, MLPCritic) and self.settings.cuda_graph
 
     def settle(self) -> Generator:
         """The averaged generator, with batch statistics of its own, in evaluation mode."""
