@@ -14,7 +14,7 @@ from sdv_wgangp.encoding.layout import Layout
 # they cost a product of the rows with every cell.
 PAIR_CELLS = 2**14
 # Rows of the training table that the strengths of the pairs are measured on.
-PAIR_ROWS = 5_000
+PAIR_ROWS = 2_000
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,7 @@ class FeatureTable:
             ValueError: No pair fits.
         """
         target = None if self.target is None else self.target.column
+        levels = levels.cpu().T.contiguous().T  # a column's cells side by side
         left, chosen, candidates = PAIR_CELLS, [], []
         for place, first in enumerate(self.blocks):
             rest = self.blocks[place + 1 :]
@@ -155,7 +156,7 @@ class FeatureTable:
                 for second in rest
                 if second not in of_target and self.width(first) * self.width(second) <= PAIR_CELLS
             ]
-            strengths = self._strengths(levels.cpu(), first, rest)
+            strengths = self._strengths(levels, first, rest)
             candidates += [(-v, first, second) for v, second in zip(strengths, rest, strict=True)]
         for _, first, second in sorted(candidates):
             cells = self.width(first) * self.width(second)
@@ -189,15 +190,16 @@ class FeatureTable:
             [end - self.offsets[c + 1] for end, c in zip(ends, others, strict=True)]
         )
         own = levels[:, first] - self.offsets[first]
-        index = own[:, None] * ends[-1] + levels[:, others] + shift
+        index = levels.T[others] + (own * ends[-1] + shift[:, None])
         joint = torch.bincount(index.flatten(), minlength=self.width(first) * ends[-1])
         joint = joint.view(-1, ends[-1]).double()
         rows, totals = joint[:, : widths[0]].sum(1), joint.sum(0)
         expected = rows[:, None] * totals
         share = (joint.square() / expected.masked_fill(expected == 0, 1)).sum(0)
+        starts = ends - widths
         return bias_corrected_v(
-            np.array([float(part.sum()) - 1 for part in share.split(widths)]),
+            np.add.reduceat(share.numpy(), starts) - 1,
             int((rows > 0).sum()),
-            np.array([int((part > 0).sum()) for part in totals.split(widths)]),
+            np.add.reduceat((totals > 0).numpy().astype(np.int64), starts),
             len(levels),
         )

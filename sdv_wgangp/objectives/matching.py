@@ -38,7 +38,7 @@ linear in the rows, like a range, has the same bias on both sides.
     fraction p of B rows scatter about the batch's own value with covariance ``(1/p - 1) Sigma /
     B``, Sigma that of one row. With one size on both sides the scatter agrees exactly when Sigma
     does, and the second part has nothing to shrink; with subsets of 64 generated and 1,400 real
-    rows, say, it would be least for a generator with a twentieth of the variance. The first part
+    rows, say, it would be least for a generator with a fortieth of the variance. The first part
     has expectation ``|E m - E m_real|^2 + (Sigma_generated + Sigma_real) / B``: what is left of
     the reward for varying less is of the order 1/B, where *tracked* and *product* have none.
 """
