@@ -66,6 +66,13 @@ class Layout:
     def levels(self) -> int:
         return int(self.offsets[-1])
 
+    @property
+    def conditionable(self) -> torch.Tensor:
+        """Columns whose value may be given, int64: sets of at least two codes, no positions."""
+        free = self.offsets.diff() > 1
+        free[self.positioned] = False
+        return free.nonzero().flatten()
+
     def level_index(self, table: EncodedTable) -> torch.Tensor:
         """The level of every cell, shape ``[rows, columns]``, int64."""
         return table.codes.long() + self.offsets[:-1].to(table.codes.device)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +20,15 @@ from sdv_wgangp.models.calibration import (
     RankCalibration,
     pool_rows,
 )
+from sdv_wgangp.models.conditions import FREE, allowed_codes, names_of_conditions
 from sdv_wgangp.networks.critic import MLPCritic
-from sdv_wgangp.networks.generator import Generator
+from sdv_wgangp.networks.generator import Conditions, Generator
 from sdv_wgangp.networks.passes import SamplingPass
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.feature_table import FeatureTable, Target
 from sdv_wgangp.objectives.meta_features import check_applicable
 from sdv_wgangp.ops import uses_bfloat16
+from sdv_wgangp.training.conditions import given_columns
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.trainer import EpochLog, NonFiniteLossError, Trainer
@@ -34,6 +37,10 @@ logger = logging.getLogger(__name__)
 WHITENING_ROWS = 50_000
 # Rows that sampling works on at a time: their features stay in the cache.
 CHUNK_ROWS = 2**11
+# Blocks of the generator that read conditions, from the first.
+CONDITIONED_BLOCKS = 2
+# Rows of noise over which the probabilities of a column are averaged.
+PROBED_ROWS = 2**8, 2**11
 
 
 class TabularModel:
@@ -133,8 +140,15 @@ class TabularModel:
         # Layers draw their first weights from the global generator, which is not ours to move.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(weight_seed)
-            generator = Generator(self.embedding_dim, self.generator_dim, self.layout, initial)
-            critic = self._critic(views, initial)
+            given = given_columns(self.layout, self.settings, self.pac)
+            generator = Generator(
+                self.embedding_dim,
+                self.generator_dim,
+                self.layout,
+                initial,
+                CONDITIONED_BLOCKS if len(given) else 0,
+            )
+            critic = self._critic(views.width + len(given), initial)
         trainer = Trainer(
             generator.to(self._device),
             critic.to(self._device),
@@ -170,17 +184,18 @@ class TabularModel:
         classes = torch.arange(column.width)
         return Target(self.target, names.index(self.target), classes, not column.has_positions)
 
-    def _critic(self, views: Views, initial: torch.Generator) -> nn.Module:
+    def _critic(self, dense: int, initial: torch.Generator) -> nn.Module:
+        """A critic of rows with so many dense channels."""
         if self._make_critic is None:
             return MLPCritic(
                 self.layout.levels,
-                views.width,
+                dense,
                 self.discriminator_dim,
                 initial,
                 self.pac,
                 self.dropout,
             )
-        critic = self._make_critic(self.pac * (self.layout.levels + views.width))
+        critic = self._make_critic(self.pac * (self.layout.levels + dense))
         critic.pac = self.pac
         return critic
 
@@ -189,23 +204,116 @@ class TabularModel:
         seed = secrets.randbits(63) if seed is None else int(seed)
         self._random = torch.Generator(self._device).manual_seed(seed)
 
-    def sample(self, rows: int) -> pd.DataFrame:
-        """Draw rows, columns in the order and dtypes of the training frame."""
-        if self.calibrated:
+    @property
+    def condition_columns(self) -> list[str]:
+        """Names of the columns that can be conditions of `sample`."""
+        return names_of_conditions(self.encoder) if self.generator.conditional else []
+
+    def sample(self, rows: int, conditions: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Draw rows, columns in the order and dtypes of the training frame.
+
+        Args:
+            rows: How many.
+            conditions: Values by column (`condition_columns`). Every row has them, and the other
+                columns follow their distribution given these; no row is rejected.
+
+        Raises:
+            ValueError: A column cannot be a condition, a value was not in its training column, or
+                values of columns that determine each other contradict; names them.
+        """
+        if conditions:
+            table = self._draw_given(rows, conditions)
+        elif self.calibrated:
             table = self._raking.draw(rows, lambda n: self._draw(n, self._random), self._random)
             self._rank_calibration.apply(table, self._random)
         else:
             table = self._draw(rows, self._random)
         return self.encoder.decode(table)
 
+    def _draw_given(self, rows: int, conditions: Mapping[str, Any]) -> EncodedTable:
+        if not self.generator.conditional:
+            raise ValueError(
+                "this model was trained without conditions: fit one with conditional_share > 0, "
+                "batch_size of at least twice pac, and a column of categories beside others"
+            )
+        allowed = allowed_codes(self.encoder, conditions)
+        given = torch.full((rows, self.layout.columns), FREE)
+        # Those with one code first: they say more about the others.
+        for column, codes in sorted(allowed.items(), key=lambda item: len(item[1]) > 1):
+            codes = torch.from_numpy(codes)
+            if len(codes) > 1:
+                codes = codes[self._choose(given, column, codes)]
+            given[:, column] = codes
+        table = self._draw(rows, self._random, given)
+        if self.calibrated:
+            self._calibrate_conditional(table)
+        return table
+
     @torch.no_grad()
-    def _draw(self, rows: int, random: torch.Generator) -> EncodedTable:
-        """Rows as the generator gives them."""
+    def _choose(self, given: torch.Tensor, column: int, codes: torch.Tensor) -> torch.Tensor:
+        """Which of some codes a column has, given others: places among them, ``[rows]``.
+
+        Without other columns the training frequencies say it exactly; otherwise the generator's
+        probabilities, the mean over its noise.
+        """
+        chosen = torch.empty(len(given), dtype=torch.int64)
+        levels = self.layout.offsets[column] + codes
+        groups, group_of = given.unique(dim=0, return_inverse=True)
+        for index, group in enumerate(groups):
+            own = group_of == index
+            count = int(own.sum())
+            if (group == FREE).all():
+                shares = self.layout.frequencies[levels].to(self._device)
+            else:
+                shares = self._probabilities(group, column, count)[codes.to(self._device)]
+            shares = shares.double().clamp_min(1e-30)
+            drawn = torch.multinomial(shares, count, True, generator=self._random)
+            chosen[own] = drawn.cpu()
+        return chosen
+
+    def _probabilities(self, given: torch.Tensor, column: int, rows: int) -> torch.Tensor:
+        """Of the codes of a column given some others ``[columns]``, for about so many rows."""
+        least, most = PROBED_ROWS
+        probed = min(max(rows, least), most)
+        with matmul_precision(self.settings.precision):
+            passes = self._sampling_pass()
+            noise, _ = self.generator.draw(probed, self._random)
+            return passes.probabilities(noise, column, self._conditions(given.expand(probed, -1)))
+
+    def _conditions(self, given: torch.Tensor) -> Conditions:
+        """Codes ``[rows, columns]``, or `FREE`, as the generator reads them."""
+        given = given.to(self._device)
+        fixed = given != FREE
+        levels = torch.where(fixed, given, 0) + self.layout.offsets[:-1].to(self._device)
+        return Conditions(levels, fixed)
+
+    def _calibrate_conditional(self, table: EncodedTable) -> None:
+        """What calibration does for conditional rows: the ranks of columns with positions.
+
+        Marginals of the training table say nothing about rows with given values, so none is
+        dropped; the map of ranks corrects how the generator's positions are bent, whatever the
+        row.
+        """
+        codes = table.codes.clone()
+        self._rank_calibration.apply(table, self._random)
+        discrete = torch.ones(self.layout.columns, dtype=torch.bool)
+        discrete[self.layout.positioned] = False
+        table.codes[:, discrete] = codes[:, discrete]
+
+    def _sampling_pass(self) -> SamplingPass:
+        offsets = self.layout.offsets.to(self._device)
+        return SamplingPass(self.generator, offsets, uses_bfloat16(self._device))
+
+    @torch.no_grad()
+    def _draw(
+        self, rows: int, random: torch.Generator, given: torch.Tensor | None = None
+    ) -> EncodedTable:
+        """Rows as the generator gives them, with given codes ``[rows, columns]`` (or `FREE`)."""
         offsets = self.layout.offsets.to(self._device)
         codes = torch.empty(rows, self.layout.columns, dtype=torch.int32)
         positions = torch.empty(rows, len(self.layout.positioned))
         with matmul_precision(self.settings.precision):
-            passes = SamplingPass(self.generator, offsets, uses_bfloat16(self._device))
+            passes = self._sampling_pass()
             for start in range(0, rows, CHUNK_ROWS):
                 part = slice(start, min(start + CHUNK_ROWS, rows))
                 count = part.stop - part.start
@@ -213,7 +321,8 @@ class TabularModel:
                 uniforms = torch.rand(
                     count, self.layout.columns, device=self._device, generator=random
                 )
-                levels, inside = passes.draw(*noise, uniforms)
+                conditions = None if given is None else self._conditions(given[part])
+                levels, inside = passes.draw(*noise, uniforms, conditions)
                 codes[part] = levels.sub_(offsets[:-1]).cpu()
                 positions[part] = inside.cpu()
         return EncodedTable(codes, positions)

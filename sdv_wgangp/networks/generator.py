@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from sdv_wgangp.encoding.layout import Layout
 
@@ -16,17 +18,60 @@ LOGIT_SPREAD = 6.0
 LOG_SCALE_RANGE = (-8.0, 2.0)
 
 
-class Residual(nn.Module):
-    """``x -> [relu(norm(linear(x))), x]``, the concatenating residual block of CTGAN (Xu et al.
-    2019, section 4.4)."""
+class Conditions(NamedTuple):
+    """Cells that are given, in the first rows of a batch; the generator makes up the others.
 
-    def __init__(self, width_in: int, width: int):
+    Attributes:
+        levels: Level of every cell, counted over all columns, shape ``[given rows, columns]``,
+            int64; where a cell is not given, any level.
+        fixed: Whether a cell is given, bool, of the same shape.
+    """
+
+    levels: torch.Tensor
+    fixed: torch.Tensor
+
+    @property
+    def rows(self) -> int:
+        return len(self.levels)
+
+    def summed(self, table: torch.Tensor) -> torch.Tensor:
+        """The sum of a table's rows ``[levels, width]`` at the given cells, ``[rows, width]``."""
+        weights = self.fixed.to(table.dtype)
+        return functional.embedding_bag(self.levels, table, mode="sum", per_sample_weights=weights)
+
+    def one_hot(self, width: int, dtype: torch.dtype) -> torch.Tensor:
+        """Ones at the given levels, ``[rows, width]``."""
+        hot = torch.zeros(self.rows, width, dtype=dtype, device=self.levels.device)
+        return hot.scatter_(1, self.levels, self.fixed.to(dtype))
+
+    def impose(self, levels: torch.Tensor) -> None:
+        """Put the given cells into drawn ones ``[batch rows, columns]``, in place."""
+        own = levels[: self.rows]
+        own.copy_(torch.where(self.fixed, self.levels, own))
+
+
+class Residual(nn.Module):
+    """``x -> [relu(norm(linear(x) + condition)), x]``, the concatenating residual block of CTGAN
+    (Xu et al. 2019, section 4.4), with a row of weights for every level that is given.
+
+    Args:
+        width_in, width: Of what comes in and of what the block adds.
+        levels: Of the rows, if the block reads conditions; else 0.
+    """
+
+    def __init__(self, width_in: int, width: int, levels: int = 0):
         super().__init__()
         self.linear = nn.Linear(width_in, width)
         self.norm = nn.BatchNorm1d(width)
+        # From zero: a level that is never given stays without effect.
+        self.condition = nn.Parameter(torch.zeros(levels, width)) if levels else None
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([torch.relu(self.norm(self.linear(x))), x], dim=1)
+    def forward(self, x: torch.Tensor, conditions: Conditions | None = None) -> torch.Tensor:
+        z = self.linear(x)
+        if conditions is not None and self.condition is not None:
+            given = conditions.summed(self.condition)
+            z = torch.cat([z[: conditions.rows] + given, z[conditions.rows :]])
+        return torch.cat([torch.relu(self.norm(z)), x], dim=1)
 
 
 class Generator(nn.Module):
@@ -35,11 +80,16 @@ class Generator(nn.Module):
     The biases of the logits start at the log frequencies of the training table and the positions
     near uniform, so training begins with its marginals and learns what depends on what.
 
+    *Conditions*: any levels may be given for any part of a batch. What blocks add for them is a
+    sum of one weight row for each given cell, gathered: an embedding of the mask and of the
+    values in one. Without a given cell the sum is empty, and the row is a plain one.
+
     Args:
         embedding_dim: Width of the noise.
         hidden: Widths of the residual blocks.
         layout: The table's layout.
         random: Source of the initial weights.
+        conditioned: How many blocks read conditions, counted from the first; 0: it takes none.
     """
 
     def __init__(
@@ -48,12 +98,16 @@ class Generator(nn.Module):
         hidden: Sequence[int],
         layout: Layout,
         random: torch.Generator,
+        conditioned: int = 0,
     ):
         super().__init__()
         self.embedding_dim = embedding_dim
+        self.conditional = conditioned > 0
         blocks, width = [], embedding_dim
-        for block_width in hidden:
-            blocks.append(Residual(width, block_width))
+        for index, block_width in enumerate(hidden):
+            blocks.append(
+                Residual(width, block_width, layout.levels if index < conditioned else 0)
+            )
             width += block_width
         self.body = nn.Sequential(*blocks)
         self.logits = nn.Linear(width, layout.levels)
@@ -72,8 +126,15 @@ class Generator(nn.Module):
         both = torch.randn(rows, sum(widths), device=random.device, generator=random)
         return tuple(both.split(widths, dim=1))
 
+    def features(self, noise: torch.Tensor, conditions: Conditions | None = None) -> torch.Tensor:
+        """What the heads read, ``[rows, features]``; see `forward`."""
+        features = noise
+        for block in self.body:
+            features = block(features, conditions)
+        return features
+
     def forward(
-        self, noise: torch.Tensor, jitter: torch.Tensor
+        self, noise: torch.Tensor, jitter: torch.Tensor, conditions: Conditions | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits ``[rows, levels]`` and positions ``[rows, positions]`` in (0, 1).
 
@@ -82,8 +143,9 @@ class Generator(nn.Module):
             jitter: Standard normal, ``[rows, positions]``; each column's own. The head gives its
                 mean and scale, so that a column that depends on nothing costs no capacity. The
                 sampling of the codes is the same for them.
+            conditions: Given cells. (The logits of these are those of any other cell.)
         """
-        features = self.body(noise)
+        features = self.features(noise, conditions)
         if self.positions is None:
             return self.logits(features), jitter
         mean, log_scale = self.positions(features).chunk(2, dim=1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from sdv_wgangp import ops
-from sdv_wgangp.networks.generator import LOG_SCALE_RANGE, Generator
+from sdv_wgangp.networks.generator import LOG_SCALE_RANGE, Conditions, Generator
 
 WIDTH_UNIT = 32
 # Logits that are held at a time where they are not needed afterwards.
@@ -97,6 +97,7 @@ class Generated:
         logits: Without their bias, ``[rows, levels]``; None if nothing will come back.
         scores, stretches: Normal scores of the positions and their derivatives along the log
             scales, ``[rows, positions]`` each.
+        conditions: The cells that were given, if any.
     """
 
     levels: torch.Tensor
@@ -107,6 +108,7 @@ class Generated:
     logits: torch.Tensor | None
     scores: torch.Tensor | None = None
     stretches: torch.Tensor | None = None
+    conditions: Conditions | None = None
 
 
 class TrainingPass:
@@ -129,6 +131,9 @@ class TrainingPass:
         self.weights = [block.linear.weight.to(self.dtype, copy=True) for block in generator.body]
         if generator.positions is not None:
             self.position_weight = generator.positions.weight.to(self.dtype, copy=True)
+        if generator.conditional:
+            columns = torch.arange(len(offsets) - 1, device=offsets.device)
+            self._column_of_level = columns.repeat_interleave(offsets.diff())
         # Those of matrices stay in the type their products come in: half the memory.
         self._gradients = {
             parameter: torch.zeros_like(
@@ -158,6 +163,7 @@ class TrainingPass:
         jitter: torch.Tensor,
         uniforms: torch.Tensor,
         for_backward: bool = True,
+        conditions: Conditions | None = None,
     ) -> Generated:
         """Draw rows.
 
@@ -165,6 +171,7 @@ class TrainingPass:
             noise, jitter: Standard normal, as for `Generator.forward`.
             uniforms: In [0, 1), shape ``[rows, columns]``; they choose the levels.
             for_backward: Whether `backward` will be called.
+            conditions: Cells that are given, of a generator that reads conditions.
 
         Raises:
             FloatingPointError: The logits are no distribution. (On CUDA nothing is raised here:
@@ -177,6 +184,8 @@ class TrainingPass:
         start = self.hidden
         for block, weight in zip(generator.body, self.weights, strict=True):
             product = ops.multiply(features[:, start:], weight.T)
+            if conditions is not None and block.condition is not None:
+                product[: conditions.rows] += conditions.summed(block.condition)
             stop, start = start, start - weight.shape[0]
             norm = block.norm
             inverses.append(
@@ -187,7 +196,11 @@ class TrainingPass:
             levels, logits = self.logits.draw(features, uniforms)
         else:
             levels, logits = self.logits.draw_levels(features, uniforms), None
-        made = Generated(levels, jitter, features, normals, inverses, logits)
+        if conditions is not None:
+            conditions.impose(levels)
+        made = Generated(
+            levels, jitter, features, normals, inverses, logits, conditions=conditions
+        )
         if generator.positions is not None:
             head = generator.positions
             made.scores, made.stretches = ops.position_head(
@@ -212,10 +225,21 @@ class TrainingPass:
             to_codes: The loss's gradient at the one-hot codes, shape ``[rows, levels]``, of the
                 type of products; it is used up.
             to_positions: At the positions, shape ``[rows, positions]``.
-            slopes, tables: At what the levels look up (`sdv_wgangp.ops.code_gradient`).
+            slopes, tables: At what the levels look up (`sdv_wgangp.ops.code_gradient`); the
+                slopes are used up.
         """
         generator, features, gradients = self.generator, made.features, self._gradients
-        head = generator.logits
+        head, conditions = generator.logits, made.conditions
+        given = None
+        if conditions is not None:
+            # A cell that is given was not drawn: nothing comes back through its logits, whose
+            # gradient is made of differences of what stands here.
+            own = conditions.fixed.index_select(1, self._column_of_level)
+            to_codes[: conditions.rows].masked_fill_(own, 0)
+            slopes[:, : conditions.rows].masked_fill_(conditions.fixed, 0)
+            # A product with ones adds the same rows up as a scatter does, and always in the same
+            # order, also on a GPU.
+            given = conditions.one_hot(len(head.bias), self.dtype)
         gradients[head.bias].copy_(
             ops.code_gradient(
                 to_codes, made.logits, head.bias, made.levels, self.offsets, slopes, tables
@@ -246,6 +270,10 @@ class TrainingPass:
             )
             # The bias cancels in the normalisation: its gradient stays 0.
             ops.multiply(normal.T, features[:, stop:], gradients[block.linear.weight])
+            if block.condition is not None and given is None:
+                gradients[block.condition].zero_()
+            elif block.condition is not None:
+                ops.multiply(given.T, normal[: conditions.rows], gradients[block.condition])
             if stop < self.hidden:
                 ops.multiply(normal, weight[:, : self.hidden - stop], back[:, stop:], add=True)
             start = stop
@@ -269,29 +297,53 @@ class SamplingPass:
             scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
             bias = norm.bias + scale * (linear.bias - norm.running_mean)
             folded = scale[:, None] * linear.weight
-            self.layers.append((folded.to(self.dtype), bias.to(self.dtype)))
-        self.hidden = sum(len(bias) for _, bias in self.layers)
+            self.layers.append((folded.to(self.dtype), bias.to(self.dtype), scale))
+        self.hidden = sum(len(bias) for _, bias, _ in self.layers)
         self.logits = _LogitHead(generator, offsets, self.dtype)
         self._features: torch.Tensor | None = None
 
     @torch.no_grad()
     def draw(
-        self, noise: torch.Tensor, jitter: torch.Tensor, uniforms: torch.Tensor
+        self,
+        noise: torch.Tensor,
+        jitter: torch.Tensor,
+        uniforms: torch.Tensor,
+        conditions: Conditions | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Levels ``[rows, columns]`` and positions ``[rows, positions]``; see `TrainingPass`."""
-        if self._features is None or len(self._features) < len(noise):
-            self._features = _feature_buffer(noise, self.hidden, self.dtype)
-        features = self._features[: len(noise)]
-        features[:, self.hidden :] = noise
-        start = self.hidden
-        for weight, bias in self.layers:
-            stop, start = start, start - len(bias)
-            made = features[:, start:stop]
-            ops.multiply(features[:, stop:], weight.T, made)
-            made.add_(bias).relu_()
+        features = self._make_features(noise, conditions)
         levels = self.logits.draw_levels(features, uniforms)
+        if conditions is not None:
+            conditions.impose(levels)
         if self.generator.positions is None:
             return levels, jitter
         head = self.generator.positions
         scores, _ = ops.position_head(features, head.weight, head.bias, jitter, *LOG_SCALE_RANGE)
         return levels, torch.special.ndtr(scores)
+
+    @torch.no_grad()
+    def probabilities(
+        self, noise: torch.Tensor, column: int, conditions: Conditions
+    ) -> torch.Tensor:
+        """Of the codes of one column, the mean over the rows' noise, ``[codes]`` float32."""
+        block = slice(*self.logits.offsets[column : column + 2].tolist())
+        features = self._make_features(noise, conditions)
+        logits = ops.multiply(features, self.logits.weight[block].T).float()
+        return torch.softmax(logits + self.generator.logits.bias[block], 1).mean(0)
+
+    def _make_features(self, noise: torch.Tensor, conditions: Conditions | None) -> torch.Tensor:
+        """What the heads read, in a buffer that the next call overwrites."""
+        if self._features is None or len(self._features) < len(noise):
+            self._features = _feature_buffer(noise, self.hidden, self.dtype)
+        features = self._features[: len(noise)]
+        features[:, self.hidden :] = noise
+        start = self.hidden
+        for block, (weight, bias, scale) in zip(self.generator.body, self.layers, strict=True):
+            stop, start = start, start - len(bias)
+            made = features[:, start:stop]
+            ops.multiply(features[:, stop:], weight.T, made)
+            made.add_(bias)
+            if conditions is not None and block.condition is not None:
+                made[: conditions.rows] += scale * conditions.summed(block.condition)
+            made.relu_()
+        return features

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -20,9 +20,7 @@ class WeightAverage:
         self.module = copy.deepcopy(module).requires_grad_(False)
 
     @torch.no_grad()
-    def settle(
-        self, batches: Iterable[tuple[torch.Tensor, ...]], part: nn.Module | None = None
-    ) -> nn.Module:
+    def settle(self, batches: Iterable[tuple], part: Callable | None = None) -> nn.Module:
         """The averaged module in evaluation mode.
 
         Batch statistics belong to the weights they were taken with, so they are taken anew from
@@ -30,8 +28,8 @@ class WeightAverage:
 
         Args:
             batches: Arguments of the module, or of ``part``.
-            part: Of the module; the one that has batch statistics, if the rest is not worth its
-                time.
+            part: A method or a part of the module; the one that has batch statistics, if the
+                rest is not worth its time.
         """
         norms = [layer for layer in self.module.modules() if isinstance(layer, nn.BatchNorm1d)]
         for norm in norms:

@@ -43,6 +43,12 @@ class TrainingSettings:
             clouds only.
         meta_feature_fraction: Share of a batch in a subset, in (0, 1].
         meta_feature_schedule: Of the weight: "constant", "warmup" or "decay".
+        conditional_share: Share of the rows of each batch for which some cells are given, in
+            [0, 1): the generator learns to make up the others (`training.conditions`). 0 trains
+            without conditions, and so do batches of one pack.
+        log_frequency: Draw the first given cell of these rows by the logarithm of its value's
+            frequency, as CTGAN does, so that rare values are learned as conditions; otherwise by
+            its frequency.
         precision: Of the matrix products (`training.precision.matmul_precision`).
         cuda_graph: On a GPU, capture the step in a CUDA graph (an `MLPCritic` only).
     """
@@ -64,6 +70,8 @@ class TrainingSettings:
     meta_feature_subsets: int = 10
     meta_feature_fraction: float = 0.5
     meta_feature_schedule: str = "constant"
+    conditional_share: float = 0.25
+    log_frequency: bool = True
     precision: str = "medium"
     cuda_graph: bool = True
 
@@ -93,6 +101,10 @@ class TrainingSettings:
         if not 0 < self.meta_feature_fraction <= 1:
             raise ValueError(
                 f"meta_feature_fraction must lie in (0, 1], got {self.meta_feature_fraction:g}"
+            )
+        if not 0 <= self.conditional_share < 1:
+            raise ValueError(
+                f"conditional_share must lie in [0, 1), got {self.conditional_share:g}"
             )
         if check_meta_features(self.meta_features):
             check_weights(self.meta_features, self.meta_feature_weight)

@@ -13,7 +13,7 @@ from torch import nn
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
 from sdv_wgangp.networks.critic import MLPCritic
-from sdv_wgangp.networks.generator import Generator
+from sdv_wgangp.networks.generator import Conditions, Generator
 from sdv_wgangp.networks.passes import Generated, TrainingPass
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.feature_table import PAIR_ROWS, FeatureTable, Target
@@ -28,6 +28,11 @@ from sdv_wgangp.objectives.wasserstein import (
 )
 from sdv_wgangp.ops import PENALTIES_BETWEEN, uses_bfloat16
 from sdv_wgangp.training.average import WeightAverage
+from sdv_wgangp.training.conditions import (
+    ConditionSampler,
+    conditional_rows,
+    given_columns,
+)
 from sdv_wgangp.training.graph import GraphedStep
 from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.optimizer import Adam
@@ -94,8 +99,13 @@ class Trainer:
         self.generator, self.critic, self.views = generator, critic, views
         self.settings, self.random = settings, random
         self.device = random.device
+        self.layout = layout
         self.offsets = layout.offsets.to(self.device)
         self.levels = layout.levels
+        pac = getattr(critic, "pac", 1)
+        self._given = given_columns(layout, settings, pac)
+        self._conditional = conditional_rows(settings, pac) if len(self._given) else 0
+        self._conditions: ConditionSampler | None = None
         self.feature_table = FeatureTable.of(layout, target, self.device)
         self.average = WeightAverage(generator)
         self._generator_adam = Adam(
@@ -142,6 +152,15 @@ class Trainer:
         """
         settings = self.settings
         self._table = table.to(self.device)
+        if self._conditional:
+            self._conditions = ConditionSampler(
+                self._given,
+                self.layout,
+                self._table,
+                self._conditional,
+                settings.log_frequency,
+                self.random,
+            )
         per_epoch = max(len(table) // settings.batch_size, MIN_STEPS_PER_EPOCH)
         total = settings.epochs * per_epoch
         self._generator_adam.total = total
@@ -168,7 +187,7 @@ class Trainer:
                 )
             finally:
                 # Gradients, copies of weights, graphs: nothing of it is needed any more.
-                self.passes = self._run = self._table = None
+                self.passes = self._run = None
             return self.settle()
 
     @property
@@ -181,9 +200,22 @@ class Trainer:
     def settle(self) -> Generator:
         """The averaged generator, with batch statistics of its own, in evaluation mode."""
         return self.average.settle(
-            (self._noise(self.settings.batch_size)[:1] for _ in range(NORM_BATCHES)),
-            self.average.module.body,
+            (self._settling_batch() for _ in range(NORM_BATCHES)), self.average.module.features
         )
+
+    def _settling_batch(self) -> tuple:
+        """Noise, and conditions in the same part of the rows as in training.
+
+        The blocks' units were normalised with this mixture when they learned what they do;
+        statistics of plain rows alone would make another network of them.
+        """
+        noise, _ = self._noise(self.settings.batch_size)
+        if self._conditions is None:
+            return (noise,)
+        rows = torch.randint(
+            len(self._table), (1, len(noise)), device=self.device, generator=self.random
+        )
+        return noise, self._draw_conditions(rows)[1]
 
     def _epoch(self, epoch, per_epoch) -> EpochLog:
         settings = self.settings
@@ -242,13 +274,17 @@ class Trainer:
         """
         settings = self.settings
         steps, rows = settings.discriminator_steps, settings.batch_size
+        index, conditions = self._draw_conditions(self._index)
         # The generator rests meanwhile: one pass serves all critic steps.
-        made = self._generate(steps * rows, for_backward=False)
+        made = self._generate(steps * rows, conditions, for_backward=False)
         fakes = Rows(made.levels, self.views(made.levels, made.positions))
         losses = []
         for step in range(steps):
-            real = self._real(self._index[step])
-            fake = Rows(*(part[step * rows : (step + 1) * rows] for part in fakes))
+            masks_of_step = self._given_in(conditions, step)
+            real = self._judged(self._real(index[step]), masks_of_step)
+            fake = self._judged(
+                Rows(*(self._of_step(part, step) for part in fakes)), masks_of_step
+            )
             packed = rows // getattr(self.critic, "pac", 1)
             # Lazily: every so often a penalty of as many times the weight.
             interval = settings.gradient_penalty_interval
@@ -274,26 +310,38 @@ class Trainer:
             self._critic_adam.apply(
                 (parameter.grad for parameter in self._critic_adam.parameters), step
             )
-        loss, *matched = self._generator_step()
+        loss, *matched = self._generator_step(index[-1], self._given_in(conditions, -1))
         critic_losses = torch.stack([torch.stack(step) for step in losses]).mean(0)
         return torch.cat([loss[None], critic_losses, *matched])
 
-    def _generator_step(self) -> tuple[torch.Tensor, ...]:
-        """One step of the generator against the critic; its loss, distances of meta-features."""
-        made = self._generate(self.settings.batch_size)
+    def _generator_step(
+        self, index: torch.Tensor, conditions: Conditions | None
+    ) -> tuple[torch.Tensor, ...]:
+        """One step of the generator against the critic; its loss, distances of meta-features.
+
+        Args:
+            index: Real rows, ``[batch_size]``. Any will do: the critic's last ones are at hand.
+            conditions: Given cells of the first of them.
+        """
+        made = self._generate(self.settings.batch_size, conditions)
         fake = Rows(made.levels, self.views(made.levels, made.positions))
-        loss, to_codes, to_dense = generator_loss(self.critic, fake, self.levels)
+        loss, to_codes, to_dense = generator_loss(
+            self.critic, self._judged(fake, conditions), self.levels
+        )
+        to_dense = to_dense[:, : self.views.width]
         matched = ()
         if self.meta_features is not None:
-            # Any real batch will do: the critic's last one is at hand.
-            real = self._real(self._index[-1]) if self.meta_features.needs_real else None
+            # Conditional rows need not follow the table's distribution: plain ones tell.
+            plain = slice(self._conditional, None)
+            real = self._real(index[plain]) if self.meta_features.needs_real else None
             found = self.meta_features.loss(
-                self._batch(fake), None if real is None else self._batch(real)
+                self._batch(Rows(*(part[plain] for part in fake))),
+                None if real is None else self._batch(real),
             )
             gradients = Batch(self.views.ordering(to_dense), to_codes)
             for gradient, own in zip(gradients, found.gradient, strict=True):
                 if own is not None:
-                    gradient += own
+                    gradient[plain] += own
             loss, matched = loss + found.loss, (found.distances,)
         to_positions, slopes = self.views.backward(to_dense, made.levels, made.positions)
         to_codes = to_codes.to(self.passes.dtype)
@@ -302,15 +350,56 @@ class Trainer:
         self.passes.refresh()
         return loss, *matched
 
-    def _generate(self, rows: int, for_backward: bool = True) -> Generated:
+    def _draw_conditions(self, index: torch.Tensor) -> tuple[torch.Tensor, Conditions | None]:
+        """Real rows of batches, and the given cells of the first rows of each.
+
+        Args:
+            index: Rows of the table, ``[batches, batch_size]``.
+        """
+        if self._conditions is None:
+            return index, None
+        index, fixed = self._conditions.draw(index)
+        levels = self._levels(index[:, : self._conditional].flatten())
+        return index, Conditions(levels, fixed)
+
+    def _given_in(self, conditions: Conditions | None, step: int) -> Conditions | None:
+        """The part of a critic step."""
+        if conditions is None:
+            return None
+        return Conditions(
+            *(part.unflatten(0, (-1, self._conditional))[step] for part in conditions)
+        )
+
+    def _of_step(self, made: torch.Tensor, step: int) -> torch.Tensor:
+        """The batch of a critic step: those of conditional rows come first, then all others."""
+        batch, first = self.settings.batch_size, self._conditional
+        plain = batch - first
+        if not first:
+            return made[step * batch : (step + 1) * batch]
+        begin = first * self.settings.discriminator_steps + step * plain
+        return torch.cat([made[step * first : (step + 1) * first], made[begin : begin + plain]])
+
+    def _judged(self, rows: Rows, conditions: Conditions | None) -> Rows:
+        """Rows as the critic judges them, knowing what was given."""
+        if conditions is None:
+            return rows
+        channels = self._conditions.channels(conditions.fixed, len(rows.dense))
+        return Rows(rows.levels, torch.cat([rows.dense, channels], 1))
+
+    def _generate(
+        self, rows: int, conditions: Conditions | None, for_backward: bool = True
+    ) -> Generated:
         noise = self._noise(rows)
         uniforms = torch.rand(
             rows, len(self.offsets) - 1, device=self.device, generator=self.random
         )
-        return self.passes.forward(*noise, uniforms, for_backward)
+        return self.passes.forward(*noise, uniforms, for_backward, conditions)
+
+    def _levels(self, index: torch.Tensor) -> torch.Tensor:
+        return self._table.codes[index].long() + self.offsets[:-1]
 
     def _real(self, index: torch.Tensor) -> Rows:
-        levels = self._table.codes[index].long() + self.offsets[:-1]
+        levels = self._levels(index)
         return Rows(levels, self.views(levels, self._table.positions[index]))
 
     def _match_meta_features(self, steps: int) -> MetaFeatureObjective | None:
@@ -326,7 +415,7 @@ class Trainer:
         return MetaFeatureObjective(
             settings.meta_features,
             table,
-            (self._batch(self._real(index)) for index in batches),
+            (self._batch(self._real(index[self._conditional :])) for index in batches),
             len(self._table),
             self.random,
             weight=settings.meta_feature_weight,

@@ -1,0 +1,93 @@
+"""Conditions on the columns of a frame as codes of the modelled columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
+from sdv_wgangp.encoding.table import TableEncoder
+
+# The code of a cell that is not given.
+FREE = -1
+# SDV passes on errors that say so.
+UNABLE = "Unable to sample any rows for the given conditions"
+
+
+def names_of_conditions(encoder: TableEncoder) -> list[str]:
+    """Columns that are sets of codes, modelled or derived, in the order of the frame."""
+    discrete = {column.name for column in encoder.columns if not column.has_positions}
+    derived = {derived.column.name for derived in encoder.derived}
+    return [name for name in encoder.names if name in discrete | derived]
+
+
+def allowed_codes(encoder: TableEncoder, conditions: Mapping[str, Any]) -> dict[int, np.ndarray]:
+    """Codes that modelled columns may have under conditions.
+
+    A derived column's value is a set of codes of its source: those that go with it.
+
+    Args:
+        encoder: The table's encoder.
+        conditions: Values by column; a missing value is one of them.
+
+    Returns:
+        By index of the modelled column, its codes, int64, at least one each.
+
+    Raises:
+        ValueError: A column cannot be a condition, a value was not in its training column, or two
+            conditions contradict each other; names them.
+    """
+    modelled = {column.name: index for index, column in enumerate(encoder.columns)}
+    derived = {derived.column.name: derived for derived in encoder.derived}
+    possible = names_of_conditions(encoder)
+    allowed: dict[int, np.ndarray] = {}
+    for name, value in conditions.items():
+        if name not in encoder.names:
+            raise ValueError(
+                f"condition on {name!r}, which is no column of the table: name one of "
+                f"{', '.join(map(str, possible))}"
+            )
+        if name not in possible:
+            raise ValueError(
+                f"column {name!r} is continuous and cannot be a condition: filter the rows, or "
+                f"name one of {', '.join(map(str, possible))}"
+            )
+        if name in derived:
+            column = derived[name].column
+            index = derived[name].source
+            codes = np.flatnonzero(derived[name].codes == code_of(column, value))
+        else:
+            index = modelled[name]
+            codes = np.array([code_of(encoder.columns[index], value)])
+        codes = np.intersect1d(allowed.get(index, codes), codes)
+        if not len(codes):
+            listed = ", ".join(f"{key!r} = {given!r}" for key, given in conditions.items())
+            raise ValueError(
+                f"{UNABLE}: {listed} contradict each other, as {name!r} follows from "
+                f"{encoder.columns[index].name!r} in the training table; change one of them"
+            )
+        allowed[index] = codes
+    return allowed
+
+
+def code_of(column: CategoricalColumn | NumericColumn, value: Any) -> int:
+    """The code of one value of a column without positions.
+
+    Raises:
+        ValueError: The value was not in the training column; names both.
+    """
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        if column.missing_code is None:
+            raise ValueError(
+                f"{UNABLE}: column {column.name!r} had no missing values when it was fitted"
+            )
+        return int(column.missing_code)
+    as_object = isinstance(column, CategoricalColumn)
+    series = pd.Series([value], dtype=object if as_object else None, name=column.name)
+    try:
+        return int(column.encode(series)[0][0])
+    except ValueError as error:
+        raise ValueError(f"{UNABLE}: {error}") from error

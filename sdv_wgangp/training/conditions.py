@@ -1,0 +1,129 @@
+"""Which cells of a batch are given to the generator, and how the critic is told.
+
+A part of every batch is *conditional*: some cells of a real row are given, the generator makes up
+the others, and the critic compares the result with that same real row, knowing which cells were
+given. The rows are pairs, so they agree in the given cells, and every interpolate between them
+does too.
+
+1. How many columns are given is uniform on a logarithmic scale, from one to all that may be (all
+   but one, where nothing else would be left); which ones, uniform.
+2. The real rows are those of the batch. With ``log_frequency``, one of the given columns is
+   chosen, a value of it with probability proportional to ``log(1 + rows)`` (Xu et al. 2019,
+   section 4.3, training-by-sampling), and then a row among those with this value. Real and
+   generated rows then follow the same distribution, if not the table's, and no bias arises.
+3. The critic reads one channel for each column that may be given: `MASK_SCALE` where it is.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.encoding.table import EncodedTable
+from sdv_wgangp.training.settings import TrainingSettings
+
+# The penalty on the critic's gradient knows no channel that does not count. With a channel of
+# this height a weight is smaller by as much for the same effect, and the penalty feels its square.
+MASK_SCALE = 4.0
+
+
+def conditional_rows(settings: TrainingSettings, pac: int) -> int:
+    """How many rows of a batch are conditional: whole packs, and not all of them."""
+    packs = settings.batch_size // pac
+    if not settings.conditional_share or packs < 2:
+        return 0
+    return min(max(round(settings.conditional_share * packs), 1), packs - 1) * pac
+
+
+def given_columns(layout: Layout, settings: TrainingSettings, pac: int) -> torch.Tensor:
+    """Columns that training may give, int64; none where it is without conditions."""
+    columns = layout.conditionable
+    return columns if layout.columns > 1 and conditional_rows(settings, pac) else columns[:0]
+
+
+class ConditionSampler:
+    """Draws the given cells of the first rows of batches. All shapes are static.
+
+    Args:
+        columns: That may be given, at least one (`given_columns`).
+        layout: The table's layout.
+        table: The training rows, on the device.
+        rows: Conditional rows in a batch.
+        log_frequency: See `TrainingSettings`.
+        random: Source of the draws, on the device.
+    """
+
+    def __init__(
+        self,
+        columns: torch.Tensor,
+        layout: Layout,
+        table: EncodedTable,
+        rows: int,
+        log_frequency: bool,
+        random: torch.Generator,
+    ):
+        device = random.device
+        self.rows, self._random = rows, random
+        self.columns = columns.to(device)
+        self._most = min(len(columns), layout.columns - 1)
+        # Of every column its place among those that may be given, or the one behind them.
+        self._place = torch.full((layout.columns,), len(columns), device=device)
+        self._place[self.columns] = torch.arange(len(columns), device=device)
+        self._log_frequency = log_frequency
+        if log_frequency:
+            self._index(layout.offsets.diff()[columns].tolist(), table)
+
+    def _index(self, widths: list[int], table: EncodedTable) -> None:
+        """The rows of every level, and the levels' distribution."""
+        orders, counts, cumulative = [], [], []
+        for place, (column, width) in enumerate(zip(self.columns.tolist(), widths, strict=True)):
+            codes = table.codes[:, column]
+            orders.append(codes.argsort(stable=True).int())
+            counts.append(codes.int().bincount(minlength=width))
+            weights = counts[-1].double().log1p().cumsum(0)
+            cumulative.append(place + weights / weights[-1])
+        self._order, self._counts = torch.cat(orders), torch.cat(counts)
+        # Every column's rows follow those of the column before.
+        self._starts = self._counts.cumsum(0) - self._counts
+        self._cumulative = torch.cat(cumulative)
+
+    def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The real rows of batches, and which of their cells are given.
+
+        Args:
+            index: Rows of the table, ``[batches, rows of a batch]``.
+
+        Returns:
+            The same, with other rows where these are drawn by ``log_frequency``; and the mask of
+            the first `rows` of every batch, bool ``[batches * rows, columns]``.
+        """
+        count = len(index) * self.rows
+        keys = self._uniform(count, len(self.columns))
+        size = torch.exp(self._uniform(count, 1) * math.log(self._most + 1)).long()
+        last = keys.sort(1)[0].gather(1, size.clamp(1, self._most) - 1)
+        chosen = torch.cat([keys <= last, keys.new_zeros(count, 1, dtype=torch.bool)], 1)
+        if self._log_frequency:
+            drawn = self._draw_rows(keys.argmin(1)).view(len(index), self.rows)
+            index = torch.cat([drawn, index[:, self.rows :]], 1)
+        return index, chosen.index_select(1, self._place)
+
+    def _draw_rows(self, place: torch.Tensor) -> torch.Tensor:
+        """A row of the table for each column (its place), by the log frequency of its value."""
+        level, within = self._uniform(len(place), 2, dtype=torch.float64).unbind(1)
+        level = torch.searchsorted(self._cumulative, place + level, right=True)
+        level = level.clamp(max=len(self._counts) - 1)  # a sum may be rounded up to the last end
+        counts = self._counts[level]
+        inside = (within * counts).long().minimum(counts - 1)
+        return self._order[self._starts[level] + inside].long()
+
+    def channels(self, fixed: torch.Tensor, rows: int) -> torch.Tensor:
+        """What the critic reads of a mask ``[n, columns]``: ``[rows, len(self.columns)]``."""
+        channels = torch.zeros(rows, len(self.columns), device=fixed.device)
+        channels[: len(fixed)] = fixed.index_select(1, self.columns) * MASK_SCALE
+        return channels
+
+    def _uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        random = self._random
+        return torch.rand(shape, dtype=dtype, device=random.device, generator=random)
