@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from enum import Enum
+from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 import plotly.express as px
 from rdt.transformers import UnixTimestampEncoder
 from sdv.errors import NotFittedError, SynthesizerInputError
+from sdv.sampling import Condition
 from sdv.single_table.base import BaseSingleTableSynthesizer
 from sdv.single_table.utils import detect_discrete_columns
 
 from sdv_wgangp import sdv_versions
+from sdv_wgangp.models.conditions import values_of
 from sdv_wgangp.models.tabular import EpochLog, NonFiniteLossError, TabularModel
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
@@ -27,6 +31,12 @@ from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
+
+
+class _Given(Enum):
+    """What SDV's grouping of conditions would drop."""
+
+    MISSING = "missing value"
 
 
 def _is_whole(value, least: int) -> bool:
@@ -42,6 +52,14 @@ def _check_not_negative(name: str, value) -> None:
         raise SynthesizerInputError(
             f"{name} must be a finite number of at least 0, not {value!r}."
         )
+
+
+def _apportion(rows: int, shares: Sequence[float]) -> list[int]:
+    """Whole numbers in the proportion of shares that add up to rows (largest remainders)."""
+    exact = rows * np.asarray(shares, dtype=float) / np.sum(shares)
+    counts = np.floor(exact).astype(int)
+    counts[np.argsort(counts - exact, kind="stable")[: rows - counts.sum()]] += 1
+    return counts.tolist()
 
 
 class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
@@ -64,8 +82,9 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         generator_decay, discriminator_decay: L2 penalties on the weights.
         batch_size: Rows in a step; a multiple of ``pac``.
         discriminator_steps: Critic steps for each generator step.
-        log_frequency: Kept so that CTGAN's arguments fit. CTGAN draws the categories it trains
-            on by (log) frequency; here rows are drawn as they are, and nothing depends on it.
+        log_frequency: Draw the values that are learned as conditions by the logarithm of their
+            frequency, so that rare ones are met often; otherwise by frequency. Rows without
+            conditions are trained on as they are, so samples are not biased, as CTGAN's are.
         verbose: Show a progress bar with losses and rows per second.
         epochs: An epoch has ``rows // batch_size`` generator steps, at least 40, and
             ``discriminator_steps`` times as many critic steps.
@@ -90,6 +109,10 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         ema_decay: Decay of the moving average of the generator's weights, in [0, 1).
         calibrate: Bring samples to the marginals of the training table: select generated rows
             (raking), then map numeric columns by rank.
+        conditional_share: Share of each batch that is trained with some cells given, in [0, 1).
+            Conditions on discrete columns are then met without rejecting rows
+            (`sample_from_conditions`, `sample_remaining_columns`, `sample_marginal`); with 0
+            SDV rejects rows until enough meet them.
         random_state: Seed of the fit; None draws one. Sampling repeats after `reset_sampling`.
 
     Raises:
@@ -133,6 +156,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         target: str | None = None,
         ema_decay: float = 0.999,
         calibrate: bool = True,
+        conditional_share: float = 0.25,
         random_state: int | None = None,
     ):
         # SDV's transformers keep the list itself.
@@ -167,6 +191,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         self.target = target
         self.ema_decay = ema_decay
         self.calibrate = calibrate
+        self.conditional_share = conditional_share
         self.random_state = random_state
         self._check_parameters()
 
@@ -218,6 +243,11 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         if not _is_number(self.ema_decay) or not 0 <= self.ema_decay < 1:
             raise SynthesizerInputError(
                 f"ema_decay must be in [0, 1), not {self.ema_decay!r}; 0 switches it off."
+            )
+        if not _is_number(self.conditional_share) or not 0 <= self.conditional_share < 1:
+            raise SynthesizerInputError(
+                f"conditional_share must be in [0, 1), not {self.conditional_share!r}; 0 switches "
+                "conditions off."
             )
         self._check_meta_features()
 
@@ -301,6 +331,8 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
                 meta_feature_subsets=self.meta_feature_subsets,
                 meta_feature_fraction=self.meta_feature_fraction,
                 meta_feature_schedule=self.meta_feature_schedule,
+                conditional_share=self.conditional_share,
+                log_frequency=self.log_frequency,
             ),
             embedding_dim=self.embedding_dim,
             generator_dim=tuple(self.generator_dim),
@@ -327,10 +359,94 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
                 raise
 
     def _sample(self, num_rows: int, conditions: dict | None = None) -> pd.DataFrame:
-        if conditions is not None:
-            # SDV then draws rows until enough of them meet the conditions.
-            raise NotImplementedError("native conditional sampling")
-        return self._model.sample(num_rows)
+        """Rows in SDV's processed space.
+
+        They meet the conditions on discrete columns; SDV draws more of them until enough meet the
+        others, too.
+        """
+        given = {
+            name: None if value is _Given.MISSING else value
+            for name, value in (conditions or {}).items()
+        }
+        return self._model.sample(num_rows, self._model.native_conditions(given))
+
+    def _transform_conditions(self, condition_df: pd.DataFrame) -> pd.DataFrame:
+        transformed = super()._transform_conditions(condition_df)
+        for name in transformed.columns[transformed.isna().any()]:
+            values = transformed[name].astype(object)
+            transformed[name] = values.where(values.notna(), _Given.MISSING)
+        return transformed
+
+    def sample_marginal(
+        self,
+        num_rows: int,
+        column: str,
+        marginal: Mapping[Any, float] | str = "balanced",
+        max_tries_per_batch: int = 100,
+    ):
+        """Sample rows in which one column has a marginal of your choice.
+
+        The other columns follow their distribution given its values, so this is the table
+        reweighted to that marginal: for rebalancing classes, or for "what if" tables.
+
+        Args:
+            num_rows: How many rows.
+            column: The name of a column of categories or few values.
+            marginal: The share of each value, by value (scaled to add up to 1; None is a missing
+                value); or "balanced", the same for all values of the training table that are not
+                missing.
+            max_tries_per_batch: As for `sample_from_conditions`.
+
+        Returns:
+            What `sample` returns; the rows in random order. The shares are met to the row.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            SynthesizerInputError: An argument is out of range; names it.
+            ValueError: A value was not in the training table.
+        """
+        if not self._fitted or self._model is None:
+            raise NotFittedError("Fit the synthesizer to a table with columns to model first.")
+        if not _is_whole(num_rows, 1):
+            raise SynthesizerInputError(
+                f"num_rows must be a whole number of at least 1, not {num_rows!r}."
+            )
+        values, shares = self._read_marginal(column, marginal)
+        sampled = self.sample_from_conditions(
+            [
+                Condition({column: value}, num_rows=count)
+                for value, count in zip(values, _apportion(num_rows, shares), strict=True)
+                if count
+            ],
+            max_tries_per_batch=max_tries_per_batch,
+        )
+        frame = sdv_versions.as_frame(sampled)
+        frame = frame.iloc[self._model.permutation(len(frame))].reset_index(drop=True)
+        return sdv_versions.as_fit_input(self.metadata, frame)
+
+    def _read_marginal(
+        self, column: str, marginal: Mapping[Any, float] | str
+    ) -> tuple[list, list[float]]:
+        """Values and shares of `sample_marginal`."""
+        if isinstance(marginal, Mapping):
+            for value, share in marginal.items():
+                _check_not_negative(f"marginal of {value!r}", share)
+            if not sum(marginal.values()) > 0:
+                raise SynthesizerInputError("marginal must give a share above 0 to some value.")
+            return list(marginal), list(marginal.values())
+        if marginal != "balanced":
+            raise SynthesizerInputError(
+                f"marginal must be 'balanced' or a dictionary of shares, not {marginal!r}."
+            )
+        if self._data_processor.get_sdtypes().get(column) == "datetime":
+            raise SynthesizerInputError(
+                f"marginal of the datetime column {column!r} must be a dictionary of shares."
+            )
+        try:
+            values = values_of(self._model.encoder, column)
+        except ValueError as error:
+            raise SynthesizerInputError(f"{error}.") from error
+        return values, [1.0] * len(values)
 
     def get_loss_values(self) -> pd.DataFrame:
         """Mean losses of every epoch: columns Epoch, Generator Loss, Discriminator Loss.

@@ -73,6 +73,50 @@ def allowed_codes(encoder: TableEncoder, conditions: Mapping[str, Any]) -> dict[
     return allowed
 
 
+def native_part(encoder: TableEncoder, conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """The conditions that `allowed_codes` takes, or refuses for their value.
+
+    What is left out can only be met by filtering rows: columns with positions, names the table
+    does not have, and numbers that are no value of a column of few values, to which a filter may
+    allow a tolerance.
+    """
+    columns = {column.name: column for column in encoder.columns}
+    columns |= {derived.column.name: derived.column for derived in encoder.derived}
+    possible = names_of_conditions(encoder)
+    return {
+        name: value
+        for name, value in conditions.items()
+        if name in possible
+        and (isinstance(columns[name], CategoricalColumn) or _is_known(columns[name], value))
+    }
+
+
+def _is_known(column: NumericColumn, value: Any) -> bool:
+    try:
+        code_of(column, value)
+    except ValueError:
+        return False
+    return True
+
+
+def values_of(encoder: TableEncoder, name: str) -> list:
+    """The values of a column that can be a condition, missing ones left out.
+
+    Raises:
+        ValueError: It cannot be one; names the column.
+    """
+    possible = names_of_conditions(encoder)
+    if name not in possible:
+        raise ValueError(
+            f"column {name!r} is no column of categories or few values: name one of "
+            f"{', '.join(map(str, possible))}"
+        )
+    columns = [*encoder.columns, *(derived.column for derived in encoder.derived)]
+    column = next(column for column in columns if column.name == name)
+    count = column.width - (column.missing_code is not None)
+    return column.decode(np.arange(count)).tolist()
+
+
 def code_of(column: CategoricalColumn | NumericColumn, value: Any) -> int:
     """The code of one value of a column without positions.
 

@@ -20,7 +20,12 @@ from sdv_wgangp.models.calibration import (
     RankCalibration,
     pool_rows,
 )
-from sdv_wgangp.models.conditions import FREE, allowed_codes, names_of_conditions
+from sdv_wgangp.models.conditions import (
+    FREE,
+    allowed_codes,
+    names_of_conditions,
+    native_part,
+)
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Conditions, Generator
 from sdv_wgangp.networks.passes import SamplingPass
@@ -208,6 +213,15 @@ class TabularModel:
     def condition_columns(self) -> list[str]:
         """Names of the columns that can be conditions of `sample`."""
         return names_of_conditions(self.encoder) if self.generator.conditional else []
+
+    def native_conditions(self, conditions: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of conditions that `sample` takes; rows have to be filtered for the rest."""
+        return native_part(self.encoder, conditions) if self.generator.conditional else {}
+
+    def permutation(self, rows: int) -> np.ndarray:
+        """Row numbers in random order, from the random numbers of `sample`."""
+        order = torch.randperm(rows, device=self._device, generator=self._random)
+        return order.cpu().numpy()
 
     def sample(self, rows: int, conditions: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Draw rows, columns in the order and dtypes of the training frame.

@@ -16,6 +16,9 @@ from sdv_wgangp.encoding.layout import Layout
 # any dependence. So the first weights of the logits are larger than usual by this factor.
 LOGIT_SPREAD = 6.0
 LOG_SCALE_RANGE = (-8.0, 2.0)
+# First weights of given levels are uniform within this: one given cell then moves the first
+# block's units as much as the noise does.
+CONDITION_SPREAD = 1.0
 
 
 class Conditions(NamedTuple):
@@ -63,7 +66,6 @@ class Residual(nn.Module):
         super().__init__()
         self.linear = nn.Linear(width_in, width)
         self.norm = nn.BatchNorm1d(width)
-        # From zero: a level that is never given stays without effect.
         self.condition = nn.Parameter(torch.zeros(levels, width)) if levels else None
 
     def forward(self, x: torch.Tensor, conditions: Conditions | None = None) -> torch.Tensor:
@@ -115,6 +117,8 @@ class Generator(nn.Module):
         self.positions = nn.Linear(width, 2 * self.position_count) if self.position_count else None
         initialise(self, random)
         with torch.no_grad():
+            for block in self.body[:conditioned]:
+                block.condition.uniform_(-CONDITION_SPREAD, CONDITION_SPREAD, generator=random)
             self.logits.weight.mul_(LOGIT_SPREAD)
             self.logits.bias.copy_(layout.frequencies.clamp_min(1e-9).log())
             if self.positions is not None:

@@ -19,6 +19,7 @@ from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.training import trainer as trainer_module
 from sdv_wgangp.training.average import WeightAverage
+from sdv_wgangp.training.conditions import given_columns
 from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.optimizer import Adam
 from sdv_wgangp.training.precision import matmul_precision
@@ -121,16 +122,16 @@ def make_trainer():
     def make(critic=None, **settings):
         generator = torch.Generator().manual_seed(0)
         views = Views(layout)
-        width = layout.levels + views.width
+        settings = TrainingSettings(batch_size=20, **settings)
+        given = len(given_columns(layout, settings, 1))
+        dense = views.width + given
         networks = (
-            Generator(4, (8,), layout, generator),
-            MLPCritic(layout.levels, views.width, (8,), generator)
+            Generator(4, (8,), layout, generator, conditioned=min(given, 1)),
+            MLPCritic(layout.levels, dense, (8,), generator)
             if critic is None
-            else critic(width),
+            else critic(layout.levels + dense),
         )
-        trainer = Trainer(
-            *networks, views, layout, TrainingSettings(batch_size=20, **settings), generator
-        )
+        trainer = Trainer(*networks, views, layout, settings, generator)
         return trainer, table
 
     return make
