@@ -16,9 +16,9 @@ from sdv_wgangp.encoding.layout import Layout
 # any dependence. So the first weights of the logits are larger than usual by this factor.
 LOGIT_SPREAD = 6.0
 LOG_SCALE_RANGE = (-8.0, 2.0)
-# First weights of given levels are uniform within this: one given cell then moves the first
-# block's units as much as the noise does.
-CONDITION_SPREAD = 1.0
+# A given cell has to outdo the noise, and Adam moves every weight by its learning rate: the weights
+# of given levels, from zero on, count this much.
+CONDITION_GAIN = 8.0
 
 
 class Conditions(NamedTuple):
@@ -38,14 +38,19 @@ class Conditions(NamedTuple):
         return len(self.levels)
 
     def summed(self, table: torch.Tensor) -> torch.Tensor:
-        """The sum of a table's rows ``[levels, width]`` at the given cells, ``[rows, width]``."""
-        weights = self.fixed.to(table.dtype)
-        return functional.embedding_bag(self.levels, table, mode="sum", per_sample_weights=weights)
+        """`CONDITION_GAIN` times the sum of a table's rows ``[levels, width]`` at the given
+        cells, ``[rows, width]``."""
+        return functional.embedding_bag(
+            self.levels, table, mode="sum", per_sample_weights=self._counts(table.dtype)
+        )
 
-    def one_hot(self, width: int, dtype: torch.dtype) -> torch.Tensor:
-        """Ones at the given levels, ``[rows, width]``."""
+    def derivative(self, width: int, dtype: torch.dtype) -> torch.Tensor:
+        """Of the sum along the table's rows, ``[rows, width]``."""
         hot = torch.zeros(self.rows, width, dtype=dtype, device=self.levels.device)
-        return hot.scatter_(1, self.levels, self.fixed.to(dtype))
+        return hot.scatter_(1, self.levels, self._counts(dtype))
+
+    def _counts(self, dtype: torch.dtype) -> torch.Tensor:
+        return self.fixed.to(dtype) * CONDITION_GAIN
 
     def impose(self, levels: torch.Tensor) -> None:
         """Put the given cells into drawn ones ``[batch rows, columns]``, in place."""
@@ -66,6 +71,7 @@ class Residual(nn.Module):
         super().__init__()
         self.linear = nn.Linear(width_in, width)
         self.norm = nn.BatchNorm1d(width)
+        # From zero: a level that is never given stays without effect.
         self.condition = nn.Parameter(torch.zeros(levels, width)) if levels else None
 
     def forward(self, x: torch.Tensor, conditions: Conditions | None = None) -> torch.Tensor:
@@ -117,8 +123,6 @@ class Generator(nn.Module):
         self.positions = nn.Linear(width, 2 * self.position_count) if self.position_count else None
         initialise(self, random)
         with torch.no_grad():
-            for block in self.body[:conditioned]:
-                block.condition.uniform_(-CONDITION_SPREAD, CONDITION_SPREAD, generator=random)
             self.logits.weight.mul_(LOGIT_SPREAD)
             self.logits.bias.copy_(layout.frequencies.clamp_min(1e-9).log())
             if self.positions is not None:

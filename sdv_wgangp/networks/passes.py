@@ -237,9 +237,9 @@ class TrainingPass:
             own = conditions.fixed.index_select(1, self._column_of_level)
             to_codes[: conditions.rows].masked_fill_(own, 0)
             slopes[:, : conditions.rows].masked_fill_(conditions.fixed, 0)
-            # A product with ones adds the same rows up as a scatter does, and always in the same
-            # order, also on a GPU.
-            given = conditions.one_hot(len(head.bias), self.dtype)
+            # A product adds the same rows up as a scatter does, and always in the same order, also
+            # on a GPU.
+            given = conditions.derivative(len(head.bias), self.dtype)
         gradients[head.bias].copy_(
             ops.code_gradient(
                 to_codes, made.logits, head.bias, made.levels, self.offsets, slopes, tables

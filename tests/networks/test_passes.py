@@ -9,7 +9,7 @@ import torch
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.networks.generator import Generator
+from sdv_wgangp.networks.generator import Conditions, Generator
 from sdv_wgangp.networks.passes import SamplingPass, TrainingPass
 from sdv_wgangp.ops import column_sample
 
@@ -33,16 +33,30 @@ def layout(request):
     return Layout.of(TableEncoder().fit(frame))
 
 
-def make(layout, hidden=(16, 24, 8)):
+def make(layout, hidden=(16, 24, 8), conditioned=0):
     random = torch.Generator().manual_seed(0)
-    generator = Generator(5, hidden, layout, random)
+    generator = Generator(5, hidden, layout, random, conditioned)
     with torch.no_grad():  # away from the weights that hide mistakes
         for block in generator.body:
             block.norm.weight.uniform_(0.5, 1.5, generator=random)
             block.norm.bias.uniform_(-0.5, 0.5, generator=random)
+        for block in generator.body[:conditioned]:
+            block.condition.uniform_(-0.2, 0.2, generator=random)
     noise = generator.draw(ROWS, random)
     uniforms = torch.rand(ROWS, layout.columns, generator=random)
     return generator, noise, uniforms, random
+
+
+def given_cells(layout, rows, random):
+    """Conditions of the first rows: any subset of the columns without positions, also none."""
+    codes = torch.stack(
+        [torch.randint(int(width), (rows,), generator=random) for width in layout.offsets.diff()],
+        1,
+    )
+    fixed = torch.rand(codes.shape, generator=random) < 0.5
+    fixed[:, layout.positioned] = False
+    fixed[0] = False
+    return Conditions(codes + layout.offsets[:-1], fixed)
 
 
 def reinmax(logits, levels, offsets, at_codes):
@@ -57,14 +71,19 @@ def reinmax(logits, levels, offsets, at_codes):
     return result
 
 
-@pytest.mark.parametrize("hidden", [(16, 24, 8), (12,)], ids=str)
-def test_the_training_pass_is_the_generator_and_its_derivative(layout, hidden):
-    generator, (noise, jitter), uniforms, random = make(layout, hidden)
+@pytest.mark.parametrize(
+    ("hidden", "conditioned", "given"),
+    [((16, 24, 8), 0, 0), ((12,), 0, 0), ((12,), 1, 15), ((16, 24, 8), 2, ROWS), ((8, 8), 1, 0)],
+    ids=str,
+)
+def test_the_training_pass_is_the_generator_and_its_derivative(layout, hidden, conditioned, given):
+    generator, (noise, jitter), uniforms, random = make(layout, hidden, conditioned)
     offsets = layout.offsets
     passes = TrainingPass(generator, offsets, bfloat16=False)
-    made = passes.forward(noise, jitter, uniforms)
+    conditions = given_cells(layout, given, random) if given else None
+    made = passes.forward(noise, jitter, uniforms, conditions=conditions)
 
-    logits, positions = generator.train()(noise, jitter)
+    logits, positions = generator.train()(noise, jitter, conditions)
     torch.testing.assert_close(made.logits + generator.logits.bias, logits)
     torch.testing.assert_close(made.positions, positions)
     assert (made.levels >= offsets[:-1]).all()
@@ -77,8 +96,18 @@ def test_the_training_pass_is_the_generator_and_its_derivative(layout, hidden):
     index = torch.repeat_interleave(torch.arange(layout.columns), offsets.diff())
     at_codes = to_codes + (slopes[:, :, index] * tables[:, None]).sum(0)
     ends = [logits, positions] if positions.requires_grad else [logits]
-    gradients = [reinmax(logits.detach(), made.levels, offsets, at_codes), to_positions]
-    expected = torch.autograd.grad(ends, list(generator.parameters()), gradients[: len(ends)])
+    to_logits = reinmax(logits.detach(), made.levels, offsets, at_codes)
+    if given:
+        fixed = conditions.fixed
+        assert fixed.any()
+        assert torch.equal(made.levels[:given][fixed], conditions.levels[fixed])
+        to_logits[:given][fixed[:, index]] = 0
+    expected = torch.autograd.grad(
+        ends,
+        list(generator.parameters()),
+        [to_logits, to_positions][: len(ends)],
+        materialize_grads=True,
+    )
     passes.backward(made, to_codes, to_positions, slopes, tables)
     names = [name for name, _ in generator.named_parameters()]
     for name, found, exact in zip(names, passes.gradients, expected, strict=True):
@@ -86,6 +115,35 @@ def test_the_training_pass_is_the_generator_and_its_derivative(layout, hidden):
         torch.testing.assert_close(
             found, exact, rtol=1e-4, atol=1e-4 * scale, msg=lambda m, n=name: f"{n}: {m}"
         )
+
+
+def test_no_given_cell_is_no_condition(layout):
+    generator, noise, uniforms, random = make(layout, conditioned=3)
+    passes = TrainingPass(generator, layout.offsets, bfloat16=False)
+    conditions = given_cells(layout, 20, random)
+    nothing = Conditions(conditions.levels, torch.zeros_like(conditions.fixed))
+    plain = passes.forward(*noise, uniforms)
+    empty = passes.forward(*noise, uniforms, conditions=nothing)
+    given = passes.forward(*noise, uniforms, conditions=conditions)
+    assert torch.equal(plain.logits, empty.logits)
+    assert torch.equal(plain.levels, empty.levels)
+    assert not torch.equal(plain.logits, given.logits)
+
+
+def test_gradients_of_conditions_do_not_outlive_their_batch(layout):
+    generator, noise, uniforms, random = make(layout, conditioned=1)
+    passes = TrainingPass(generator, layout.offsets, bfloat16=True)
+    place = [name for name, _ in generator.named_parameters()].index("body.0.condition")
+    for conditions in (given_cells(layout, 20, random), None):
+        made = passes.forward(*noise, uniforms, conditions=conditions)
+        passes.backward(
+            made,
+            torch.randn(ROWS, layout.levels, generator=random).to(passes.dtype),
+            torch.randn(noise[1].shape, generator=random),
+            torch.zeros(2, ROWS, layout.columns),
+            torch.zeros(2, layout.levels),
+        )
+        assert passes.gradients[place].any() == (conditions is not None)
 
 
 def test_bfloat16_products_change_little(layout):
@@ -154,15 +212,24 @@ def test_what_fresh_memory_holds_does_not_matter(layout, monkeypatch):
     assert torch.equal(*logits)
 
 
+@pytest.mark.parametrize("conditioned", [0, 2])
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_the_sampling_pass_is_the_generator_in_evaluation_mode(layout, bfloat16):
-    generator, noise, uniforms, _ = make(layout)
+def test_the_sampling_pass_is_the_generator_in_evaluation_mode(layout, bfloat16, conditioned):
+    generator, noise, uniforms, random = make(layout, conditioned=conditioned)
     generator.train()
     for _ in range(30):
         generator(*generator.draw(100, torch.Generator().manual_seed(1)))
-    logits, positions = generator.eval()(*noise)
-    levels, inside = SamplingPass(generator, layout.offsets, bfloat16).draw(*noise, uniforms)
+    conditions = given_cells(layout, ROWS, random) if conditioned else None
+    logits, positions = generator.eval()(*noise, conditions)
+    passes = SamplingPass(generator, layout.offsets, bfloat16)
+    levels, inside = passes.draw(*noise, uniforms, conditions)
     expected = column_sample(logits, uniforms, layout.offsets) + layout.offsets[:-1]
+    if conditioned:
+        expected = torch.where(conditions.fixed, conditions.levels, expected)
+        block = slice(*layout.offsets[1:3].tolist())
+        shares = torch.softmax(logits[:, block], 1).mean(0)
+        found = passes.probabilities(noise[0], 1, conditions)
+        torch.testing.assert_close(found, shares.detach(), atol=0.02 if bfloat16 else 1e-5, rtol=0)
     assert (levels == expected).float().mean() > (0.97 if bfloat16 else 0.999)
     torch.testing.assert_close(inside, positions.detach(), atol=0.02 if bfloat16 else 1e-5, rtol=0)
 
