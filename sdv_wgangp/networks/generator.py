@@ -16,8 +16,8 @@ from sdv_wgangp.encoding.layout import Layout
 # any dependence. So the first weights of the logits are larger than usual by this factor.
 LOGIT_SPREAD = 6.0
 LOG_SCALE_RANGE = (-8.0, 2.0)
-# A given cell has to outdo the noise, and Adam moves every weight by its learning rate: the weights
-# of given levels, from zero on, count this much.
+# A given cell has to outdo the noise, and Adam moves every weight by its learning rate at most:
+# the weights of given levels, from zero on, count this much.
 CONDITION_GAIN = 8.0
 
 

@@ -217,6 +217,7 @@ class TrainingPass:
         to_positions: torch.Tensor,
         slopes: torch.Tensor,
         tables: torch.Tensor,
+        to_logits: torch.Tensor | None = None,
     ) -> None:
         """Set `gradients`.
 
@@ -227,6 +228,8 @@ class TrainingPass:
             to_positions: At the positions, shape ``[rows, positions]``.
             slopes, tables: At what the levels look up (`sdv_wgangp.ops.code_gradient`); the
                 slopes are used up.
+            to_logits: A further gradient, at the logits of the first rows, ``[some rows,
+                levels]``.
         """
         generator, features, gradients = self.generator, made.features, self._gradients
         head, conditions = generator.logits, made.conditions
@@ -245,6 +248,9 @@ class TrainingPass:
                 to_codes, made.logits, head.bias, made.levels, self.offsets, slopes, tables
             )
         )
+        if to_logits is not None:
+            to_codes[: len(to_logits)] += to_logits
+            gradients[head.bias] += to_logits.sum(0)
         ops.multiply(to_codes.T, features, gradients[head.weight])
         back = ops.multiply(to_codes, self.logits.weight[:, : self.hidden])
         if generator.positions is not None:

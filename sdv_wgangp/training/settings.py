@@ -46,6 +46,8 @@ class TrainingSettings:
         conditional_share: Share of the rows of each batch for which some cells are given, in
             [0, 1): the generator learns to make up the others (`training.conditions`). 0 trains
             without conditions, and so do batches of one pack.
+        conditional_weight: Factor of the score of conditional distributions in the generator's
+            loss (`objectives.conditional`).
         log_frequency: Draw the first given cell of these rows by the logarithm of its value's
             frequency, as CTGAN does, so that rare values are learned as conditions; otherwise by
             its frequency.
@@ -71,6 +73,7 @@ class TrainingSettings:
     meta_feature_fraction: float = 0.5
     meta_feature_schedule: str = "constant"
     conditional_share: float = 0.25
+    conditional_weight: float = 1.0
     log_frequency: bool = True
     precision: str = "medium"
     cuda_graph: bool = True

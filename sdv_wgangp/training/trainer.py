@@ -16,6 +16,7 @@ from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Conditions, Generator
 from sdv_wgangp.networks.passes import Generated, TrainingPass
 from sdv_wgangp.networks.views import Views
+from sdv_wgangp.objectives.conditional import code_score, rank_score
 from sdv_wgangp.objectives.feature_table import PAIR_ROWS, FeatureTable, Target
 from sdv_wgangp.objectives.matching import REAL_BATCHES, Batch, MetaFeatureObjective
 from sdv_wgangp.objectives.meta_features import META_FEATURES
@@ -102,6 +103,7 @@ class Trainer:
         self.layout = layout
         self.offsets = layout.offsets.to(self.device)
         self.levels = layout.levels
+        self._ordered = layout.ordered.to(self.device)
         pac = getattr(critic, "pac", 1)
         self._given = given_columns(layout, settings, pac)
         self._conditional = conditional_rows(settings, pac) if len(self._given) else 0
@@ -323,6 +325,8 @@ class Trainer:
             index: Real rows, ``[batch_size]``. Any will do: the critic's last ones are at hand.
             conditions: Given cells of the first of them.
         """
+        if conditions is not None:
+            conditions = Conditions(*(_in_pairs(part) for part in conditions))
         made = self._generate(self.settings.batch_size, conditions)
         fake = Rows(made.levels, self.views(made.levels, made.positions))
         loss, to_codes, to_dense = generator_loss(
@@ -345,10 +349,42 @@ class Trainer:
             loss, matched = loss + found.loss, (found.distances,)
         to_positions, slopes = self.views.backward(to_dense, made.levels, made.positions)
         to_codes = to_codes.to(self.passes.dtype)
-        self.passes.backward(made, to_codes, to_positions, slopes, self.views.lookups)
+        to_logits = None
+        if self._conditional > 1 and self.settings.conditional_weight:
+            score, to_logits = self._score_pairs(made, fake, to_dense, index, conditions)
+            loss = loss + score
+        self.passes.backward(made, to_codes, to_positions, slopes, self.views.lookups, to_logits)
         self._generator_adam.apply(self.passes.gradients)
         self.passes.refresh()
         return loss, *matched
+
+    def _score_pairs(
+        self,
+        made: Generated,
+        fake: Rows,
+        to_dense: torch.Tensor,
+        index: torch.Tensor,
+        conditions: Conditions,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The scores of the conditional rows, and their gradient at the logits of these.
+
+        That at the ranks is added to ``to_dense``.
+        """
+        pairs = self._conditional // 2
+        two = slice(2 * pairs)
+        fixed = conditions.fixed[:pairs]
+        real = self._real(index[:pairs])
+        weight = self.settings.conditional_weight / self.settings.batch_size
+        logits = made.logits[two] + self.generator.logits.bias
+        score, to_logits = code_score(
+            logits.unflatten(0, (2, pairs)), real.levels, fixed, self.offsets
+        )
+        ranks = self.views.ordering(fake.dense)[two].unflatten(0, (2, pairs))
+        of_ranks, to_ranks = rank_score(
+            ranks, self.views.ordering(real.dense), fixed.index_select(1, self._ordered)
+        )
+        self.views.ordering(to_dense)[two] += weight * to_ranks.flatten(0, 1)
+        return weight * (score + of_ranks), weight * to_logits.flatten(0, 1)
 
     def _draw_conditions(self, index: torch.Tensor) -> tuple[torch.Tensor, Conditions | None]:
         """Real rows of batches, and the given cells of the first rows of each.
@@ -445,3 +481,12 @@ class Trainer:
 
     def _noise(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.generator.draw(rows, self.random)
+
+
+def _in_pairs(rows: torch.Tensor) -> torch.Tensor:
+    """The first half of some rows twice: row ``i`` and row ``i + len(rows) // 2`` are the same.
+
+    Of an odd number the last row stays by itself.
+    """
+    half = len(rows) // 2
+    return torch.cat([rows[:half], rows[:half], rows[2 * half :]])

@@ -1,0 +1,241 @@
+"""Native conditions: exact, with the right distribution of the rest, and errors by name."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pandas.testing import assert_frame_equal
+
+from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.models.conditions import allowed_codes, native_part, values_of
+from sdv_wgangp.models.tabular import TabularModel
+from sdv_wgangp.networks.passes import SamplingPass
+from sdv_wgangp.training.settings import TrainingSettings
+
+REFUSED = "Unable to sample any rows for the given conditions"
+CITIES = {"Rome": "Italy", "Milan": "Italy", "Pisa": "Italy", "Paris": "France", "Lyon": "France"}
+
+
+def make_frame(rows=1200):
+    random = np.random.default_rng(0)
+    city = random.choice(list(CITIES), rows, p=[0.4, 0.2, 0.1, 0.2, 0.1])
+    kind = random.choice(np.array(["a", "b", None], dtype=object), rows)
+    return pd.DataFrame(
+        {
+            "country": [CITIES[name] for name in city],
+            "city": city,
+            "x": random.normal(size=rows) + 2 * (kind == "b"),
+            "kind": kind,
+            "count": random.integers(0, 4, rows),
+            "gaps": np.where(random.random(rows) < 0.3, np.nan, random.integers(0, 3, rows)),
+            "flag": random.random(rows) < 0.3,
+            "level": pd.Categorical(random.choice(["lo", "hi"], rows), ["lo", "hi", "none"]),
+            "text": pd.array(random.choice(["u", "v"], rows), dtype="string"),
+            "when": pd.to_datetime(random.choice(["2020-01-01", "2021-05-05"], rows)),
+            "one": "same",
+        }
+    )
+
+
+def fit(frame, epochs=2, **options):
+    settings = {"batch_size": 100, "epochs": epochs} | options
+    model = TabularModel(
+        TrainingSettings(**settings),
+        embedding_dim=8,
+        generator_dim=(32, 32),
+        discriminator_dim=(32, 32),
+        random_state=0,
+    )
+    return model.fit(frame)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return make_frame()
+
+
+@pytest.fixture(scope="module")
+def encoder(frame):
+    return TableEncoder().fit(frame)
+
+
+@pytest.fixture(scope="module")
+def model(frame):
+    return fit(frame)
+
+
+def holds(sample, name, value):
+    return sample[name].isna() if pd.isna(value) else sample[name] == value
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"kind": "b"},
+        {"kind": None},
+        {"gaps": np.nan, "kind": np.nan},
+        {"count": 3},
+        {"count": 3.0, "gaps": 1},
+        {"flag": True},
+        {"level": "hi", "text": "v"},
+        {"when": pd.Timestamp("2021-05-05")},
+        {"one": "same"},
+        {"city": "Pisa", "kind": "a", "flag": np.bool_(False), "count": np.int64(0), "gaps": 2},
+        {"country": "Italy"},
+        {"country": "France", "kind": "a"},
+        {"country": "Italy", "city": "Pisa"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_every_row_meets_the_conditions(model, frame, conditions, calibrated):
+    model.calibrated = calibrated
+    sample = model.sample(300, conditions)
+    assert len(sample) == 300
+    assert list(sample) == list(frame)
+    assert (sample.dtypes == frame.dtypes).all()
+    for name, value in conditions.items():
+        assert holds(sample, name, value).all()
+    assert sample["x"].nunique() > 250
+    assert sample["country"].tolist() == [CITIES[name] for name in sample["city"]]
+
+
+def test_the_table_is_what_the_tests_think(model):
+    assert [derived.column.name for derived in model.encoder.derived] == ["country"]
+    columns = {column.name: column for column in model.encoder.columns}
+    assert columns["x"].has_positions
+    assert not columns["count"].has_positions
+    assert model.condition_columns == [name for name in make_frame(5) if name != "x"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ({"kind": "z"}, f"{REFUSED}: column 'kind' holds 'z', which was not in the data"),
+        ({"level": "none"}, f"{REFUSED}: column 'level' holds 'none'"),
+        ({"count": 2.5}, f"{REFUSED}: column 'count' holds .*2.5"),
+        ({"count": "many"}, f"{REFUSED}: column 'count' is not numeric"),
+        ({"city": None}, f"{REFUSED}: column 'city' had no missing values"),
+        ({"country": "Spain"}, f"{REFUSED}: column 'country' holds 'Spain'"),
+        (
+            {"city": "Paris", "country": "Italy"},
+            f"{REFUSED}: 'city' = 'Paris', 'country' = 'Italy' contradict each other, as 'country'"
+            " follows from 'city'",
+        ),
+        ({"x": 1.0}, "column 'x' is continuous and cannot be a condition"),
+        ({"y": 1.0}, "condition on 'y', which is no column of the table: name one of country"),
+    ],
+    ids=str,
+)
+def test_conditions_that_cannot_be_met(model, conditions, message):
+    with pytest.raises(ValueError, match=message):
+        model.sample(10, conditions)
+
+
+def test_a_derived_column_allows_the_codes_of_its_source(encoder):
+    names = [column.name for column in encoder.columns]
+    city = encoder.columns[names.index("city")]
+    (codes,) = allowed_codes(encoder, {"country": "Italy"}).values()
+    assert set(city.levels[codes]) == {"Rome", "Milan", "Pisa"}
+    allowed = allowed_codes(encoder, {"city": "Pisa", "country": "Italy", "kind": "a"})
+    assert sorted(allowed) == sorted([names.index("city"), names.index("kind")])
+    assert city.levels[allowed[names.index("city")]].tolist() == ["Pisa"]
+
+
+def test_a_source_follows_its_frequencies(model):
+    shares = model.sample(6000, {"country": "Italy"})["city"].value_counts(normalize=True)
+    real = make_frame()
+    real = real.loc[real["country"] == "Italy", "city"].value_counts(normalize=True)
+    np.testing.assert_allclose(shares[real.index], real, atol=0.03)
+
+
+def test_a_source_follows_the_generator_given_other_conditions(model):
+    """Its distribution is that of the generator's rows, cut to the allowed ones."""
+    model.calibrated = False
+    shares = model.sample(6000, {"country": "Italy", "kind": "a"})["city"]
+    free = model.sample(12_000, {"kind": "a"})
+    free = free.loc[free["country"] == "Italy", "city"].value_counts(normalize=True)
+    found = shares.value_counts(normalize=True)
+    np.testing.assert_allclose(found[free.index], free, atol=0.04)
+
+
+def test_what_is_left_to_a_filter(encoder):
+    given = {"x": 1.0, "count": 2.5, "gaps": None, "kind": "z", "country": "Italy", "new": 3}
+    assert list(native_part(encoder, given)) == ["gaps", "kind", "country"]
+
+
+def test_values_of_a_column(encoder):
+    assert set(values_of(encoder, "kind")) == {"a", "b"}
+    assert values_of(encoder, "gaps") == [0.0, 1.0, 2.0]
+    assert set(values_of(encoder, "country")) == {"Italy", "France"}
+    with pytest.raises(ValueError, match="column 'x' is no column of categories or few values"):
+        values_of(encoder, "x")
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5000])
+def test_any_number_of_rows(model, rows):
+    assert len(model.sample(rows, {"kind": "a"})) == rows
+    assert len(model.sample(rows, {"country": "Italy", "kind": "a"})) == rows
+
+
+def test_one_row_through_the_network_for_each_row(model, monkeypatch):
+    """No row is rejected; only the choice of a source's code looks at noise of its own."""
+    seen = []
+    original = SamplingPass._make_features
+    monkeypatch.setattr(
+        SamplingPass,
+        "_make_features",
+        lambda self, noise, given: seen.append(len(noise)) or original(self, noise, given),
+    )
+    for conditions, rows in (
+        ({"kind": None}, [1000]),
+        ({"city": "Pisa", "count": 1, "flag": False, "gaps": 0, "kind": "b"}, [1000]),
+        ({"country": "Italy"}, [1000]),
+        ({"country": "Italy", "kind": "a"}, [1000, 1000]),
+    ):
+        seen.clear()
+        model.sample(1000, conditions)
+        assert seen == rows
+
+
+def test_conditional_samples_go_on_and_repeat_after_a_seed(model):
+    conditions = {"country": "Italy", "kind": "a"}
+    model.set_random_state(3)
+    first, second = (model.sample(50, conditions) for _ in range(2))
+    assert not first.equals(second)
+    model.set_random_state(3)
+    assert_frame_equal(model.sample(50, conditions), first)
+    copy = pickle.loads(pickle.dumps(model))
+    assert_frame_equal(copy.sample(50, conditions), model.sample(50, conditions))
+
+
+def test_without_conditional_training_there_are_no_conditions(frame):
+    model = fit(frame[["x", "kind"]], conditional_share=0.0)
+    assert model.condition_columns == []
+    assert model.native_conditions({"kind": "a"}) == {}
+    with pytest.raises(ValueError, match=r"trained without conditions: .* conditional_share > 0"):
+        model.sample(5, {"kind": "a"})
+    names = {name for name, _ in model.generator.named_parameters()}
+    assert not any("condition" in name for name in names)
+    assert len(model.sample(5)) == 5
+
+
+def test_fits_with_conditions_repeat(frame):
+    models = [fit(frame[["x", "kind", "count"]], log_frequency=True) for _ in range(2)]
+    states = [model.generator.state_dict().values() for model in models]
+    assert all(torch.equal(one, other) for one, other in zip(*states, strict=True))
+    other = fit(frame[["x", "kind", "count"]], log_frequency=False)
+    pairs = zip(states[0], other.generator.state_dict().values(), strict=True)
+    assert not all(torch.equal(*pair) for pair in pairs)
+
+
+@pytest.mark.parametrize("columns", [["kind"], ["kind", "count"], ["x"], ["x", "kind"]])
+def test_tables_with_little_to_condition_on(frame, columns):
+    model = fit(frame[columns], meta_features=("frequency",))
+    assert len(model.sample(30)) == 30
+    if len(columns) > 1:
+        assert (model.sample(30, {"kind": "a"})["kind"] == "a").all()
