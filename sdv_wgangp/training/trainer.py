@@ -347,12 +347,12 @@ class Trainer:
                 if own is not None:
                     gradient[plain] += own
             loss, matched = loss + found.loss, (found.distances,)
-        to_positions, slopes = self.views.backward(to_dense, made.levels, made.positions)
-        to_codes = to_codes.to(self.passes.dtype)
         to_logits = None
         if self._conditional > 1 and self.settings.conditional_weight:
             score, to_logits = self._score_pairs(made, fake, to_dense, index, conditions)
             loss = loss + score
+        to_positions, slopes = self.views.backward(to_dense, made.levels, made.positions)
+        to_codes = to_codes.to(self.passes.dtype)
         self.passes.backward(made, to_codes, to_positions, slopes, self.views.lookups, to_logits)
         self._generator_adam.apply(self.passes.gradients)
         self.passes.refresh()
