@@ -102,13 +102,15 @@ def test_the_training_pass_is_the_generator_and_its_derivative(layout, hidden, c
         assert fixed.any()
         assert torch.equal(made.levels[:given][fixed], conditions.levels[fixed])
         to_logits[:given][fixed[:, index]] = 0
+    further = 0.3 * torch.randn(given, layout.levels, generator=random)
+    to_logits[:given] += further
     expected = torch.autograd.grad(
         ends,
         list(generator.parameters()),
         [to_logits, to_positions][: len(ends)],
         materialize_grads=True,
     )
-    passes.backward(made, to_codes, to_positions, slopes, tables)
+    passes.backward(made, to_codes, to_positions, slopes, tables, further)
     names = [name for name, _ in generator.named_parameters()]
     for name, found, exact in zip(names, passes.gradients, expected, strict=True):
         scale = max(float(exact.abs().max()), 0.1)
