@@ -14,6 +14,7 @@ import torch
 
 from sdv_wgangp import ops
 from sdv_wgangp.networks.generator import LOG_SCALE_RANGE, Conditions, Generator
+from sdv_wgangp.ops.reference import block_of
 
 WIDTH_UNIT = 32
 # Logits that are held at a time where they are not needed afterwards.
@@ -132,8 +133,7 @@ class TrainingPass:
         if generator.positions is not None:
             self.position_weight = generator.positions.weight.to(self.dtype, copy=True)
         if generator.conditional:
-            columns = torch.arange(len(offsets) - 1, device=offsets.device)
-            self._column_of_level = columns.repeat_interleave(offsets.diff())
+            self._column_of_level = block_of(offsets, len(generator.logits.bias))
         # Those of matrices stay in the type their products come in: half the memory.
         self._gradients = {
             parameter: torch.zeros_like(

@@ -24,6 +24,7 @@ from __future__ import annotations
 import torch
 
 from sdv_wgangp import ops
+from sdv_wgangp.ops.reference import block_of
 
 
 def code_score(
@@ -44,8 +45,7 @@ def code_score(
         both = logits.flatten(0, 1)
         soft, _ = ops.column_softmax(both, torch.zeros_like(both), offsets, 1.0)
         one, other = soft.view_as(logits)
-        column = torch.arange(len(offsets) - 1, device=offsets.device)
-        given = fixed.index_select(1, column.repeat_interleave(offsets.diff()))
+        given = fixed.index_select(1, block_of(offsets, logits.shape[2]))
         real = torch.zeros_like(one).scatter_(1, levels, 1.0)
         # At the probabilities of one row stands the other's, less the code.
         at_soft = torch.cat([other - real, one - real]).masked_fill_(given.repeat(2, 1), 0)

@@ -282,11 +282,9 @@ class Trainer:
         fakes = Rows(made.levels, self.views(made.levels, made.positions))
         losses = []
         for step in range(steps):
-            masks_of_step = self._given_in(conditions, step)
-            real = self._judged(self._real(index[step]), masks_of_step)
-            fake = self._judged(
-                Rows(*(self._of_step(part, step) for part in fakes)), masks_of_step
-            )
+            given = self._given_in(conditions, step)
+            real = self._judged(self._real(index[step]), given)
+            fake = self._judged(Rows(*(self._of_step(part, step) for part in fakes)), given)
             packed = rows // getattr(self.critic, "pac", 1)
             # Lazily: every so often a penalty of as many times the weight.
             interval = settings.gradient_penalty_interval
@@ -399,7 +397,7 @@ class Trainer:
         return index, Conditions(levels, fixed)
 
     def _given_in(self, conditions: Conditions | None, step: int) -> Conditions | None:
-        """The part of a critic step."""
+        """Those of one critic step."""
         if conditions is None:
             return None
         return Conditions(
