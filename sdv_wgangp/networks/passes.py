@@ -8,6 +8,7 @@ lies between two products is one compiled pass (`sdv_wgangp.ops.generator`). The
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -217,7 +218,7 @@ class TrainingPass:
         to_positions: torch.Tensor,
         slopes: torch.Tensor,
         tables: torch.Tensor,
-        to_logits: torch.Tensor | None = None,
+        to_conditions: Sequence[torch.Tensor] | None = None,
     ) -> None:
         """Set `gradients`.
 
@@ -228,8 +229,8 @@ class TrainingPass:
             to_positions: At the positions, shape ``[rows, positions]``.
             slopes, tables: At what the levels look up (`sdv_wgangp.ops.code_gradient`); the
                 slopes are used up.
-            to_logits: A further gradient, at the logits of the first rows, ``[some rows,
-                levels]``.
+            to_conditions: A further gradient at what is added for given cells: what
+                `backward_of_conditions` gave.
         """
         generator, features, gradients = self.generator, made.features, self._gradients
         head, conditions = generator.logits, made.conditions
@@ -248,22 +249,20 @@ class TrainingPass:
                 to_codes, made.logits, head.bias, made.levels, self.offsets, slopes, tables
             )
         )
-        if to_logits is not None:
-            to_codes[: len(to_logits)] += to_logits
-            gradients[head.bias] += to_logits.sum(0)
         ops.multiply(to_codes.T, features, gradients[head.weight])
         back = ops.multiply(to_codes, self.logits.weight[:, : self.hidden])
         if generator.positions is not None:
-            density = made.scores.square().mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
-            to_scores = density.mul_(to_positions)
-            to_head = torch.cat([to_scores, to_scores * made.stretches], 1)
+            to_head = self._at_position_head(made, to_positions)
             gradients[generator.positions.bias].copy_(to_head.sum(0))
             to_head = to_head.to(self.dtype)
             ops.multiply(to_head.T, features, gradients[generator.positions.weight])
             ops.multiply(to_head, self.position_weight[:, : self.hidden], back, add=True)
         start = 0
-        parts = zip(generator.body, self.weights, made.normals, made.inverses, strict=True)
-        for block, weight, normal, inverse in reversed(list(parts)):
+        further = to_conditions or [None] * len(self.weights)
+        parts = zip(
+            generator.body, self.weights, made.normals, made.inverses, further, strict=True
+        )
+        for block, weight, normal, inverse, more in reversed(list(parts)):
             stop, norm = start + weight.shape[0], block.norm
             ops.norm_relu_backward(
                 back[:, start:stop],
@@ -279,10 +278,65 @@ class TrainingPass:
             if block.condition is not None and given is None:
                 gradients[block.condition].zero_()
             elif block.condition is not None:
-                ops.multiply(given.T, normal[: conditions.rows], gradients[block.condition])
+                to_sum = normal[: conditions.rows]
+                if more is not None:
+                    to_sum = to_sum.clone()
+                    to_sum[: len(more)] += more
+                ops.multiply(given.T, to_sum, gradients[block.condition])
             if stop < self.hidden:
                 ops.multiply(normal, weight[:, : self.hidden - stop], back[:, stop:], add=True)
             start = stop
+
+    @torch.no_grad()
+    def backward_of_conditions(
+        self,
+        made: Generated,
+        to_logits: torch.Tensor,
+        to_positions: torch.Tensor,
+        slopes: torch.Tensor,
+        tables: torch.Tensor,
+    ) -> list[torch.Tensor]:
+        """A gradient that only what is added for given cells shall follow.
+
+        The statistics of the batch are constants here, so rows have nothing to do with each other.
+
+        Args:
+            made: What `forward` gave; it stays as it is.
+            to_logits: The gradient at the logits of the first rows, ``[some rows, levels]``.
+            to_positions, slopes, tables: As for `backward`, of these rows.
+
+        Returns:
+            The gradient at the pre-activations of every block, ``[some rows, width]`` each.
+        """
+        generator, rows = self.generator, len(to_logits)
+        bias = generator.logits.bias
+        to_codes = torch.zeros_like(made.logits[:rows])
+        ops.code_gradient(
+            to_codes, made.logits[:rows], bias, made.levels[:rows], self.offsets, slopes, tables
+        )
+        to_codes += to_logits
+        back = ops.multiply(to_codes, self.logits.weight[:, : self.hidden])
+        if generator.positions is not None:
+            to_head = self._at_position_head(made, to_positions).to(self.dtype)
+            ops.multiply(to_head, self.position_weight[:, : self.hidden], back, add=True)
+        found, start = [], 0
+        parts = zip(generator.body, self.weights, made.inverses, strict=True)
+        for block, weight, inverse in reversed(list(parts)):
+            stop = start + weight.shape[0]
+            open_units = made.features[:rows, start:stop] > 0
+            to_block = back[:, start:stop] * open_units * (block.norm.weight * inverse)
+            found.append(to_block.to(self.dtype))
+            if stop < self.hidden:
+                ops.multiply(found[-1], weight[:, : self.hidden - stop], back[:, stop:], add=True)
+            start = stop
+        return found[::-1]
+
+    def _at_position_head(self, made: Generated, to_positions: torch.Tensor) -> torch.Tensor:
+        """The gradient at what the head of the positions gives for the first rows."""
+        rows = len(to_positions)
+        density = made.scores[:rows].square().mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
+        to_scores = density.mul_(to_positions)
+        return torch.cat([to_scores, to_scores * made.stretches[:rows]], 1)
 
 
 class SamplingPass:

@@ -345,13 +345,15 @@ class Trainer:
                 if own is not None:
                     gradient[plain] += own
             loss, matched = loss + found.loss, (found.distances,)
-        to_logits = None
+        to_conditions = None
         if self._conditional > 1 and self.settings.conditional_weight:
-            score, to_logits = self._score_pairs(made, fake, to_dense, index, conditions)
+            score, to_conditions = self._score_pairs(made, fake, index, conditions)
             loss = loss + score
         to_positions, slopes = self.views.backward(to_dense, made.levels, made.positions)
         to_codes = to_codes.to(self.passes.dtype)
-        self.passes.backward(made, to_codes, to_positions, slopes, self.views.lookups, to_logits)
+        self.passes.backward(
+            made, to_codes, to_positions, slopes, self.views.lookups, to_conditions
+        )
         self._generator_adam.apply(self.passes.gradients)
         self.passes.refresh()
         return loss, *matched
@@ -360,13 +362,13 @@ class Trainer:
         self,
         made: Generated,
         fake: Rows,
-        to_dense: torch.Tensor,
         index: torch.Tensor,
         conditions: Conditions,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The scores of the conditional rows, and their gradient at the logits of these.
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The scores of the conditional rows, and their gradient at what conditions add.
 
-        That at the ranks is added to ``to_dense``.
+        Single real codes are noisy. The weights that plain rows live by do not follow them: they
+        learn from the critic alone.
         """
         pairs = self._conditional // 2
         two = slice(2 * pairs)
@@ -381,8 +383,16 @@ class Trainer:
         of_ranks, to_ranks = rank_score(
             ranks, self.views.ordering(real.dense), fixed.index_select(1, self._ordered)
         )
-        self.views.ordering(to_dense)[two] += weight * to_ranks.flatten(0, 1)
-        return weight * (score + of_ranks), weight * to_logits.flatten(0, 1)
+        to_dense = torch.zeros_like(fake.dense[two])
+        self.views.ordering(to_dense).copy_(to_ranks.flatten(0, 1))
+        to_positions, slopes = self.views.backward(
+            to_dense * weight, made.levels[two], made.positions[two]
+        )
+        slopes.masked_fill_(conditions.fixed[two], 0)
+        to_conditions = self.passes.backward_of_conditions(
+            made, weight * to_logits.flatten(0, 1), to_positions, slopes, self.views.lookups
+        )
+        return weight * (score + of_ranks), to_conditions
 
     def _draw_conditions(self, index: torch.Tensor) -> tuple[torch.Tensor, Conditions | None]:
         """Real rows of batches, and the given cells of the first rows of each.

@@ -9,7 +9,7 @@ import torch
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.networks.generator import Conditions, Generator
+from sdv_wgangp.networks.generator import LOG_SCALE_RANGE, Conditions, Generator
 from sdv_wgangp.networks.passes import SamplingPass, TrainingPass
 from sdv_wgangp.ops import column_sample
 
@@ -102,21 +102,74 @@ def test_the_training_pass_is_the_generator_and_its_derivative(layout, hidden, c
         assert fixed.any()
         assert torch.equal(made.levels[:given][fixed], conditions.levels[fixed])
         to_logits[:given][fixed[:, index]] = 0
-    further = 0.3 * torch.randn(given, layout.levels, generator=random)
-    to_logits[:given] += further
     expected = torch.autograd.grad(
         ends,
         list(generator.parameters()),
         [to_logits, to_positions][: len(ends)],
         materialize_grads=True,
     )
-    passes.backward(made, to_codes, to_positions, slopes, tables, further)
+    passes.backward(made, to_codes, to_positions, slopes, tables)
     names = [name for name, _ in generator.named_parameters()]
     for name, found, exact in zip(names, passes.gradients, expected, strict=True):
         scale = max(float(exact.abs().max()), 0.1)
         torch.testing.assert_close(
             found, exact, rtol=1e-4, atol=1e-4 * scale, msg=lambda m, n=name: f"{n}: {m}"
         )
+
+
+def test_a_gradient_that_only_conditions_follow(layout):
+    """Against autograd through blocks whose batch statistics are constants."""
+    generator, (noise, jitter), uniforms, random = make(layout, conditioned=2)
+    offsets, rows = layout.offsets, 14
+    conditions = given_cells(layout, 20, random)
+    passes = TrainingPass(generator, offsets, bfloat16=False)
+    to_logits = torch.randn(rows, layout.levels, generator=random)
+    to_positions = torch.randn(rows, jitter.shape[1], generator=random)
+    slopes = torch.randn(2, rows, layout.columns, generator=random)
+    tables = torch.randn(2, layout.levels, generator=random)
+
+    def gradients(further):
+        made = passes.forward(noise, jitter, uniforms, conditions=conditions)
+        if further:
+            further = passes.backward_of_conditions(made, to_logits, to_positions, slopes, tables)
+        nothing = torch.zeros(2, ROWS, layout.columns)
+        codes, positions = torch.ones(ROWS, layout.levels), torch.ones_like(jitter)
+        passes.backward(made, codes, positions, nothing, tables, further or None)
+        return [gradient.clone() for gradient in passes.gradients], made
+
+    (with_them, made), (without, _) = gradients(True), gradients(False)
+
+    features = noise
+    for block in generator.body:
+        z = block.linear(features)
+        if block.condition is not None:
+            z = torch.cat([z[:20] + conditions.summed(block.condition), z[20:]])
+        variance, mean = torch.var_mean(z.detach(), 0, correction=0)
+        normal = (z - mean) * (variance + block.norm.eps).rsqrt()
+        out = torch.relu(normal * block.norm.weight + block.norm.bias)
+        features = torch.cat([out, features], 1)
+    logits = generator.logits(features)[:rows]
+    index = torch.repeat_interleave(torch.arange(layout.columns), offsets.diff())
+    at_codes = (slopes[:, :, index] * tables[:, None]).sum(0)
+    at_logits = reinmax(logits.detach(), made.levels[:rows], offsets, at_codes) + to_logits
+    ends, at_ends = [logits], [at_logits]
+    if generator.positions is not None:
+        mean, log_scale = generator.positions(features)[:rows].chunk(2, 1)
+        scale = log_scale.clamp(*LOG_SCALE_RANGE).exp()
+        ends.append(torch.special.ndtr(mean + scale * jitter[:rows]))
+        at_ends.append(to_positions)
+    named = dict(generator.named_parameters())
+    followers = [name for name in named if name.endswith("condition")]
+    assert len(followers) == 2
+    expected = torch.autograd.grad(ends, [named[name] for name in followers], at_ends)
+    differences = dict(zip(named, zip(with_them, without, strict=True), strict=True))
+    for name, (found, plain) in differences.items():
+        if name not in followers:
+            assert torch.equal(found, plain), name
+    for name, exact in zip(followers, expected, strict=True):
+        found, plain = differences[name]
+        scale = float(exact.abs().max())
+        torch.testing.assert_close(found - plain, exact, rtol=1e-4, atol=1e-4 * scale)
 
 
 def test_no_given_cell_is_no_condition(layout):
