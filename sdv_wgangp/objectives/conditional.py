@@ -16,7 +16,9 @@ ranked probability score (equation 21 there): the squared distance of the two di
 functions, and a constant.
 
 Both are least where the generator's conditional distribution of the column is the table's. How its
-columns depend on each other beyond that is the critic's business.
+columns depend on each other beyond that is the critic's business. Only the weights of given levels
+follow the scores (`TrainingPass.backward_of_conditions`): single real codes are noisy, and the
+weights that plain rows share would pay for it.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ class TrainingSettings:
         conditional_share: Share of the rows of each batch for which some cells are given, in
             [0, 1): the generator learns to make up the others (`training.conditions`). 0 trains
             without conditions, and so do batches of one pack.
-        conditional_weight: Factor of the score of conditional distributions in the generator's
-            loss (`objectives.conditional`).
+        conditional_weight: Factor of the scores of conditional distributions, which only the
+            weights of given levels follow (`objectives.conditional`); 0 switches them off.
         log_frequency: Draw the first given cell of these rows by the logarithm of its value's
             frequency, as CTGAN does, so that rare values are learned as conditions; otherwise by
             its frequency.
