@@ -73,7 +73,7 @@ class TrainingSettings:
     meta_feature_fraction: float = 0.5
     meta_feature_schedule: str = "constant"
     conditional_share: float = 0.25
-    conditional_weight: float = 0.3
+    conditional_weight: float = 1.0
     log_frequency: bool = True
     precision: str = "medium"
     cuda_graph: bool = True

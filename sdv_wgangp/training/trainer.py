@@ -55,7 +55,7 @@ class EpochLog:
     Attributes:
         epoch: From 0.
         epochs: How many there will be.
-        generator_loss: Includes the loss of the meta-features.
+        generator_loss: Includes the loss of the meta-features and the scores of conditions.
         discriminator_loss: Includes the penalty, as CTGAN's does.
         gradient_penalty: By itself.
         rows_per_second: Real rows the critic has seen per second of this epoch.
