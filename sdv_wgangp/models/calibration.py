@@ -1,172 +1,135 @@
-"""Calibration of a trained generator to the marginals of its training table.
+"""Calibration of a trained generator to its training table, after the training.
 
-Two corrections, both read off a pool of generated rows and the training marginals:
+Three corrections, read off generated rows and the training table:
 
-1. *Raking*: generated rows are kept or dropped so that the marginals of the kept ones are those of
-   the training table. No row is changed, so what holds between the columns of a row (a duration
-   of zero where there was no visit) holds afterwards.
-2. Columns with an order are then mapped by rank along their `RankAxis`, which makes up for the
-   little that raking leaves: limits on its weights, and what is finer than its cells.
+1. *Density ratio*: trees estimate how much likelier a row is in the training table than from the
+   generator (`models.density_ratio`).
+2. *Raking* corrects these weights so that the marginals are those of the training table
+   (`models.raking`). Generated rows are then kept or dropped by their weights (rejection
+   sampling). No row is changed, so what holds between the columns of a row (a duration of zero
+   where there was no visit) holds afterwards.
+3. Columns with an order are mapped by rank along their `RankAxis`, which makes up for the little
+   that is left: limits on the weights, and what is finer than their cells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from sdv_wgangp.encoding.axis import RankAxis
-from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
+from sdv_wgangp.models.cells import Cells
+from sdv_wgangp.models.density_ratio import GENERATED_TIMES, TRAINING_ROWS, DensityRatio
+from sdv_wgangp.models.raking import Raking
 
 # The pool is as large as these many rows, probabilities or cells of the table allow.
-POOL_ROWS = 2**17
+POOL_ROWS = 2**19
 POOL_PROBABILITIES = 2**30
 POOL_CELLS = 2**26
 # A column with positions is raked in at least as many cells, whatever its bins.
-CELLS = 20
-SWEEPS = 30
-TOLERANCE = 1e-3
-# Expected rows of a cell in the pool are smoothed by this, or a rare level would follow the
-# pool's own noise.
-SMOOTHING = 5.0
-# No cell makes a row more than so many times as likely, and no row is kept more than so many
-# times as often as the average one: half of the generated rows are used at least, and more where
-# but a few rows are so rare.
-MAX_FACTOR = 3.0
-MAX_WEIGHT = 2.0
-LIMIT_QUANTILE = 0.999
+COARSE_CELLS = 20
+# No row is kept more than so many times as often as the average one: a third of the generated
+# rows is used at least, and more where but a few rows are so rare.
+MAX_WEIGHT = 3.0
+# What the limit on the weights may cut off, as a share of their sum.
+CUT_OFF = 0.001
 # Rows that are generated at a time for the choice among them.
 DRAWN_ROWS = 2**20
 # Knots of a rank map beside the edges of the column's pieces, where positions are not uniform.
 RANK_KNOTS = 512
 
-
-def pool_rows(layout: Layout) -> int:
-    """Rows of the pool that calibration should see."""
-    most = min(POOL_PROBABILITIES // layout.levels, POOL_CELLS // layout.columns, POOL_ROWS)
-    return max(most, 2**12)
+Generate = Callable[[int], EncodedTable]
 
 
-class Raking:
-    """Keeps generated rows with the probability that gives them the training marginals.
-
-    A row's weight is a product of one factor for each of its cells, found by iterative
-    proportional fitting (Deming and Stephan 1940) of the marginals one by one; rows are kept with
-    a probability proportional to it (rejection sampling), up to `MAX_WEIGHT`. Of all reweightings
-    with these marginals it is the one nearest to the generator in relative entropy.
+class Calibration:
+    """What brings the rows of a generator closer to the training table.
 
     Args:
-        pool: Generated rows.
-        layout: The table's layout; gives the marginals.
+        real: The training rows.
+        encoder: Their encoder.
+        generate: Makes that many new rows.
+        random: Source of the randomness.
 
     Attributes:
         acceptance: Share of the generated rows that are kept.
     """
 
-    def __init__(self, pool: EncodedTable, layout: Layout):
-        self._columns = _Cells.all_of(layout)
-        rows = len(pool)
-        cells = [column.of(pool) for column in self._columns]
-        self._factors = [np.ones(len(column.shares)) for column in self._columns]
-        weights = np.ones(rows)
-        limit = np.inf
-        for _ in range(SWEEPS):
-            change = 0.0
-            for cell, column, factors in zip(cells, self._columns, self._factors, strict=True):
-                limited = np.minimum(weights, limit)
-                have = np.bincount(cell, limited, len(factors)) * (rows / limited.sum())
-                step = (rows * column.shares + SMOOTHING) / (have + SMOOTHING)
-                changed = np.clip(factors * step, 1 / MAX_FACTOR, MAX_FACTOR)
-                step = changed / factors
-                factors[:] = changed
-                weights *= step[cell]
-                change = max(change, np.abs(step - 1).max())
-            if change < TOLERANCE:
-                break
-            limit = MAX_WEIGHT * np.minimum(weights, limit).mean()
-        self._limit = min(limit, np.quantile(weights, LIMIT_QUANTILE))
-        self.acceptance = float(np.minimum(weights / self._limit, 1).mean())
+    def __init__(
+        self,
+        real: EncodedTable,
+        encoder: TableEncoder,
+        generate: Generate,
+        random: torch.Generator,
+    ):
+        self._columns = Cells.all_of(encoder, COARSE_CELLS)
+        levels, columns = sum(encoder.widths), len(encoder.columns)
+        most = max(min(POOL_PROBABILITIES // levels, POOL_CELLS // columns), 2**12)
+        if len(real) > TRAINING_ROWS:
+            chosen = torch.randperm(len(real), generator=random, device=random.device)
+            real = real.rows(chosen[:TRAINING_ROWS].cpu())
+        generated = generate(min(GENERATED_TIMES * len(real), most))
+        self._ratio = DensityRatio(
+            self._columns, self._cells(real), self._cells(generated), random
+        )
+        # Fresh rows: on those they have learned from, trees are too sure.
+        pool = generate(min(POOL_ROWS, most))
+        cells = self._cells(pool)
+        weights = self._ratio.ratios(cells)
+        self._raking = Raking(self._columns, cells, weights, limit)
+        weights *= self._raking.weights(cells)
+        self.acceptance = float(np.minimum(weights / self._raking.limit, 1).mean())
+        self._ranks = RankCalibration(self._kept(pool, random), encoder, random)
 
-    def kept(self, table: EncodedTable, random: torch.Generator) -> np.ndarray:
-        """Indices of the rows to keep, ascending."""
-        weights = np.ones(len(table))
-        for column, factors in zip(self._columns, self._factors, strict=True):
-            weights *= factors[column.of(table)]
-        return np.flatnonzero(_uniform(len(table), random) * self._limit < weights)
-
-    def draw(
-        self, rows: int, generate: Callable[[int], EncodedTable], random: torch.Generator
-    ) -> EncodedTable:
-        """``rows`` rows that were kept, of as many as it takes.
+    def draw(self, rows: int, generate: Generate, random: torch.Generator) -> EncodedTable:
+        """Calibrated rows.
 
         Args:
             rows: How many.
-            generate: Makes that many new rows.
-            random: Source of the choice.
+            generate: Makes that many new rows; as many as it takes are asked for.
+            random: Source of the choice among them.
         """
-        parts, missing = [], rows
+        parts, missing = [generate(0)], rows
         while missing > 0:
             count = min(int(missing / self.acceptance * 1.02) + 16, DRAWN_ROWS)
-            part = generate(count)
-            part = part.rows(torch.from_numpy(self.kept(part, random)[:missing]))
-            parts.append(part)
-            missing -= len(part)
-        if not parts:
-            return generate(0)
-        return EncodedTable(
+            kept = self._kept(generate(count), random)
+            parts.append(kept.rows(slice(missing)))
+            missing -= len(parts[-1])
+        table = EncodedTable(
             torch.cat([part.codes for part in parts]),
             torch.cat([part.positions for part in parts]),
         )
+        self._ranks.apply(table, random)
+        return table
+
+    def _kept(self, table: EncodedTable, random: torch.Generator) -> EncodedTable:
+        """Those rows of a table that are kept, in their order."""
+        cells = self._cells(table)
+        weights = self._ratio.ratios(cells) * self._raking.weights(cells)
+        chosen = np.flatnonzero(_uniform(len(table), random) * self._raking.limit < weights)
+        return table.rows(torch.from_numpy(chosen))
+
+    def _cells(self, table: EncodedTable) -> list[np.ndarray]:
+        return [column.of(table) for column in self._columns]
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """The cells of a column: its codes, intervals among them cut into equal parts.
+def limit(weights: np.ndarray) -> float:
+    """What no weight should exceed, for weights ``[n]``.
 
-    Attributes:
-        index, place: Of the column among the codes and, with positions, among the positions.
-        parts: Cells of every code; codes that are no interval use the first.
-        interval: Whether a code is an interval, shape ``[width]``.
-        shares: Share of the training rows in each cell, shape ``[width * parts]``, float64.
+    `MAX_WEIGHT` times the mean of what the limit leaves of them; less where less cuts off no more
+    than `CUT_OFF` of their sum.
     """
-
-    index: int
-    place: int | None
-    parts: int
-    interval: np.ndarray
-    shares: np.ndarray
-
-    @classmethod
-    def all_of(cls, layout: Layout) -> list[_Cells]:
-        """Of every column of a layout."""
-        offsets, positioned = layout.offsets.tolist(), layout.positioned.tolist()
-        found = []
-        for index in range(layout.columns):
-            levels = slice(offsets[index], offsets[index + 1])
-            shares = layout.frequencies[levels].double().numpy()
-            interval = layout.has_position[levels].numpy()
-            place, parts = None, 1
-            if index in positioned:
-                place = positioned.index(index)
-                parts = -(-CELLS // int(interval.sum()))
-                cells = np.zeros((len(shares), parts))
-                cells[:, 0] = shares
-                cells[interval] = shares[interval, None] / parts
-                shares = cells.ravel()
-            found.append(cls(index, place, parts, interval, shares))
-        return found
-
-    def of(self, table: EncodedTable) -> np.ndarray:
-        """Cell of every row of a table, shape ``[n]``, int64."""
-        codes = table.codes[:, self.index].numpy().astype(np.int64)
-        if self.parts == 1:
-            return codes
-        inside = (table.positions[:, self.place].numpy() * self.parts).astype(np.int64)
-        inside = np.minimum(inside, self.parts - 1)
-        return codes * self.parts + np.where(self.interval[codes], inside, 0)
+    ascending = np.sort(weights)
+    below = np.concatenate([[0.0], np.cumsum(ascending)])
+    count = np.arange(len(weights), 0, -1)
+    # With the k-th weight as the limit, the sum of what it leaves.
+    left = below[:-1] + count * ascending
+    small = ascending * len(weights) <= MAX_WEIGHT * left
+    uncut = left >= (1 - CUT_OFF) * below[-1]
+    # Weights are small up to some place, and cut nothing off from some place on.
+    return ascending[min(np.flatnonzero(small)[-1], np.flatnonzero(uncut)[0])]
 
 
 class RankCalibration:

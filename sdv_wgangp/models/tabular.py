@@ -14,11 +14,7 @@ from torch import nn
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.calibration import (
-    Raking,
-    RankCalibration,
-    pool_rows,
-)
+from sdv_wgangp.models.calibration import Calibration
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.passes import SamplingPass
@@ -143,9 +139,9 @@ class TabularModel:
             self.generator = trainer.fit(table, callbacks)
         except NonFiniteLossError:
             self.generator = trainer.settle()
-            self._calibrate(random)
+            self._calibrate(table, random)
             raise
-        self._calibrate(random)
+        self._calibrate(table, random)
         return self
 
     def _critic(self, views: Views, initial: torch.Generator) -> nn.Module:
@@ -170,8 +166,9 @@ class TabularModel:
     def sample(self, rows: int) -> pd.DataFrame:
         """Draw rows, columns in the order and dtypes of the training frame."""
         if self.calibrated:
-            table = self._raking.draw(rows, lambda n: self._draw(n, self._random), self._random)
-            self._rank_calibration.apply(table, self._random)
+            table = self._calibration.draw(
+                rows, lambda n: self._draw(n, self._random), self._random
+            )
         else:
             table = self._draw(rows, self._random)
         return self.encoder.decode(table)
@@ -196,12 +193,11 @@ class TabularModel:
                 positions[part] = inside.cpu()
         return EncodedTable(codes, positions)
 
-    def _calibrate(self, random: torch.Generator) -> None:
+    def _calibrate(self, table: EncodedTable, random: torch.Generator) -> None:
         """Prepare calibrated sampling, so that ``calibrated`` can be switched later."""
-        pool = self._draw(pool_rows(self.layout), random)
-        self._raking = Raking(pool, self.layout)
-        kept = pool.rows(torch.from_numpy(self._raking.kept(pool, random)))
-        self._rank_calibration = RankCalibration(kept, self.encoder, random)
+        self._calibration = Calibration(
+            table, self.encoder, lambda n: self._draw(n, random), random
+        )
 
     def __getstate__(self) -> dict:
         state = self.__dict__.copy()

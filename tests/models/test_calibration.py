@@ -1,4 +1,4 @@
-"""Rank calibration: the training marginal, and the order of the rows kept."""
+"""Rank maps keep order and give the marginal; selection restores what the generator lacks."""
 
 import numpy as np
 import pandas as pd
@@ -6,9 +6,9 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.calibration import Raking, RankCalibration
+from sdv_wgangp.models import calibration as calibration_module
+from sdv_wgangp.models.calibration import Calibration, RankCalibration
 
 ROWS = 20_000
 
@@ -89,66 +89,93 @@ def test_a_table_without_ordered_columns():
     assert encoder.decode(pool)["level"].tolist() == real["level"].tolist()
 
 
-def tilted(real, rows=60_000, seed=3):
-    """Rows of a table drawn again, too many of high ``smooth`` and of level "a"."""
+def drawn_again(real, odds, rows=60_000, seed=3):
+    """Rows of a table drawn again, with these odds."""
     random = np.random.default_rng(seed)
-    odds = np.exp(0.4 * (real["level"] == "a") + 0.15 * np.log(real["smooth"]).clip(-2, 2))
     return real.iloc[random.choice(len(real), rows, p=odds / odds.sum())].reset_index(drop=True)
 
 
-def test_raking_gives_the_training_marginals_and_changes_no_row():
-    real = frame()
-    encoder = TableEncoder(["level"]).fit(real)
-    layout = Layout.of(encoder)
-    random = torch.Generator().manual_seed(0)
-    drawn = tilted(real)
-    pool = encoder.encode(drawn, np.random.default_rng(0))
-    raking = Raking(pool, layout)
-    rows = raking.kept(pool, random)
-    assert raking.acceptance > 0.49
-    assert abs(len(rows) / len(pool) - raking.acceptance) < 0.01
-    kept = drawn.iloc[rows]
-    assert (drawn["level"] == "a").mean() > 0.58
-    assert abs((kept["level"] == "a").mean() - (real["level"] == "a").mean()) < 0.01
-    for name in ("smooth", "gaps"):
-        levels = np.linspace(0.05, 0.95, 10)
-        below = np.searchsorted(np.sort(kept[name].dropna()), real[name].quantile(levels))
-        assert np.abs(below / kept[name].notna().sum() - levels).max() < 0.012
-    assert abs((kept["spiked"] == 0).mean() - (real["spiked"] == 0).mean()) < 0.01
-
-
-def test_raking_keeps_every_row_where_nothing_is_wrong():
-    real = frame()
-    encoder = TableEncoder(["level"]).fit(real)
-    pool = encoder.encode(real, np.random.default_rng(0))
-    raking = Raking(pool, Layout.of(encoder))
-    assert raking.acceptance > 0.9
-
-
-def test_raking_draws_as_many_rows_as_asked_for():
-    real = frame()
-    encoder = TableEncoder(["level"]).fit(real)
-    pool = encoder.encode(tilted(real), np.random.default_rng(0))
-    raking = Raking(pool, Layout.of(encoder))
-    asked = []
+def generator_of(pool, asked=None):
+    """Makes the rows of a pool, from the beginning again each time."""
 
     def generate(count):
-        asked.append(count)
+        if asked is not None:
+            asked.append(count)
         return pool.rows(torch.arange(count) % len(pool))
 
+    return generate
+
+
+@pytest.fixture(scope="module")
+def torn():
+    """A table, its encoder, and generated rows without its dependence, marginals right."""
+    real = frame()
+    encoder = TableEncoder(["level"]).fit(real)
+    random = np.random.default_rng(1)
+    wrong = real.apply(lambda column: random.permutation(column.to_numpy()))
+    # Half of the rows are right, or there would be no rows to select.
+    mixed = pd.concat([wrong, frame(seed=2)[lambda rows: rows.smooth.between(*_range(real))]])
+    mixed = mixed.sample(frac=1, random_state=0).reset_index(drop=True)
+    for name in ("smooth", "spiked", "gaps"):
+        mixed[name] = mixed[name].clip(real[name].min(), real[name].max())
+    return real, encoder, mixed
+
+
+def _range(real):
+    return real["smooth"].min(), real["smooth"].max()
+
+
+def test_selection_restores_a_dependence(torn):
+    real, encoder, mixed = torn
+    pool = encoder.encode(mixed, np.random.default_rng(0))
+    random = torch.Generator().manual_seed(0)
+    table = encoder.encode(real, np.random.default_rng(1))
+    calibration = Calibration(table, encoder, generator_of(pool), random)
+    after = encoder.decode(calibration.draw(10_000, generator_of(pool), random))
+
+    def wrong_level(rows):  # level is "a" where the latent of smooth is positive
+        return ((rows["smooth"] > 1) != (rows["level"] == "a")).mean()
+
+    def rank_correlation(rows):
+        return spearmanr(rows["smooth"], rows["gaps"], nan_policy="omit").statistic
+
+    assert wrong_level(real) == 0
+    assert wrong_level(mixed) > 0.2
+    assert wrong_level(after) < 0.03
+    assert rank_correlation(mixed) < 0.6
+    assert rank_correlation(after) > 0.97
+    assert abs((after["level"] == "a").mean() - (real["level"] == "a").mean()) < 0.02
+
+
+def test_calibration_draws_as_many_rows_as_asked_for(torn):
+    real, encoder, mixed = torn
+    pool = encoder.encode(mixed, np.random.default_rng(0))
+    table = encoder.encode(real, np.random.default_rng(1))
+    asked = []
+    generate = generator_of(pool, asked)
+    calibration = Calibration(table, encoder, generate, torch.Generator().manual_seed(0))
     for rows in (0, 1, 7, 5_000):
-        table = raking.draw(rows, generate, torch.Generator().manual_seed(1))
-        assert len(table) == rows
-    assert asked[-1] < 5_000 / raking.acceptance * 1.1 + 16
+        drawn = calibration.draw(rows, generate, torch.Generator().manual_seed(1))
+        assert len(drawn) == rows
+    assert asked[-1] < 5_000 / calibration.acceptance * 1.1 + 16
+    assert 1 / calibration_module.MAX_WEIGHT < calibration.acceptance < 0.7
 
 
-def test_rows_that_no_weight_can_give_do_not_stop_raking():
-    """A level that the generator never makes, and one that it makes always."""
-    real = pd.DataFrame({"level": ["a", "b", "c", "c"] * 100})
-    encoder = TableEncoder().fit(real)
-    code = int(encoder.columns[0].encode(pd.Series(["a"]))[0][0])
-    pool = encoder.encode(real)
-    pool.codes[:] = code
-    raking = Raking(pool, Layout.of(encoder))
-    assert raking.acceptance == 1
-    assert len(raking.kept(pool, torch.Generator().manual_seed(0))) == 400
+def test_most_rows_are_kept_where_nothing_is_wrong():
+    real = frame()
+    encoder = TableEncoder(["level"]).fit(real)
+    table = encoder.encode(real, np.random.default_rng(0))
+    other = frame(seed=5)
+    for name in ("smooth", "spiked", "gaps"):
+        other[name] = other[name].clip(real[name].min(), real[name].max())
+    pool = encoder.encode(other, np.random.default_rng(0))
+    random = torch.Generator().manual_seed(0)
+    calibration = Calibration(table, encoder, generator_of(pool), random)
+    assert calibration.acceptance > 0.6
+
+
+def test_the_limit_cuts_off_its_share():
+    weights = np.random.default_rng(0).exponential(size=10_000)
+    limit = calibration_module._limit_that_cuts(weights, 0.01)
+    assert np.maximum(weights - limit, 0).sum() / weights.sum() == pytest.approx(0.01, rel=0.05)
+    assert calibration_module._limit_that_cuts(np.ones(7), 0.01) == 1
