@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # glibc's mallopt parameters and the defaults that its manual page gives.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -14,22 +14,27 @@ HELD = {M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 4 * 2**20, M_MMAP_THRESHOLD: 32 
 
 
 @contextlib.contextmanager
-def held_memory() -> Iterator[None]:
+def held_memory() -> Iterator[Callable[[], None]]:
     """Let glibc keep freed memory inside the block; give it back at the end.
 
     The activations of one step are a megabyte each. By default glibc returns such blocks to the
     system when they are freed, and the page faults of getting them again cost as much as the
     arithmetic of the step. Where the C library is not glibc nothing is changed. Once set, glibc
     no longer adapts its threshold for large blocks by itself; the rest is as before.
+
+    Yields:
+        A function that gives back what is free at the moment. Call it every few hundred steps:
+        glibc before 2.38 seldom uses an aligned block again (its bug 14581), and torch's are all
+        aligned, so the memory held would grow with the number of steps.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not hasattr(library, "malloc_trim"):
-        yield
+        yield lambda: None
         return
     for parameter, value in HELD.items():
         library.mallopt(parameter, value)
     try:
-        yield
+        yield lambda: library.malloc_trim(0)
     finally:
         for parameter, value in DEFAULTS.items():
             library.mallopt(parameter, value)

@@ -21,9 +21,11 @@ class ProgressBar:
         self._bar = tqdm(total=epochs, unit="epoch", desc="Training", disable=disable)
 
     def __call__(self, log: EpochLog) -> None:
+        matched = log.meta_feature_losses
+        features = f"meta-features {sum(matched.values()):.2g}, " if matched else ""
         self._bar.set_postfix_str(
             f"generator {log.generator_loss:+.3f}, discriminator {log.discriminator_loss:+.3f}, "
-            f"{log.rows_per_second:,.0f} rows/s",
+            f"{features}{log.rows_per_second:,.0f} rows/s",
             refresh=False,
         )
         self._bar.update()

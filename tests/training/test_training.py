@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,6 +92,25 @@ def test_held_memory_computes_the_same():
     assert all(torch.equal(value, (x @ x).sum()) for value in inside)
 
 
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc"
+)
+def test_held_memory_gives_back_on_request():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    with held_memory() as release:
+        release()
+        before = resident()
+        blocks = [torch.ones(2**18) for _ in range(100)]  # a megabyte each
+        del blocks[::2]  # what is freed lies between what is not
+        held = resident()
+        release()
+        released = resident()
+    assert held - before > 80e6
+    assert held - released > 40e6
+
+
 @pytest.fixture
 def make_trainer():
     random = np.random.default_rng(0)
@@ -158,6 +181,24 @@ def test_lazy_penalties_come_every_so_often(make_trainer, monkeypatch, interval,
         assert weight == 10 * interval
 
 
+@pytest.mark.parametrize(
+    ("settings", "capturable"),
+    [
+        ({}, True),
+        ({"meta_features": ("mean", "frequency")}, True),
+        ({"meta_features": ("mean",), "meta_feature_distance": "sinkhorn"}, True),
+        ({"meta_features": ("mean",), "meta_feature_distance": "transport"}, False),
+        ({"meta_features": ("eigenvalues",)}, False),
+        ({"cuda_graph": False}, False),
+    ],
+    ids=str,
+)
+def test_what_asks_the_host_is_not_captured(make_trainer, settings, capturable):
+    trainer, table = make_trainer(epochs=1, **settings)
+    trainer.fit(table)
+    assert trainer._capturable == capturable
+
+
 class IdleCritic(nn.Module):
     """Not all of its parameters are trained or matter."""
 
@@ -215,6 +256,12 @@ def test_the_rate_never_becomes_negative(make_trainer):
         {},
         {"gradient_penalty_interval": 3},
         {"meta_features": ("mean", "cor", "frequency")},
+        {"meta_features": ("iq_range", "mad", "sparsity", "gravity", "contingency")},
+        {"meta_features": ("mean", "joint_entropy"), "meta_feature_distance": "product"},
+        {"meta_features": ("mean", "median"), "meta_feature_distance": "sinkhorn"},
+        {"meta_features": ("mean", "range"), "meta_feature_distance": "sliced"},
+        {"meta_features": ("mean", "sd"), "meta_feature_distance": "wasserstein_1d"},
+        {"meta_features": ("eigenvalues",), "meta_feature_distance": "transport"},
     ],
     ids=str,
 )
@@ -227,7 +274,8 @@ def test_captured_steps_train_as_plain_ones(settings):
     logs = []
     for graph in (False, True):
         options = TrainingSettings(epochs=2, batch_size=100, cuda_graph=graph, **settings)
-        model = TabularModel(options, pac=2, dropout=0.5, random_state=0).fit(frame)
+        model = TabularModel(options, pac=2, dropout=0.5, random_state=0, target="kind")
+        model.fit(frame)
         logs.append([[log.generator_loss, log.discriminator_loss] for log in model.logs])
     # Level gradients are added up by atomics: the last digits differ.
     np.testing.assert_allclose(*logs, rtol=0.05, atol=0.02)
