@@ -113,9 +113,7 @@ def fit_ctgan(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
     )
 
 
-def calibrated(
-    dataset: Dataset, draw: Callable[[int], pd.DataFrame], seed: int
-) -> pd.DataFrame:
+def calibrated(dataset: Dataset, draw: Callable[[int], pd.DataFrame], seed: int) -> pd.DataFrame:
     """As many rows as the training table has, of any generator, calibrated as ours are.
 
     Args:

@@ -8,8 +8,7 @@ Three corrections, read off generated rows and the training table:
    (`models.raking`). Generated rows are then kept or dropped by their weights (rejection
    sampling). No row is changed, so what holds between the columns of a row (a duration of zero
    where there was no visit) holds afterwards.
-3. Columns with an order are mapped by rank along their `RankAxis`, which makes up for the little
-   that is left: limits on the weights, and what is finer than their cells.
+3. What is finer than the cells of the weights is corrected in the rows (`ValueCalibration`).
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from sdv_wgangp.encoding.axis import RankAxis
+from sdv_wgangp.encoding.columns import NumericColumn
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.cells import Cells
+from sdv_wgangp.models.cells import RARE, Cells
 from sdv_wgangp.models.density_ratio import GENERATED_TIMES, TRAINING_ROWS, DensityRatio
 from sdv_wgangp.models.raking import Raking
 
@@ -38,7 +37,7 @@ MAX_WEIGHT = 3.0
 CUT_OFF = 0.001
 # Rows that are generated at a time for the choice among them.
 DRAWN_ROWS = 2**20
-# Knots of a rank map beside the edges of the column's pieces, where positions are not uniform.
+# Knots of a rank map, at most.
 RANK_KNOTS = 512
 
 Generate = Callable[[int], EncodedTable]
@@ -81,7 +80,7 @@ class Calibration:
         self._raking = Raking(self._columns, cells, weights, limit)
         weights *= self._raking.weights(cells)
         self.acceptance = float(np.minimum(weights / self._raking.limit, 1).mean())
-        self._ranks = RankCalibration(self._kept(pool, random), encoder, random)
+        self._values = ValueCalibration(self._kept(pool, random), encoder)
 
     def draw(self, rows: int, generate: Generate, random: torch.Generator) -> EncodedTable:
         """Calibrated rows.
@@ -101,7 +100,7 @@ class Calibration:
             torch.cat([part.codes for part in parts]),
             torch.cat([part.positions for part in parts]),
         )
-        self._ranks.apply(table, random)
+        self._values.apply(table, random)
         return table
 
     def _kept(self, table: EncodedTable, random: torch.Generator) -> EncodedTable:
@@ -132,75 +131,100 @@ def limit(weights: np.ndarray) -> float:
     return ascending[min(np.flatnonzero(small)[-1], np.flatnonzero(uncut)[0])]
 
 
-class RankCalibration:
-    """Maps the ordered columns of generated tables by rank, each to its training marginal.
+class ValueCalibration:
+    """Brings the values of ordered columns to their training marginals where rows may not tell.
+
+    What atoms rows have stays: a value that many rows share often says something about the rest
+    of the row. Values in bins are mapped by rank to those of the training table. Columns of atoms
+    alone get the smallest and the largest value of the training table as often as there, where
+    these are rare: a generator seldom has them, and much is measured from end to end.
 
     Args:
-        pool: Generated rows, not mapped.
+        pool: Generated rows, selected as those to calibrate will be.
         encoder: The table's encoder.
-        random: Source of the ranks inside atoms.
     """
 
-    def __init__(self, pool: EncodedTable, encoder: TableEncoder, random: torch.Generator):
-        self._axes: list[tuple[int, int | None, RankAxis]] = []
-        positioned = 0
+    def __init__(self, pool: EncodedTable, encoder: TableEncoder):
+        self._maps: list[_BinMap | _Extremes] = []
+        place = 0
         for index, column in enumerate(encoder.columns):
-            place = None
             if column.has_positions:
-                place, positioned = positioned, positioned + 1
-            if column.ranks is not None:
-                self._axes.append((index, place, column.axis))
-        self._maps: list[tuple[np.ndarray, np.ndarray]] = []
-        for index, place, axis in self._axes:
-            _, ranks = _ranks_on(axis, pool, index, place, random)
-            self._maps.append(_distribution(ranks, axis, smooth=place is not None))
+                self._maps.append(_BinMap(column, index, place, pool))
+                place += 1
+            elif isinstance(column, NumericColumn):
+                self._maps.append(_Extremes(column, index, pool))
 
     def apply(self, table: EncodedTable, random: torch.Generator) -> None:
-        """Map the codes and positions of a table in place; "missing" stays missing."""
-        for (index, place, axis), (knots, shares) in zip(self._axes, self._maps, strict=True):
-            on_axis, ranks = _ranks_on(axis, table, index, place, random)
-            codes, positions = axis.cells(np.interp(ranks, knots, shares))
-            table.codes.numpy()[on_axis, index] = codes
-            if place is not None:
-                table.positions.numpy()[on_axis, place] = positions
+        """Change the codes and positions of a table in place; "missing" stays missing."""
+        for column in self._maps:
+            column.apply(table, random)
 
 
-def _ranks_on(
-    axis: RankAxis, table: EncodedTable, index: int, place: int | None, random: torch.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that are on the axis of a column, and their ranks there."""
-    codes = table.codes[:, index].numpy().astype(np.int64)
-    on_axis = np.flatnonzero(codes < axis.width)
-    codes = codes[on_axis]
-    # A position of a row on an atom is the head's output for some bin: it says nothing there.
-    within = _uniform(len(table), random)[on_axis]
-    if place is not None:
-        positions = table.positions[:, place].numpy()[on_axis]
-        within = np.where(codes < axis.atoms, within, positions)
-    return on_axis, axis.ranks(codes, within)
+class _BinMap:
+    """Maps the ranks of a column's values among its bins to uniform ones, as training has them.
 
-
-def _distribution(
-    ranks: np.ndarray, axis: RankAxis, smooth: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Piecewise-linear distribution function of generated ranks: knots, and shares below them.
-
-    Inside an atom ranks are uniform, so its edges are knots enough; inside bins (``smooth``) the
-    knots follow the generated ranks, densely towards both ends.
+    The knots of the piecewise-linear distribution function follow the generated ranks, densely
+    towards both ends.
     """
-    if not len(ranks):
-        return np.array([0.0, 1.0]), np.array([0.0, 1.0])
-    ranks = np.sort(ranks)
-    knots = axis.edges
-    if smooth:
-        even = (1 - np.cos(np.linspace(0, np.pi, min(RANK_KNOTS, len(ranks)) + 1))) / 2
-        knots = np.union1d(knots, np.quantile(ranks, even))
-    below = np.searchsorted(ranks, knots, side="left") + np.searchsorted(
-        ranks, knots, side="right"
-    )
-    shares = below / (2 * len(ranks))
-    shares[0], shares[-1] = 0.0, 1.0
-    return knots, shares
+
+    def __init__(self, column: NumericColumn, index: int, place: int, pool: EncodedTable):
+        self._index, self._place = index, place
+        self._first, self._bins = len(column.atoms), column.bins
+        rows, ranks = self._ranks(pool)
+        self._knots = self._shares = np.array([0.0, 1.0])
+        if len(rows):
+            ranks = np.sort(ranks)
+            even = (1 - np.cos(np.linspace(0, np.pi, min(RANK_KNOTS, len(ranks)) + 1))) / 2
+            self._knots = np.union1d(self._knots, np.quantile(ranks, even))
+            below = np.searchsorted(ranks, self._knots, side="left")
+            below += np.searchsorted(ranks, self._knots, side="right")
+            self._shares = below / (2 * len(ranks))
+            self._shares[0], self._shares[-1] = 0.0, 1.0
+
+    def apply(self, table: EncodedTable, random: torch.Generator) -> None:
+        rows, ranks = self._ranks(table)
+        ranks = np.interp(ranks, self._knots, self._shares) * self._bins
+        bins = np.minimum(ranks.astype(np.int64), self._bins - 1)
+        table.codes.numpy()[rows, self._index] = self._first + bins
+        table.positions.numpy()[rows, self._place] = ranks - bins
+
+    def _ranks(self, table: EncodedTable) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that lie in bins, and their ranks in [0, 1] there."""
+        bins = table.codes[:, self._index].numpy().astype(np.int64) - self._first
+        rows = np.flatnonzero((bins >= 0) & (bins < self._bins))
+        positions = table.positions[:, self._place].numpy()[rows].astype(np.float64)
+        return rows, (bins[rows] + positions) / self._bins
+
+
+class _Extremes:
+    """Moves some rows of a column of atoms to its ends, from the next values that there are."""
+
+    def __init__(self, column: NumericColumn, index: int, pool: EncodedTable):
+        self._index = index
+        width = len(column.atoms)
+        counts = np.asarray(column.counts[:width], dtype=np.float64)
+        codes = pool.codes[:, index].numpy()
+        have = np.bincount(codes[codes < width], minlength=width)
+        shares, have = counts / max(counts.sum(), 1), have / max(have.sum(), 1)
+        # From which code to which, and with what probability a row there goes.
+        self._moves: list[tuple[int, int, float]] = []
+        for codes in (np.arange(width), np.arange(width)[::-1]):
+            end, others = codes[0], codes[1:]
+            missing = shares[end] - have[end] if shares[end] < RARE else 0.0
+            for code in others:
+                if missing <= 0:
+                    break
+                if have[code] > 0:
+                    moved = min(missing, have[code])
+                    self._moves.append((int(code), int(end), float(moved / have[code])))
+                    missing -= moved
+
+    def apply(self, table: EncodedTable, random: torch.Generator) -> None:
+        if self._moves:
+            codes = table.codes.numpy()[:, self._index]
+            before, draws = codes.copy(), _uniform(len(table), random)
+            for code, end, probability in self._moves:
+                codes[(before == code) & (draws < probability)] = end
 
 
 def _uniform(rows: int, random: torch.Generator) -> np.ndarray:

@@ -65,3 +65,20 @@ def test_a_position_at_the_upper_edge_stays_in_its_code():
     table = encoder.encode(frame, np.random.default_rng(0))
     table.positions[:] = 1.0
     assert column.of(table).max() < column.size
+
+
+def test_rare_neighbours_are_one_coarse_cell():
+    rare = list(range(100, 120))
+    values = [0] * 9_000 + [50] * 780 + rare * 11
+    frame = pd.DataFrame({"x": values})
+    encoder = TableEncoder(ordinal_columns=["x"]).fit(frame)
+    (column,) = Cells.all_of(encoder, coarse=20)
+    cells = column.of(encoder.encode(frame))
+    coarse = column.coarse[cells]
+    assert len(set(cells)) == 22
+    assert len(set(coarse[:9_780])) == 2
+    assert len(set(coarse[9_780:])) == 4  # runs of just over half a percent
+    assert not set(coarse[:9_780]) & set(coarse[9_780:])
+    assert np.bincount(coarse, minlength=len(column.shares)) / len(frame) == pytest.approx(
+        column.shares
+    )

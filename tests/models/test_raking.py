@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.models.calibration import limit
 from sdv_wgangp.models.cells import Cells
-from sdv_wgangp.models.raking import MAX_FACTOR, Raking, mean_limit
+from sdv_wgangp.models.raking import MAX_FACTOR, Raking
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def rake(real, generated, before=None):
     pool = encoder.encode(generated, np.random.default_rng(0))
     cells = [column.of(pool) for column in columns]
     before = np.ones(len(pool)) if before is None else before
-    return before * Raking(columns, cells, before, max_weight=3.0).weights(cells)
+    return before * Raking(columns, cells, before, limit).weights(cells)
 
 
 def share(rows, weights, flag):
@@ -86,10 +87,3 @@ def test_no_factor_is_beyond_its_bound():
     generated = pd.DataFrame({"level": ["a"] * 5_990 + ["b"] * 10})
     weights = rake(real, generated)
     assert weights.max() == MAX_FACTOR
-
-
-def test_the_limit_is_a_multiple_of_the_limited_mean():
-    weights = np.random.default_rng(0).pareto(1.5, 10_000)
-    limit = mean_limit(weights, 3.0)
-    assert limit == pytest.approx(3 * np.minimum(weights, limit).mean(), rel=1e-3)
-    assert mean_limit(np.ones(5), 3.0) == 3.0
