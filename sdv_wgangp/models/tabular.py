@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -28,11 +29,15 @@ from sdv_wgangp.ops import uses_bfloat16
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.trainer import EpochLog, NonFiniteLossError, Trainer
+from sdv_wgangp.training.validation import EarlyStopping, HeldOutScore, held_out_rows
 
 logger = logging.getLogger(__name__)
 WHITENING_ROWS = 50_000
 # Rows that sampling works on at a time: their features stay in the cache.
 CHUNK_ROWS = 2**11
+# What follows the training is timed beforehand: calibration on this part of its pool, which takes
+# at most as many times less.
+REHEARSED_PART = 8
 
 
 class TabularModel:
@@ -94,6 +99,15 @@ class TabularModel:
     ) -> TabularModel:
         """Learn from a frame.
 
+        ``max_seconds`` of the settings covers all of this method. The time for calibration (and
+        the last check of early stopping) is estimated before training by doing a part of it with
+        the untrained generator, and kept free; the fit ends about when it should, not exactly.
+        Where time is too short for all epochs, how many steps are made depends on the machine, so
+        the fit is not reproducible.
+
+        With ``early_stopping`` rows are held out from the critic. They count all the same in the
+        encoding and in the calibration.
+
         Args:
             frame: Training rows; missing values are learned as values of their own.
             discrete_columns: Columns to treat as categories whatever their dtype.
@@ -101,19 +115,24 @@ class TabularModel:
             callbacks: Called with an `EpochLog` after every epoch.
 
         Raises:
-            ValueError: The frame or a setting does not fit; names it, before training starts.
+            ValueError: The frame or a setting does not fit (too few rows to hold out, too little
+                time for anything but the calibration); names it, before training starts.
             NonFiniteLossError: Training diverged. The model can be sampled all the same: it is
                 what it was before.
         """
+        started = time.perf_counter()
         if self.settings.batch_size % self.pac:
             raise ValueError(
                 f"batch_size ({self.settings.batch_size}) must be a multiple of pac ({self.pac})"
             )
         if self.settings.batch_size < 2:
             raise ValueError("batch_size must be at least 2: the generator normalises batches")
+        held_out = 0
+        if self.settings.early_stopping:
+            held_out = held_out_rows(len(frame), self.settings.validation_fraction)
         seed = secrets.randbits(63) if self.random_state is None else self.random_state
-        seeds = np.random.SeedSequence(seed).generate_state(4, np.uint64) >> np.uint64(1)
-        numpy_seed, weight_seed, training_seed, sample_seed = (int(part) for part in seeds)
+        seeds = np.random.SeedSequence(seed).generate_state(5, np.uint64) >> np.uint64(1)
+        numpy_seed, weight_seed, training_seed, sample_seed, held_out_seed = map(int, seeds)
         self.encoder = TableEncoder(discrete_columns, ordinal_columns).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(numpy_seed))
         self.layout = Layout.of(self.encoder)
@@ -139,14 +158,40 @@ class TabularModel:
             random,
         )
         self.logs = trainer.logs
+        stopping = None
+        if held_out:
+            aside = torch.Generator().manual_seed(held_out_seed)
+            order = torch.randperm(len(table), generator=aside)
+            score = HeldOutScore(table.rows(order[:held_out]), self.layout, held_out_seed % 2**32)
+            table = table.rows(order[held_out:].sort().values)
+            stopping = EarlyStopping(
+                lambda generator: self._held_out_score(generator, score, held_out_seed),
+                score.noise,
+                self.settings.patience,
+            )
+        seconds = None
+        if self.settings.max_seconds is not None:
+            ending = self._rehearse(trainer.rehearse(), stopping)
+            seconds = started + self.settings.max_seconds - time.perf_counter() - ending
+            if seconds <= 0:
+                raise ValueError(
+                    f"max_seconds ({self.settings.max_seconds:g}) leaves no time for training: "
+                    f"encoding and calibration take about "
+                    f"{self.settings.max_seconds - seconds:.1f} s; give more or leave it out"
+                )
         try:
-            self.generator = trainer.fit(table, callbacks)
+            self.generator = trainer.fit(table, callbacks, seconds, stopping)
         except NonFiniteLossError:
-            self.generator = trainer.settle()
+            self.generator = trainer.result()
             self._calibrate(random)
             raise
         self._calibrate(random)
         return self
+
+    def _held_out_score(self, generator: Generator, score: HeldOutScore, seed: int) -> float:
+        """The score of rows made of the same noise every time."""
+        random = torch.Generator(self._device).manual_seed(seed)
+        return score(self._draw(score.rows, random, generator))
 
     def _critic(self, views: Views, initial: torch.Generator) -> nn.Module:
         if self._make_critic is None:
@@ -170,24 +215,26 @@ class TabularModel:
     def sample(self, rows: int) -> pd.DataFrame:
         """Draw rows, columns in the order and dtypes of the training frame."""
         if self.calibrated:
-            table = self._raking.draw(rows, lambda n: self._draw(n, self._random), self._random)
+            table = self._raking.draw(
+                rows, lambda n: self._draw(n, self._random, self.generator), self._random
+            )
             self._rank_calibration.apply(table, self._random)
         else:
-            table = self._draw(rows, self._random)
+            table = self._draw(rows, self._random, self.generator)
         return self.encoder.decode(table)
 
     @torch.no_grad()
-    def _draw(self, rows: int, random: torch.Generator) -> EncodedTable:
-        """Rows as the generator gives them."""
+    def _draw(self, rows: int, random: torch.Generator, generator: Generator) -> EncodedTable:
+        """Rows as a generator gives them."""
         offsets = self.layout.offsets.to(self._device)
         codes = torch.empty(rows, self.layout.columns, dtype=torch.int32)
         positions = torch.empty(rows, len(self.layout.positioned))
         with matmul_precision(self.settings.precision):
-            passes = SamplingPass(self.generator, offsets, uses_bfloat16(self._device))
+            passes = SamplingPass(generator, offsets, uses_bfloat16(self._device))
             for start in range(0, rows, CHUNK_ROWS):
                 part = slice(start, min(start + CHUNK_ROWS, rows))
                 count = part.stop - part.start
-                noise = self.generator.draw(count, random)
+                noise = generator.draw(count, random)
                 uniforms = torch.rand(
                     count, self.layout.columns, device=self._device, generator=random
                 )
@@ -198,10 +245,28 @@ class TabularModel:
 
     def _calibrate(self, random: torch.Generator) -> None:
         """Prepare calibrated sampling, so that ``calibrated`` can be switched later."""
-        pool = self._draw(pool_rows(self.layout), random)
-        self._raking = Raking(pool, self.layout)
-        kept = pool.rows(torch.from_numpy(self._raking.kept(pool, random)))
-        self._rank_calibration = RankCalibration(kept, self.encoder, random)
+        self._raking, self._rank_calibration = self._calibration(
+            self.generator, pool_rows(self.layout), random
+        )
+
+    def _calibration(
+        self, generator: Generator, rows: int, random: torch.Generator
+    ) -> tuple[Raking, RankCalibration]:
+        """The calibration of a generator from a pool of so many of its rows."""
+        pool = self._draw(rows, random, generator)
+        raking = Raking(pool, self.layout)
+        kept = pool.rows(torch.from_numpy(raking.kept(pool, random)))
+        return raking, RankCalibration(kept, self.encoder, random)
+
+    def _rehearse(self, generator: Generator, stopping: EarlyStopping | None) -> float:
+        """Seconds that what follows the training will take."""
+        started = time.perf_counter()
+        rows = pool_rows(self.layout) // REHEARSED_PART
+        self._calibration(generator, rows, torch.Generator(self._device).manual_seed(0))
+        calibrated = time.perf_counter()
+        if stopping is not None:
+            stopping.score(generator)
+        return REHEARSED_PART * (calibrated - started) + time.perf_counter() - calibrated
 
     def __getstate__(self) -> dict:
         state = self.__dict__.copy()

@@ -32,7 +32,7 @@ def test_the_average_follows_the_recursion():
     adam = Adam(layer.parameters(), 0.1, 0.0, average.module.parameters(), 0.5)
     expected = layer.weight.item()
     for step in range(1, 30):
-        adam.advance()
+        adam.advance([1.0])
         adam.apply([torch.randn(1, 1)])
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * layer.weight.item()
@@ -227,7 +227,7 @@ def test_the_rate_never_becomes_negative(make_trainer):
     trainer.fit(table)
     assert [adam.rate for adam in trainer.optimizers] == [0, 0]
     for adam in trainer.optimizers:
-        adam.advance()
+        adam.advance([1.0])
         assert adam.rate == 0
 
 
