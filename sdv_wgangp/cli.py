@@ -135,6 +135,8 @@ def make_synthesizer(metadata: Metadata, options: argparse.Namespace, verbose: b
         "batch_size": options.batch_size,
         "random_state": options.seed,
         "calibrate": False if options.no_calibrate else None,
+        "max_seconds": options.max_seconds,
+        "early_stopping": options.early_stopping or None,
     }
     given = {name: value for name, value in given.items() if value is not None}
     return WGANGPMFSSynthesizer(metadata, verbose=verbose, **given)
@@ -454,7 +456,19 @@ def _share(text: str) -> float:
     return value
 
 
-for _type, _name in ((_count, "positive number"), (_seed, "seed"), (_share, "share")):
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return value
+
+
+for _type, _name in (
+    (_count, "positive number"),
+    (_seed, "seed"),
+    (_share, "share"),
+    (_seconds, "number of seconds"),
+):
     _type.__name__ = _name  # what argparse calls the type in "invalid ... value"
 
 
@@ -514,6 +528,18 @@ def build_parser() -> argparse.ArgumentParser:
             action="store_true",
             help="leave out the calibration of each column's distribution after training",
         )
+        made.add_argument(
+            "--max-seconds",
+            type=_seconds,
+            metavar="S",
+            help="time for the fit; fewer epochs are made where they do not fit in",
+        )
+        made.add_argument(
+            "--early-stopping",
+            action="store_true",
+            help="hold a tenth of the rows out, stop when the score against them no longer rises "
+            "and keep the best model",
+        )
 
     made = command(
         "fit",
@@ -523,6 +549,7 @@ def build_parser() -> argparse.ArgumentParser:
             "fit people.csv --model people.pkl",
             "fit people.parquet --model people.pkl --metadata people.metadata.json --epochs 500",
             "fit people.csv --model people.pkl --holdout 0.1 --seed 1",
+            "fit people.csv --model people.pkl --epochs 1000 --early-stopping --max-seconds 300",
         ],
         "Ctrl-C ends the training early and keeps what was learnt.",
     )

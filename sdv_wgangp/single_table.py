@@ -21,6 +21,7 @@ from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
+SCORE_COLUMNS = ["Epoch", "Score"]
 
 
 def _is_whole(value, least: int) -> bool:
@@ -67,6 +68,19 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         calibrate: Bring samples to the marginals of the training table: select generated rows
             (raking), then map numeric columns by rank.
         random_state: Seed of the fit; None draws one. Sampling repeats after `reset_sampling`.
+        max_seconds: Wall-clock time for the model's fit: encoding, training and calibration, not
+            SDV's own validation and preprocessing before it. Where it is too short for all
+            epochs, the learning rates are planned to reach 0 when it is up; fewer epochs are then
+            made, and how many steps depends on the machine, so that ``random_state`` no longer
+            makes the fit repeatable. None for as much time as it takes.
+        early_stopping: Hold rows out from the critic and score generated rows against them about
+            every 20th part of the training (`get_validation_scores`). ``patience`` checks
+            without a new highest score let the learning rates fall to 0 within a quarter of the
+            steps made so far, and training ends; in either case the best generator is kept, not
+            the last. There may be fewer epochs than ``epochs``.
+        validation_fraction: Share of the rows to hold out, in (0, 0.5]; at least 50 rows, and at
+            most 10,000 are.
+        patience: See ``early_stopping``.
 
     Raises:
         SynthesizerInputError: A parameter is out of range; names it and the range.
@@ -105,6 +119,10 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         ema_decay: float = 0.999,
         calibrate: bool = True,
         random_state: int | None = None,
+        max_seconds: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 5,
     ):
         # SDV's transformers keep the list itself.
         locales = list(locales) if isinstance(locales, tuple) else locales
@@ -134,6 +152,10 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         self.ema_decay = ema_decay
         self.calibrate = calibrate
         self.random_state = random_state
+        self.max_seconds = max_seconds
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
         self._check_parameters()
 
     def _check_parameters(self) -> None:
@@ -144,6 +166,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             "discriminator_steps": 1,
             "epochs": 0,
             "pac": 1,
+            "patience": 1,
         }
         for name, least in whole.items():
             value = getattr(self, name)
@@ -176,10 +199,20 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
                 raise SynthesizerInputError(
                     f"{name} must be a finite number of at least 0, not {value!r}."
                 )
-        for name in ("log_frequency", "verbose", "enable_gpu", "calibrate"):
+        for name in ("log_frequency", "verbose", "enable_gpu", "calibrate", "early_stopping"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise SynthesizerInputError(f"{name} must be True or False, not {value!r}.")
+        seconds = self.max_seconds
+        if seconds is not None and (not _is_number(seconds) or seconds <= 0):
+            raise SynthesizerInputError(
+                f"max_seconds must be None or a finite number above 0, not {seconds!r}."
+            )
+        fraction = self.validation_fraction
+        if not _is_number(fraction) or not 0 < fraction <= 0.5:
+            raise SynthesizerInputError(
+                f"validation_fraction must be in (0, 0.5], not {fraction!r}."
+            )
         seed = self.random_state
         if seed is not None and not _is_whole(seed, 0):
             raise SynthesizerInputError(
@@ -238,6 +271,10 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
                 ema_decay=self.ema_decay,
                 meta_features=check_meta_features(self.meta_features or ()),
                 meta_feature_weight=self.meta_feature_weight,
+                max_seconds=self.max_seconds,
+                early_stopping=self.early_stopping,
+                validation_fraction=self.validation_fraction,
+                patience=self.patience,
             ),
             embedding_dim=self.embedding_dim,
             generator_dim=tuple(self.generator_dim),
@@ -281,6 +318,29 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         return pd.DataFrame(
             [(log.epoch, log.generator_loss, log.discriminator_loss) for log in self._model.logs],
             columns=LOSS_COLUMNS,
+        )
+
+    def get_validation_scores(self) -> pd.DataFrame:
+        """What ``early_stopping`` saw: columns Epoch and Score, a row for each check.
+
+        The score says how hard boosted trees find it to tell generated rows, not calibrated, from
+        the held-out ones: from 0, always told, to 1, not at all
+        (`sdv_wgangp.training.validation.HeldOutScore`). Without ``early_stopping`` there are no
+        rows.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        if not self._fitted:
+            raise NotFittedError("There are no scores before the synthesizer is fitted.")
+        logs = [] if self._model is None else self._model.logs
+        return pd.DataFrame(
+            [
+                (log.epoch, log.validation_score)
+                for log in logs
+                if log.validation_score is not None
+            ],
+            columns=SCORE_COLUMNS,
         )
 
     def get_loss_values_plot(self, title: str = "WGAN-GP losses"):

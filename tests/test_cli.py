@@ -236,6 +236,20 @@ def test_the_examples_of_the_help_are_valid():
         assert callable(parser.parse_args(example).run)
 
 
+def test_the_ends_of_a_fit_are_passed_on(fitted, tmp_path, capsys):
+    data, model = str(fitted / "people.csv"), str(tmp_path / "m.pkl")
+    given = ["--max-seconds", "600", "--early-stopping", "--epochs", "1", "--quiet"]
+    # 300 rows: a tenth of them is too little to hold out.
+    error = fails(capsys, "fit", data, "--model", model, *given)
+    assert "early_stopping needs at least 50 held-out rows" in error
+    make_people(600).to_csv(tmp_path / "more.csv", index=False)
+    assert cli.main(["fit", str(tmp_path / "more.csv"), "--model", model, *given]) == 0
+    synthesizer = sdv_versions.load(model)
+    parameters = synthesizer.get_parameters()
+    assert (parameters["max_seconds"], parameters["early_stopping"]) == (600, True)
+    assert len(synthesizer.get_validation_scores()) == 1
+
+
 # --------------------------------------------------------------------------- interruptions
 
 
@@ -296,6 +310,8 @@ def test_wrong_command_lines(capsys):
     assert "invalid positive number value: 'x'" in fails(capsys, *fit, "--epochs", "x")
     assert "--holdout: 1.5 is not a share" in fails(capsys, *fit, "--holdout", 1.5)
     assert "--seed: -1 is not in 0" in fails(capsys, *fit, "--seed", -1)
+    assert "--max-seconds: 0 is not a positive" in fails(capsys, *fit, "--max-seconds", 0)
+    assert "invalid number of seconds value: 'x'" in fails(capsys, *fit, "--max-seconds", "x")
     assert "not allowed with" in fails(capsys, *fit, "--quiet", "--verbose")
     sample = ["sample", "m", "--output", "o.csv"]
     assert "see sdv-wgangp sample --help" in fails(capsys, *sample)

@@ -99,10 +99,14 @@ def test_get_parameters_gives_back_every_argument():
         "meta_features": ["mean"],
         "random_state": 4,
         "calibrate": False,
+        "max_seconds": 600,
+        "early_stopping": True,
+        "validation_fraction": 0.2,
+        "patience": 8,
     }
     parameters = WGANGPMFSSynthesizer(metadata(), **given).get_parameters()
     assert {name: parameters[name] for name in given} == given
-    assert None not in [v for k, v in parameters.items() if k not in ("random_state",)]
+    assert None not in parameters.values()
     ctgan = {
         *("embedding_dim", "generator_dim", "discriminator_dim", "generator_lr", "epochs", "pac"),
         *("generator_decay", "discriminator_lr", "discriminator_decay", "batch_size", "verbose"),
@@ -134,6 +138,12 @@ def test_get_parameters_gives_back_every_argument():
         ({"generator_lr": float("inf")}, "generator_lr must be a finite number"),
         ({"meta_features": 5}, "meta_features must be None or a list of names, not 5"),
         ({"calibrate": "no"}, "calibrate must be True or False, not 'no'"),
+        ({"max_seconds": 0}, "max_seconds must be None or a finite number above 0, not 0"),
+        ({"max_seconds": float("inf")}, "max_seconds must be None or a finite number above 0"),
+        ({"early_stopping": 1}, "early_stopping must be True or False, not 1"),
+        ({"validation_fraction": 0}, r"validation_fraction must be in \(0, 0.5\], not 0"),
+        ({"validation_fraction": 0.51}, r"validation_fraction must be in \(0, 0.5\], not 0.51"),
+        ({"patience": 0}, "patience must be a whole number of at least 1, not 0"),
     ],
 )
 def test_bad_parameters_are_named_at_once(option, message):
@@ -166,6 +176,26 @@ def test_loss_values_and_plot(synthesizer):
     assert [trace.name for trace in figure.data] == ["Generator Loss", "Discriminator Loss"]
     with pytest.raises(NotFittedError):
         WGANGPMFSSynthesizer(metadata()).get_loss_values()
+
+
+def test_validation_scores(synthesizer, capsys):
+    with pytest.raises(NotFittedError):
+        WGANGPMFSSynthesizer(metadata()).get_validation_scores()
+    none = synthesizer.get_validation_scores()
+    assert none.empty
+    assert list(none) == ["Epoch", "Score"]
+    stopped = fitted(early_stopping=True, validation_fraction=0.2, verbose=True)
+    scores = stopped.get_validation_scores()
+    assert list(scores) == ["Epoch", "Score"]
+    assert scores["Epoch"].tolist() == [0, 1]
+    assert scores["Score"].between(0, 1).all()
+    assert f"held-out score {scores['Score'].iloc[-1]:.3f}" in capsys.readouterr().err
+
+
+def test_a_time_budget_gives_fewer_epochs():
+    synthesizer = fitted(epochs=10**6, max_seconds=3)
+    assert 1 <= len(synthesizer.get_loss_values()) < 10**5
+    assert len(rows_of(synthesizer.sample(10))) == 10
 
 
 def test_zero_epochs():

@@ -22,7 +22,7 @@ from sdv_wgangp.training.schedule import Schedule
 MIN_HELD_OUT, MAX_HELD_OUT = 50, 10_000
 FOLDS = 3
 TREES = 100
-# What scikit-learn's trees accept in a categorical column. Levels are sorted by frequency.
+# What scikit-learn's trees accept in a categorical column.
 MAX_LEVELS = 255
 # Progress from one check to the next, and the largest share of the progress (that is, of the
 # time, where it is limited) that checks may take.
@@ -55,7 +55,8 @@ class HeldOutScore:
     The score is ``1 - (2 max(AUC, 1/2) - 1)``, the AUC being the mean over three folds: 1 where
     the trees only guess, 0 where they are always right. (A classifier two-sample test,
     Lopez-Paz and Oquab 2017.) The trees see the ranks of the columns with an order, and all
-    codes: as numbers where there is an order, else as categories.
+    codes: as categories where there is no order and they are not too many, else as numbers (of
+    a category these are in the order of frequency).
 
     Args:
         held_out: Encoded rows, of which there are at least `MIN_HELD_OUT`.
@@ -70,7 +71,7 @@ class HeldOutScore:
     def __init__(self, held_out: EncodedTable, layout: Layout, seed: int):
         self._layout, self._seed = layout, seed
         self._real = self._features(held_out)
-        categorical = np.ones(layout.columns, bool)
+        categorical = (layout.offsets.diff() <= MAX_LEVELS).numpy()
         categorical[layout.ordered.numpy()] = False
         self._categorical = np.concatenate([np.zeros(len(layout.ordered), bool), categorical])
         rows = len(held_out)
@@ -110,8 +111,7 @@ class HeldOutScore:
         inside[:, layout.positioned] = table.positions
         first, span = layout.ranks[levels].unbind(2)
         ranks = (first + span * inside)[:, layout.ordered]
-        codes = table.codes.clamp(max=MAX_LEVELS - 1)
-        return torch.cat([ranks, codes.float()], 1).numpy()
+        return torch.cat([ranks, table.codes.float()], 1).numpy()
 
 
 class EarlyStopping:
@@ -143,7 +143,8 @@ class EarlyStopping:
 
     def due(self, schedule: Schedule) -> bool:
         """Whether it is time for a check."""
-        return schedule.done or schedule.progress >= self._next
+        # Intervals add up to a little more than the share of steps that they should be.
+        return schedule.done or schedule.progress >= self._next - 1e-9
 
     def check(self, generator: nn.Module, schedule: Schedule) -> float:
         """Score a generator, keep it if it is the best, and tell the schedule of a plateau."""
