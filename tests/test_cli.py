@@ -243,6 +243,7 @@ def test_the_ends_of_a_fit_are_passed_on(fitted, tmp_path, capsys):
     error = fails(capsys, "fit", data, "--model", model, *given)
     assert "early_stopping needs at least 50 held-out rows" in error
     make_people(600).to_csv(tmp_path / "more.csv", index=False)
+    model = str(tmp_path / "more.pkl")
     assert cli.main(["fit", str(tmp_path / "more.csv"), "--model", model, *given]) == 0
     synthesizer = sdv_versions.load(model)
     parameters = synthesizer.get_parameters()

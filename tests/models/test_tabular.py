@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import logging
 import pickle
 import subprocess
 import sys
-import time
 import weakref
 from dataclasses import replace
 
@@ -21,6 +21,8 @@ from torch import nn
 from sdv_wgangp.models import calibration
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
 from sdv_wgangp.networks.passes import TrainingPass
+from sdv_wgangp.training import trainer as trainer_module
+from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
 from sdv_wgangp.training.trainer import Trainer
 from sdv_wgangp.training.validation import HeldOutScore
@@ -158,15 +160,23 @@ def test_an_interrupt_keeps_what_was_learned(frame, caplog):
     assert len(model.sample(10)) == 10
 
 
-def test_a_time_budget_ends_the_training_and_the_model_is_calibrated(frame):
-    settings = TrainingSettings(epochs=10**6, batch_size=100, max_seconds=4)
-    started = time.perf_counter()
+def test_a_time_budget_leaves_time_for_what_follows_the_training(frame, monkeypatch):
+    given = []
+
+    def schedule(steps, seconds):
+        given.append(seconds)
+        ticks = itertools.count()
+        return Schedule(steps, 50.0, lambda: next(ticks))  # about three readings in a step
+
+    monkeypatch.setattr(trainer_module, "Schedule", schedule)
+    monkeypatch.setattr(TabularModel, "_rehearse", lambda *arguments: 1000.0)
+    settings = TrainingSettings(epochs=10**6, batch_size=100, max_seconds=4600)
     model = small(settings, random_state=0).fit(frame)
-    assert 1 <= len(model.logs) < 10**5
-    assert time.perf_counter() - started < 60  # busy machines; a million epochs take days
-    assert model.logs[-1].rows_per_second > 0
+    assert 0 < 3600 - given[0] < 600  # encoding; machines can be busy
+    assert len(model.logs) == 1
+    assert np.isfinite(model.logs[0].generator_loss)
+    assert model.logs[0].rows_per_second > 0
     assert len(model.sample(50)) == 50
-    assert all(np.isfinite(log.generator_loss) for log in model.logs)
 
 
 def test_time_that_suffices_gives_the_same_model(frame):
