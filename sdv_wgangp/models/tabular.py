@@ -172,7 +172,7 @@ class TabularModel:
             )
         seconds = None
         if self.settings.max_seconds is not None:
-            ending = self._rehearse(trainer.rehearse(), stopping)
+            ending = self._rehearse(trainer.preview(), stopping)
             seconds = started + self.settings.max_seconds - time.perf_counter() - ending
             if seconds <= 0:
                 raise ValueError(

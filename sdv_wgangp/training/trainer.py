@@ -164,7 +164,7 @@ class Trainer:
                 while not self.schedule.done:
                     log = self._epoch(len(self.logs), per_epoch)
                     if stopping is not None and stopping.due(self.schedule):
-                        score = stopping.check(self.rehearse(), self.schedule)
+                        score = stopping.check(self.preview(), self.schedule)
                         log = replace(log, validation_score=score)
                     self.logs.append(log)
                     release()
@@ -191,7 +191,7 @@ class Trainer:
             return self._stopping.best
         return self._settle(self.random)
 
-    def rehearse(self) -> Generator:
+    def preview(self) -> Generator:
         """The averaged generator as it is now, in evaluation mode, to be looked at.
 
         It is not a copy. The training goes on as if this had not been called.
