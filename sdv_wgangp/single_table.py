@@ -74,10 +74,11 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             made, and how many steps depends on the machine, so that ``random_state`` no longer
             makes the fit repeatable. None for as much time as it takes.
         early_stopping: Hold rows out from the critic and score generated rows against them about
-            every 20th part of the training (`get_validation_scores`). ``patience`` checks
-            without a new highest score let the learning rates fall to 0 within a quarter of the
-            steps made so far, and training ends; in either case the best generator is kept, not
-            the last. There may be fewer epochs than ``epochs``.
+            every 20th part of the training (`get_validation_scores`). After ``patience`` checks
+            without a new highest score the learning rates fall to 0 within a quarter of the steps
+            made so far, and training ends; there are then fewer epochs than ``epochs``. Either
+            way the best generator is kept, not the last. A table of a few thousand rows has too
+            few to hold out to see more than gross faults.
         validation_fraction: Share of the rows to hold out, in (0, 0.5]; at least 50 rows, and at
             most 10,000 are.
         patience: See ``early_stopping``.

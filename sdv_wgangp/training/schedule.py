@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 # Progress at which a training of the planned length begins to decay.
 DECAY_FROM = 0.5
-# A decay that begins earlier lasts this share of the progress made until then.
+# A decay from the full rates that `Schedule.hasten` begins lasts this share of the progress made.
 SHORT_DECAY = 0.25
 
 
@@ -35,16 +35,12 @@ class Schedule:
     ):
         self.total, self.steps = steps, 0
         self._seconds, self._clock, self._started = seconds, clock, clock()
-        self._decay_from, self._end = DECAY_FROM, 1.0
+        self._end, self._length = 1.0, 1 - DECAY_FROM  # of the decay
 
     @property
     def progress(self) -> float:
         """In [0, 1], never falling."""
         return self._progress(self.steps)
-
-    @property
-    def decaying(self) -> bool:
-        return self.progress >= self._decay_from
 
     @property
     def done(self) -> bool:
@@ -53,19 +49,22 @@ class Schedule:
 
     def advance(self, parts: int) -> list[float]:
         """Factors of the learning rates in the ``parts`` equal parts of the next step."""
-        made = (self._progress(self.steps + part / parts) for part in range(parts))
-        length = self._end - self._decay_from
-        factors = [min(1.0, max(0.0, (self._end - share) / length)) for share in made]
+        made = [self._progress(self.steps + part / parts) for part in range(parts)]
         self.steps += 1
-        return factors
+        return [self._factor(share) for share in made]
 
-    def stop_improving(self) -> None:
-        """Begin a short decay now or, if the rates are falling already, end the training."""
+    def hasten(self) -> None:
+        """Go over to a short decay: the rates fall faster from where they are.
+
+        A decay that is as short already stays as it is.
+        """
         now = self.progress
-        if now >= self._decay_from:
-            self._end = now
-        else:
-            self._decay_from, self._end = now, now * (1 + SHORT_DECAY)
+        length = SHORT_DECAY * now
+        if length < self._length:
+            self._end, self._length = now + length * self._factor(now), length
+
+    def _factor(self, progress: float) -> float:
+        return min(1.0, max(0.0, (self._end - progress) / self._length))
 
     def _progress(self, steps: float) -> float:
         made = steps / self.total if self.total else 1.0

@@ -38,8 +38,8 @@ class TrainingSettings:
             every 20th part of the training (`training.validation.HeldOutScore`), keep the best
             one and stop when the score no longer rises (`training.validation.EarlyStopping`).
         validation_fraction: Share of the rows to hold out for it, in (0, 0.5].
-        patience: Checks without a new highest score that begin a short decay of the learning
-            rates or, while they are falling, end the training.
+        patience: Checks without a new highest score after which the learning rates fall to 0
+            soon, and training ends.
     """
 
     epochs: int = 200

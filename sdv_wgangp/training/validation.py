@@ -119,9 +119,9 @@ class EarlyStopping:
     """Scores the generator as training goes on, keeps the best, and ends it when that helps.
 
     Much of the quality comes while the learning rates fall, so a training that has stopped
-    improving at constant rates is not cut off: ``patience`` checks without a new highest score
-    begin a short decay (`Schedule.stop_improving`), and only while the rates fall do as many
-    end the training at once. The last check is made when it ends.
+    improving is never cut off: after ``patience`` checks without a new highest score the rates
+    fall to 0 within a quarter of the progress made so far (`Schedule.hasten`), or within a part
+    of that if they were falling already. Then training ends, with a last check.
 
     The *best* generator is the latest one whose score is not below the highest by more than its
     noise: of scores that differ by chance alone, the highest is an accident, and later weights
@@ -158,7 +158,6 @@ class EarlyStopping:
             self.best = copy.deepcopy(generator)
         self._waited = 0 if score > self._highest else self._waited + 1
         self._highest = max(score, self._highest)
-        if self._waited == self._patience:
-            self._waited = 0
-            schedule.stop_improving()
+        if self._waited >= self._patience:
+            schedule.hasten()
         return score

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,21 +80,39 @@ def test_factors_never_rise_and_time_is_kept(steps, seconds, pauses):
     assert clock.now - started <= seconds + longest
 
 
-def test_a_plateau_begins_a_decay_of_a_quarter():
+def test_a_hastened_decay_takes_a_quarter_of_the_steps_made():
     schedule = Schedule(100)
     assert [schedule.advance(1)[0] for _ in range(40)] == [1] * 40
-    assert not schedule.decaying
-    schedule.stop_improving()
-    assert schedule.decaying
+    schedule.hasten()
     assert run(schedule) == pytest.approx([1 - step / 10 for step in range(10)])
     assert schedule.steps == 50
 
 
-def test_a_plateau_in_the_decay_is_the_end():
+def test_rates_that_are_falling_fall_faster_from_where_they_are():
     schedule = Schedule(100)
-    for _ in range(60):
+    for _ in range(80):
         schedule.advance(1)
-    assert schedule.decaying
-    assert not schedule.done
-    schedule.stop_improving()
-    assert schedule.done
+    schedule.hasten()
+    # From .4 to 0; from 1 it would have been a fifth of the training.
+    assert run(schedule) == pytest.approx([0.4 - step / 20 for step in range(8)])
+
+
+def test_a_short_decay_is_not_made_longer():
+    schedule = Schedule(100)
+    for step in range(45):
+        schedule.advance(1)
+        if step >= 39:
+            schedule.hasten()
+    assert run(schedule) == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
+
+
+@given(steps=st.integers(1, 200), moments=st.lists(st.integers(0, 199), max_size=5))
+def test_factors_never_rise_whenever_the_decay_is_hastened(steps, moments):
+    schedule, factors = Schedule(steps), []
+    while not schedule.done:
+        factors += schedule.advance(1)
+        if schedule.steps in moments:
+            schedule.hasten()
+    assert all(one + 1e-9 >= other for one, other in itertools.pairwise(factors))
+    assert len(factors) <= steps
+    assert schedule.advance(1)[0] == pytest.approx(0)

@@ -150,10 +150,12 @@ def test_a_plateau_at_constant_rates_ends_after_a_short_decay():
     assert run.best == 30
 
 
-def test_a_plateau_while_the_rates_fall_is_the_end():
+def test_a_plateau_while_the_rates_fall_makes_them_fall_faster():
     rising = list(np.arange(11) / 20)
-    run = Run([*rising, 0.1, 0.1, 0.1])
-    assert run.checks[-1] == run.schedule.steps == 70
+    run = Run([*rising, *[0.1] * 6])
+    # After 70 steps the rates are at .6: that takes .6 of a quarter of 70.
+    assert run.checks == [*range(5, 81, 5), 81]
+    assert run.schedule.steps == 81
     assert run.best == 55
 
 
