@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import pandas as pd
@@ -15,7 +15,13 @@ from sdv.single_table.base import BaseSingleTableSynthesizer
 from sdv.single_table.utils import detect_discrete_columns
 
 from sdv_wgangp import sdv_versions
-from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
+from sdv_wgangp.models.tabular import EpochLog, NonFiniteLossError, TabularModel
+from sdv_wgangp.objectives.matching import (
+    DISTANCES,
+    SCHEDULES,
+    check_weights,
+    sample_size,
+)
 from sdv_wgangp.objectives.meta_features import check_meta_features
 from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
@@ -30,6 +36,13 @@ def _is_whole(value, least: int) -> bool:
 
 def _is_number(value) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_not_negative(name: str, value) -> None:
+    if not _is_number(value) or value < 0:
+        raise SynthesizerInputError(
+            f"{name} must be a finite number of at least 0, not {value!r}."
+        )
 
 
 class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
@@ -62,8 +75,19 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         enable_gpu: Train and sample on CUDA where there is a device.
         gradient_penalty_weight: Lambda, the weight of the gradient penalty.
         meta_features: Names of statistics of the training table that the generator is made to
-            match (`sdv_wgangp.objectives.meta_features`), like ``["mean", "cor"]``; None for none.
-        meta_feature_weight: Factor of their loss.
+            match (`sdv_wgangp.objectives.meta_features`), like ``["mean", "cor"]``; None for
+            vanilla training without them.
+        meta_feature_weight: Factor of their losses, or a dictionary with one for each name.
+        meta_feature_distance: How generated statistics are compared with real ones: "tracked"
+            (by a moving average), "product" (over two halves of a batch), or between clouds of
+            the statistics of subsets of a batch, "transport" (exact), "sinkhorn", "sliced" or
+            "wasserstein_1d" (`sdv_wgangp.objectives.matching` compares them).
+        meta_feature_subsets: How many subsets make a cloud.
+        meta_feature_fraction: Share of the batch in each subset, in (0, 1].
+        meta_feature_schedule: Of the weight: "constant"; "warmup", rising in the first tenth of
+            the steps; "decay", falling to 0 in the last half of them.
+        target: Column whose relation to the others matters most: "gravity" needs one, and
+            "contingency" and "joint_entropy" look at its pairs first.
         ema_decay: Decay of the moving average of the generator's weights, in [0, 1).
         calibrate: Bring samples to the marginals of the training table: select generated rows
             (raking), then map numeric columns by rank.
@@ -116,7 +140,12 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         enable_gpu: bool = True,
         gradient_penalty_weight: float = 10.0,
         meta_features: Sequence[str] | None = None,
-        meta_feature_weight: float = 1.0,
+        meta_feature_weight: float | Mapping[str, float] = 1.0,
+        meta_feature_distance: str = "tracked",
+        meta_feature_subsets: int = 10,
+        meta_feature_fraction: float = 0.5,
+        meta_feature_schedule: str = "constant",
+        target: str | None = None,
         ema_decay: float = 0.999,
         calibrate: bool = True,
         random_state: int | None = None,
@@ -150,6 +179,11 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         self.gradient_penalty_weight = gradient_penalty_weight
         self.meta_features = meta_features
         self.meta_feature_weight = meta_feature_weight
+        self.meta_feature_distance = meta_feature_distance
+        self.meta_feature_subsets = meta_feature_subsets
+        self.meta_feature_fraction = meta_feature_fraction
+        self.meta_feature_schedule = meta_feature_schedule
+        self.target = target
         self.ema_decay = ema_decay
         self.calibrate = calibrate
         self.random_state = random_state
@@ -168,6 +202,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             "epochs": 0,
             "pac": 1,
             "patience": 1,
+            "meta_feature_subsets": 1,
         }
         for name, least in whole.items():
             value = getattr(self, name)
@@ -193,13 +228,8 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             "generator_decay",
             "discriminator_decay",
             "gradient_penalty_weight",
-            "meta_feature_weight",
         ):
-            value = getattr(self, name)
-            if not _is_number(value) or value < 0:
-                raise SynthesizerInputError(
-                    f"{name} must be a finite number of at least 0, not {value!r}."
-                )
+            _check_not_negative(name, getattr(self, name))
         for name in ("log_frequency", "verbose", "enable_gpu", "calibrate", "early_stopping"):
             value = getattr(self, name)
             if not isinstance(value, bool):
@@ -223,13 +253,42 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             raise SynthesizerInputError(
                 f"ema_decay must be in [0, 1), not {self.ema_decay!r}; 0 switches it off."
             )
-        names = self.meta_features
+        self._check_meta_features()
+
+    def _check_meta_features(self) -> None:
+        """The same for what concerns the meta-features."""
+        names, weight = self.meta_features, self.meta_feature_weight
         if names is not None and not isinstance(names, Sequence):
             raise SynthesizerInputError(
                 f"meta_features must be None or a list of names, not {names!r}."
             )
+        weights = weight if isinstance(weight, Mapping) else {None: weight}
+        for name, value in weights.items():
+            part = "" if name is None else f" of {name!r}"
+            _check_not_negative(f"meta_feature_weight{part}", value)
+        for name, known in (
+            ("meta_feature_distance", DISTANCES),
+            ("meta_feature_schedule", SCHEDULES),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise SynthesizerInputError(
+                    f"{name} must be one of {', '.join(known)}, not {value!r}."
+                )
+        fraction = self.meta_feature_fraction
+        if not _is_number(fraction) or not 0 < fraction <= 1:
+            raise SynthesizerInputError(
+                f"meta_feature_fraction must be in (0, 1], not {fraction!r}."
+            )
+        columns = self.metadata.tables[sdv_versions.table_name(self.metadata)].columns
+        if self.target is not None and self.target not in list(columns):
+            raise SynthesizerInputError(
+                f"target must be None or a column of the metadata, not {self.target!r}."
+            )
         try:
-            check_meta_features(names or ())
+            if checked := check_meta_features(names or ()):
+                check_weights(checked, weight)
+                sample_size(self.meta_feature_distance, fraction, self.batch_size)
         except ValueError as error:
             raise SynthesizerInputError(f"{error}.") from error
 
@@ -272,6 +331,10 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
                 ema_decay=self.ema_decay,
                 meta_features=check_meta_features(self.meta_features or ()),
                 meta_feature_weight=self.meta_feature_weight,
+                meta_feature_distance=self.meta_feature_distance,
+                meta_feature_subsets=self.meta_feature_subsets,
+                meta_feature_fraction=self.meta_feature_fraction,
+                meta_feature_schedule=self.meta_feature_schedule,
                 max_seconds=self.max_seconds,
                 early_stopping=self.early_stopping,
                 validation_fraction=self.validation_fraction,
@@ -284,6 +347,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             calibrate=self.calibrate,
             enable_gpu=self.enable_gpu,
             random_state=self.random_state,
+            target=self.target,
         )
         with ProgressBar(self.epochs, disable=not self.verbose) as progress:
             try:
@@ -312,13 +376,28 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         Raises:
             NotFittedError: Before `fit`.
         """
-        if not self._fitted:
-            raise NotFittedError("There are no loss values before the synthesizer is fitted.")
-        if self._model is None:  # a table of keys and anonymised columns only
-            return pd.DataFrame(columns=LOSS_COLUMNS)
         return pd.DataFrame(
-            [(log.epoch, log.generator_loss, log.discriminator_loss) for log in self._model.logs],
+            [(log.epoch, log.generator_loss, log.discriminator_loss) for log in self._logs()],
             columns=LOSS_COLUMNS,
+        )
+
+    def get_meta_feature_losses(self) -> pd.DataFrame:
+        """Mean distance of every epoch between generated and real meta-features.
+
+        The squared distance that ``meta_feature_distance`` names, summed over a meta-feature's
+        coordinates on their common scale (`sdv_wgangp.objectives.matching`), before weight and
+        schedule; with "tracked" that of the moving average.
+
+        Returns:
+            Columns Epoch and one for each name of ``meta_features``.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        names = check_meta_features(self.meta_features or ())
+        return pd.DataFrame(
+            [(log.epoch, *map(log.meta_feature_losses.get, names)) for log in self._logs()],
+            columns=["Epoch", *names],
         )
 
     def get_validation_scores(self) -> pd.DataFrame:
@@ -332,17 +411,17 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         Raises:
             NotFittedError: Before `fit`.
         """
-        if not self._fitted:
-            raise NotFittedError("There are no scores before the synthesizer is fitted.")
-        logs = [] if self._model is None else self._model.logs
+        scores = [(log.epoch, log.validation_score) for log in self._logs()]
         return pd.DataFrame(
-            [
-                (log.epoch, log.validation_score)
-                for log in logs
-                if log.validation_score is not None
-            ],
+            [(epoch, score) for epoch, score in scores if score is not None],
             columns=SCORE_COLUMNS,
         )
+
+    def _logs(self) -> list[EpochLog]:
+        """One for each epoch; none for a table of keys and anonymised columns only."""
+        if not self._fitted:
+            raise NotFittedError("There are no loss values before the synthesizer is fitted.")
+        return [] if self._model is None else self._model.logs
 
     def get_loss_values_plot(self, title: str = "WGAN-GP losses"):
         """Loss curves as a plotly figure.

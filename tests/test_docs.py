@@ -36,6 +36,6 @@ def test_blocks_run_in_order(name):
 def test_blocks_compare_what_they_derive():
     text = (DOCS / "derivations.md").read_text(encoding="utf-8")
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
-    assert len(sections) == 6
+    assert len(sections) == 7
     for section in sections:
         assert any("assert_close" in block for block in BLOCK.findall(section)), section[:40]

@@ -97,6 +97,12 @@ def test_get_parameters_gives_back_every_argument():
         "pac": 3,
         "generator_dim": [8, 8],
         "meta_features": ["mean"],
+        "meta_feature_weight": {"mean": 2.0},
+        "meta_feature_distance": "sliced",
+        "meta_feature_subsets": 4,
+        "meta_feature_fraction": 0.25,
+        "meta_feature_schedule": "decay",
+        "target": "group",
         "random_state": 4,
         "calibrate": False,
         "max_seconds": 600,
@@ -137,6 +143,40 @@ def test_get_parameters_gives_back_every_argument():
         ({"generator_lr": "x"}, "generator_lr must be a finite number"),
         ({"generator_lr": float("inf")}, "generator_lr must be a finite number"),
         ({"meta_features": 5}, "meta_features must be None or a list of names, not 5"),
+        ({"meta_feature_weight": -1}, "meta_feature_weight must be a finite number of at least 0"),
+        (
+            {"meta_features": ["mean"], "meta_feature_weight": {"mean": "x"}},
+            "meta_feature_weight of 'mean' must be a finite number of at least 0, not 'x'",
+        ),
+        (
+            {"meta_features": ["mean"], "meta_feature_weight": {"sd": 1}},
+            "meta_feature_weight names 'sd', which is not in meta_features",
+        ),
+        (
+            {"meta_features": ["mean", "sd"], "meta_feature_weight": {"sd": 1}},
+            "meta_feature_weight has no weight for 'mean'",
+        ),
+        (
+            {"meta_feature_distance": "far"},
+            "meta_feature_distance must be one of tracked, product, transport, sinkhorn, sliced, "
+            "wasserstein_1d, not 'far'",
+        ),
+        (
+            {"meta_feature_schedule": ["decay"]},
+            "meta_feature_schedule must be one of constant, warmup, decay, not",
+        ),
+        ({"meta_feature_subsets": 0}, "meta_feature_subsets must be a whole number of at least 1"),
+        ({"meta_feature_fraction": 0}, r"meta_feature_fraction must be in \(0, 1\], not 0"),
+        (
+            {
+                "meta_features": ["sd"],
+                "meta_feature_distance": "transport",
+                "meta_feature_fraction": 0.01,
+            },
+            "'transport' takes statistics of 1 row",
+        ),
+        ({"target": "salary"}, "target must be None or a column of the metadata, not 'salary'"),
+        ({"target": ["group"]}, "target must be None or a column of the metadata"),
         ({"calibrate": "no"}, "calibrate must be True or False, not 'no'"),
         ({"max_seconds": 0}, "max_seconds must be None or a finite number above 0, not 0"),
         ({"max_seconds": float("inf")}, "max_seconds must be None or a finite number above 0"),
@@ -196,6 +236,39 @@ def test_a_time_budget_reaches_the_model():
     with pytest.raises(ValueError, match=r"max_seconds \(0.001\) leaves no time for training"):
         fitted(max_seconds=0.001)
     assert len(fitted(max_seconds=3600).get_loss_values()) == 2
+
+
+def test_meta_feature_losses():
+    names = ["gravity", "mean", "contingency"]
+    synthesizer = fitted(
+        meta_features=names, target="group", meta_feature_weight=dict.fromkeys(names, 0.5)
+    )
+    losses = synthesizer.get_meta_feature_losses()
+    assert list(losses) == ["Epoch", *names]
+    assert losses["Epoch"].tolist() == [0, 1]
+    assert (losses[names] > 0).all(axis=None)
+    assert list(synthesizer.get_loss_values()) == ["Epoch", "Generator Loss", "Discriminator Loss"]
+    with pytest.raises(NotFittedError):
+        WGANGPMFSSynthesizer(metadata(), meta_features=names).get_meta_feature_losses()
+
+
+def test_vanilla_training_has_no_meta_feature_losses(synthesizer):
+    losses = synthesizer.get_meta_feature_losses()
+    assert list(losses) == ["Epoch"]
+    assert losses["Epoch"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (None, "'gravity' needs the classes of a target column: name one with target="),
+        ("income", "'gravity' needs a target with classes, and 'income' is continuous"),
+        ("email", "target 'email' is not a column that is modelled"),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused_before_training(target, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(meta_features=["gravity"], target=target)
 
 
 def test_zero_epochs():
@@ -275,6 +348,9 @@ def test_verbose_shows_losses_and_rows_per_second(capsys):
     assert "generator" in shown
     assert "discriminator" in shown
     assert "rows/s" in shown
+    assert "meta-features" not in shown
+    fitted(verbose=True, meta_features=["mean"])
+    assert "meta-features" in capsys.readouterr().err
     fitted(verbose=False)
     assert capsys.readouterr().err == ""
 

@@ -44,17 +44,28 @@ def _classes(column: NumericColumn, series: pd.Series) -> np.ndarray:
     return np.minimum((ranks * CLASSES).astype(np.int64), CLASSES - 1)
 
 
+def bias_corrected_v(
+    phi2: np.ndarray, rows: np.ndarray, columns: np.ndarray, total: np.ndarray
+) -> np.ndarray:
+    """Cramer's V of contingency tables with Bergsma's bias correction; 0 for a constant.
+
+    Args:
+        phi2: Chi-square statistics divided by the counts, ``[n]``.
+        rows, columns: How many rows and columns of each table are not empty.
+        total: Counts in each table.
+    """
+    rest = np.maximum(total - 1, 1)
+    phi2 = np.maximum(0.0, phi2 - (rows - 1) * (columns - 1) / rest)
+    least = np.minimum(*(count - (count - 1) ** 2 / rest for count in (rows, columns)))
+    varied = (rows > 1) & (columns > 1) & (least > 1)
+    return np.where(varied, np.sqrt(phi2 / np.where(varied, least - 1, 1.0)), 0.0)
+
+
 def _cramers_v(tables: np.ndarray) -> np.ndarray:
-    """Bias-corrected V of contingency tables ``[n, classes, classes]``; 0 for a constant."""
+    """V of contingency tables ``[n, classes, classes]``."""
     tables = tables.astype(np.float64)
     first, second = tables.sum(2), tables.sum(1)
     total = first.sum(1)
     expected = first[:, :, None] * second[:, None, :] / total[:, None, None]
     chi2 = ((tables - expected) ** 2 / np.where(expected > 0, expected, 1.0)).sum((1, 2))
-    rows, columns = (first > 0).sum(1), (second > 0).sum(1)
-    phi2 = np.maximum(0.0, chi2 / total - (rows - 1) * (columns - 1) / np.maximum(total - 1, 1))
-    least = np.minimum(
-        *(count - (count - 1) ** 2 / np.maximum(total - 1, 1) for count in (rows, columns))
-    )
-    varied = (rows > 1) & (columns > 1) & (least > 1)
-    return np.where(varied, np.sqrt(phi2 / np.where(varied, least - 1, 1.0)), 0.0)
+    return bias_corrected_v(chi2 / total, (first > 0).sum(1), (second > 0).sum(1), total)

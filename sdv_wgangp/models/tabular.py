@@ -24,6 +24,7 @@ from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.passes import SamplingPass
 from sdv_wgangp.networks.views import Views
+from sdv_wgangp.objectives.feature_table import FeatureTable, Target
 from sdv_wgangp.objectives.meta_features import check_applicable
 from sdv_wgangp.ops import uses_bfloat16
 from sdv_wgangp.training.precision import matmul_precision
@@ -55,6 +56,7 @@ class TabularModel:
             calibration is prepared: set ``calibrated`` to switch later.
         enable_gpu: Use CUDA where there is one.
         random_state: Seed of the fit; None draws one.
+        target: Column that meta-features like "gravity" relate the others to.
         critic: Makes another critic: called with the width of a packed one-hot row, returns a
             module from rows ``[n, width]`` to scores ``[n]``.
 
@@ -75,6 +77,7 @@ class TabularModel:
         calibrate: bool = True,
         enable_gpu: bool = True,
         random_state: int | None = None,
+        target: str | None = None,
         critic: Callable[[int], nn.Module] | None = None,
     ):
         self.settings = settings or TrainingSettings()
@@ -86,6 +89,7 @@ class TabularModel:
         self.calibrated = calibrate
         self._enable_gpu = enable_gpu
         self.random_state = random_state
+        self.target = target
         self._make_critic = critic
         self._device = _device(enable_gpu)
         self._random: torch.Generator | None = None
@@ -137,7 +141,8 @@ class TabularModel:
         self.encoder = TableEncoder(discrete_columns, ordinal_columns).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(numpy_seed))
         self.layout = Layout.of(self.encoder)
-        check_applicable(self.settings.meta_features, len(self.layout.ordered))
+        target = None if self.target is None else self._find_target()
+        check_applicable(self.settings.meta_features, FeatureTable.of(self.layout, target))
         initial = torch.Generator().manual_seed(weight_seed)
         random = torch.Generator(self._device).manual_seed(training_seed)
         self.set_random_state(sample_seed)
@@ -157,6 +162,7 @@ class TabularModel:
             self.layout,
             self.settings,
             random,
+            target,
         )
         self.logs = trainer.logs
         stopping = None
@@ -193,6 +199,22 @@ class TabularModel:
         """The score of rows made of the same noise every time."""
         random = torch.Generator(self._device).manual_seed(seed)
         return score(self._draw(score.rows, random, generator))
+
+    def _find_target(self) -> Target:
+        encoder = self.encoder
+        if self.target not in encoder.names:
+            raise ValueError(
+                f"target {self.target!r} is not a column that is modelled: name one of "
+                f"{', '.join(map(str, encoder.names))}"
+            )
+        for derived in encoder.derived:
+            if derived.column.name == self.target:
+                classes = torch.from_numpy(derived.codes)
+                return Target(self.target, derived.source, classes, True)
+        names = [column.name for column in encoder.columns]
+        column = encoder.columns[names.index(self.target)]
+        classes = torch.arange(column.width)
+        return Target(self.target, names.index(self.target), classes, not column.has_positions)
 
     def _critic(self, views: Views, initial: torch.Generator) -> nn.Module:
         if self._make_critic is None:

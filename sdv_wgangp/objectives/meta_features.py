@@ -1,85 +1,304 @@
-"""Meta-feature statistics of a table, and the objective that matches them.
+r"""Meta-features: statistics of a batch of rows, and the registry of their names.
 
-A meta-feature is a statistic of a batch of rows: of the ordering channels (the ranks of the
-values in their columns, `networks.views`) or of the one-hot codes. The objective compares the
-generator's with the training table's.
+A row has *channels*, the ranks of its ordered values in their columns (`networks.views`), and
+*codes*, the one-hot blocks of all columns. Every statistic is a differentiable function of rows
+``[..., rows, width]``, with at most one dimension in front, and gives ``[..., size]``.
 
-The squared distance of one batch's statistics is biased towards under-dispersed generators (the
-batch's own sampling variance is in it), so the *tracked residual* is used: with ``m`` the
-statistics of the batch and ``M`` their moving average over earlier batches,
-
-    loss = 2 <m, M - m_real>,   M - m_real held constant,
-
-which has the gradient of ``|E m - m_real|^2`` without that variance. ``m_real`` is the mean over
-batches of the same size, so statistics that are not linear in the rows carry the same bias on
-both sides.
+Names and definitions of the statistics of channels, of `gravity` and of `joint_entropy` are those
+of pymfe 0.4 (Alcobaca et al. 2020, "MFE: Towards reproducible meta-feature extraction", JMLR 21),
+except that `cor` and `cov` keep their sign. `register_meta_feature` adds others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 
-from sdv_wgangp.ops import correlation, moments
+from sdv_wgangp.objectives.feature_table import FeatureTable
+from sdv_wgangp.ops import (
+    correlation,
+    moments,
+    quantiles,
+    sorted_columns,
+    symmetric_eigenvalues,
+)
 
-REAL_BATCHES = 50
-TRACKING_DECAY = 0.98
+_TINY = 1e-8
+# Makes the median absolute deviation of a normal distribution its standard deviation.
+MAD_FACTOR = 1.4826
+
+
+# --- statistics of channels ----------------------------------------------------------------------
 
 
 def mean(x: torch.Tensor) -> torch.Tensor:
-    """Mean of every channel: ``[rows, d] -> [d]``."""
-    return x.mean(0)
+    """Mean of every channel: ``[..., rows, d] -> [..., d]``."""
+    return x.mean(-2)
 
 
 def var(x: torch.Tensor) -> torch.Tensor:
-    """Unbiased variance of every channel: ``[rows, d] -> [d]``."""
-    return x.var(0)
+    """Unbiased variance of every channel: ``[..., rows, d] -> [..., d]``."""
+    return x.var(-2)
 
 
 def sd(x: torch.Tensor) -> torch.Tensor:
-    """Standard deviation of every channel: ``[rows, d] -> [d]``."""
-    return (x.var(0) + _TINY).sqrt()
+    """Root of `var`, with gradient 0 where it is 0: ``[..., rows, d] -> [..., d]``."""
+    return _root(x.var(-2))
 
 
 def skewness(x: torch.Tensor) -> torch.Tensor:
-    """Third standardised moment of every channel, 0 where constant: ``[rows, d] -> [d]``."""
-    return _standardised(x).pow(3).mean(0)
+    """``m_3 / sd^3``, m_3 the mean third power of the deviations; 0 where constant.
+
+    ``[..., rows, d] -> [..., d]``. (b_1 of Joanes and Gill 1998.)
+    """
+    return _standardised(x).pow(3).mean(-2)
 
 
 def kurtosis(x: torch.Tensor) -> torch.Tensor:
-    """Fourth standardised moment less 3 of every channel: ``[rows, d] -> [d]``."""
-    return _standardised(x).pow(4).mean(0) - 3
+    """``m_4 / sd^4 - 3``; -3 where constant: ``[..., rows, d] -> [..., d]``.
+
+    (b_2 of Joanes and Gill 1998.)
+    """
+    return _standardised(x).pow(4).mean(-2) - 3
 
 
 def cov(x: torch.Tensor) -> torch.Tensor:
-    """Covariances of all pairs of channels, ``i < j``: ``[rows, d] -> [d (d - 1) / 2]``."""
+    """Signed covariances of all pairs of channels: ``[..., rows, d] -> [..., d (d - 1) / 2]``.
+
+    The lower triangle, row by row: (1, 0), (2, 0), (2, 1), ...
+    """
     return _pairs(moments(x)[1])
 
 
 def cor(x: torch.Tensor) -> torch.Tensor:
-    """Pearson correlations of all pairs, 0 with a constant: ``[rows, d] -> [d (d - 1) / 2]``."""
+    """Signed Pearson correlations, 0 with a constant; shape and order of `cov`."""
     return _pairs(correlation(x, minimum_variance=_TINY))
 
 
-def frequency(hot: torch.Tensor) -> torch.Tensor:
-    """Share of the rows on every level: ``[rows, levels] -> [levels]``."""
-    return hot.mean(0)
+def eigenvalues(x: torch.Tensor) -> torch.Tensor:
+    """Of the covariance matrix, ascending: ``[..., rows, d] -> [..., d]``."""
+    return symmetric_eigenvalues(moments(x)[1])
 
 
-_TINY = 1e-8
-CHANNEL_FEATURES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    function.__name__: function for function in (mean, var, sd, skewness, kurtosis, cov, cor)
-}
-CODE_FEATURES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"frequency": frequency}
-META_FEATURES = (*CHANNEL_FEATURES, *CODE_FEATURES)
+def minimum(x: torch.Tensor) -> torch.Tensor:
+    """``min``, smallest value of every channel: ``[..., rows, d] -> [..., d]``."""
+    return x.amin(-2)
+
+
+def maximum(x: torch.Tensor) -> torch.Tensor:
+    """``max``, largest value of every channel: ``[..., rows, d] -> [..., d]``."""
+    return x.amax(-2)
+
+
+def value_range(x: torch.Tensor) -> torch.Tensor:
+    """``range``, largest value less the smallest: ``[..., rows, d] -> [..., d]``."""
+    return x.amax(-2) - x.amin(-2)
+
+
+def median(x: torch.Tensor) -> torch.Tensor:
+    """Median, the middle of two for an even number: ``[..., rows, d] -> [..., d]``."""
+    return quantiles(x, (0.5,)).squeeze(-2)
+
+
+def iq_range(x: torch.Tensor) -> torch.Tensor:
+    """Upper quartile less the lower one: ``[..., rows, d] -> [..., d]``."""
+    lower, upper = quantiles(x, (0.25, 0.75)).unbind(-2)
+    return upper - lower
+
+
+def mad(x: torch.Tensor) -> torch.Tensor:
+    """1.4826 times the median absolute deviation: ``[..., rows, d] -> [..., d]``."""
+    return MAD_FACTOR * median((x - median(x).unsqueeze(-2)).abs())
+
+
+def sparsity(x: torch.Tensor, bandwidth: float | None = None) -> torch.Tensor:
+    r"""``(n / phi - 1) / (n - 1)``, phi a smooth number of distinct values of the channel.
+
+    Two neighbours among the sorted values count as distinct by how far they are apart,
+
+    .. math:: \phi_h = 1 + \sum_i \left(1 - e^{-(x_{(i+1)} - x_{(i)}) / h}\right),
+
+    which is the number of distinct values as the bandwidth h goes to 0. The gradient is largest
+    where values tie: it pulls them apart or together, whichever is wanted. Takes no more memory
+    than the rows.
+
+    Args:
+        x: ``[..., rows, d]``, two rows or more.
+        bandwidth: h, in the unit of the channels; by default ``1 / (4 rows)``, a quarter of the
+            mean gap of a channel that fills [0, 1] as ranks do.
+
+    Returns:
+        ``[..., d]``.
+    """
+    rows = x.shape[-2]
+    gaps = sorted_columns(x)[0].diff(dim=-2)
+    distinct = 1 - torch.expm1(-gaps / (bandwidth or 1 / (4 * rows))).sum(-2)
+    return (rows / distinct - 1) / (rows - 1)
+
+
+# --- statistics of codes -------------------------------------------------------------------------
+
+
+def frequency(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
+    """Share of the rows on every level: ``[..., rows, levels] -> [..., levels]``."""
+    return codes.mean(-2)
+
+
+def contingency(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
+    """Joint frequencies of pairs of blocks: ``[..., rows, levels] -> [..., cells]``.
+
+    The cells of a pair (a, b) of ``table.pairs`` stand together, b's levels by a's. Wide tables
+    have more pairs than can be looked at: `FeatureTable.with_pairs` takes all pairs with the
+    target, then the most strongly associated ones, as many as `feature_table.PAIR_CELLS` holds.
+    """
+    return _joint_shares(codes, table).to(codes.dtype)
+
+
+def joint_entropy(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
+    """Entropy, in bits, of `contingency`'s tables: ``[..., rows, levels] -> [..., pairs]``.
+
+    An empty cell adds nothing; its slope, infinite in truth, is that of half a row.
+    """
+    share = _joint_shares(codes, table)
+    bits = -share * share.clamp_min(0.5 / codes.shape[-2]).log2()
+    # Sums of consecutive cells, without atomics and in float64: differences of running sums.
+    ends = bits.cumsum(-1).index_select(-1, table.pair_ends - 1)
+    return torch.diff(ends, prepend=ends.new_zeros((*ends.shape[:-1], 1))).to(codes.dtype)
+
+
+def _joint_shares(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
+    """`contingency` in float64, exact whatever products the networks are multiplied with."""
+    codes = codes.double()
+    cells = [
+        (codes.index_select(-1, group.partners).mT @ codes[..., slice(*group.first)]).flatten(-2)
+        for group in table.groups
+    ]
+    return torch.cat(cells, -1) / codes.shape[-2]
+
+
+def gravity(channels: torch.Tensor, codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
+    """Distance between the centres of the target's most and least frequent classes.
+
+    The classes are those of the training table; 0 with gradient 0 for rows that lack one of
+    them. The target's own channel, if it has one, is left out.
+
+    Args:
+        channels: ``[..., rows, d]``.
+        codes: ``[..., rows, levels]``.
+        table: With a categorical target.
+
+    Returns:
+        ``[..., 1]``.
+    """
+    own = table.target_channel
+    x = channels
+    if own is not None:
+        x = torch.cat([x[..., :own], x[..., own + 1 :]], -1)
+    member = codes[..., slice(*table.span(table.target.column))].double() @ table.contrast
+    count = member.sum(-2).unsqueeze(-1)
+    centres = member.mT @ x.double() / count.masked_fill(count == 0, 1)
+    apart = (centres[..., 0, :] - centres[..., 1, :]).square().sum(-1, keepdim=True)
+    return _root(apart * (count > 0).all(-2)).to(channels.dtype)
+
+
+# --- registry ------------------------------------------------------------------------------------
+
+READS = ("channels", "codes", "both")
+
+
+@dataclass(frozen=True)
+class MetaFeature:
+    """One statistic; `register_meta_feature` describes the attributes."""
+
+    name: str
+    function: Callable[..., torch.Tensor]
+    reads: str
+    size: Callable[[FeatureTable], int]
+    source: str
+    ordered: int
+    blocks: int
+    needs_target: bool
+    static: bool
+
+    def __call__(
+        self, channels: torch.Tensor | None, codes: torch.Tensor | None, table: FeatureTable
+    ) -> torch.Tensor:
+        """The statistic of rows, ``[..., size]``.
+
+        Raises:
+            ValueError: The function's result has another size than the registry says.
+        """
+        if self.reads == "channels":
+            value = self.function(channels)
+        elif self.reads == "codes":
+            value = self.function(codes, table)
+        else:
+            value = self.function(channels, codes, table)
+        rows = codes if channels is None else channels
+        expected = (*rows.shape[:-2], self.size(table))
+        if tuple(value.shape) != expected:
+            raise ValueError(
+                f"meta-feature {self.name!r} gave shape {list(value.shape)} instead of "
+                f"{list(expected)}: correct its function or its size"
+            )
+        return value
+
+
+META_FEATURES: dict[str, MetaFeature] = {}
+
+
+def register_meta_feature(
+    name: str,
+    function: Callable[..., torch.Tensor],
+    reads: str = "channels",
+    size: Callable[[FeatureTable], int] = lambda table: len(table.ordered),
+    source: str = "",
+    *,
+    ordered: int = 0,
+    blocks: int = 0,
+    needs_target: bool = False,
+    static: bool = False,
+) -> None:
+    """Make a statistic known by a name, for ``meta_features=[name]``.
+
+    A fitted synthesizer remembers the name only: register it again in a new process before
+    fitting there.
+
+    Args:
+        name: Not yet taken.
+        function: Differentiable. Called with what it reads: ``function(channels)``,
+            ``function(codes, table)`` or ``function(channels, codes, table)``, with channels
+            ``[..., rows, d]`` (ranks from 0 to 1), one-hot codes ``[..., rows, levels]``, both
+            float32 with at most one dimension in front, and a `FeatureTable`. Returns
+            ``[..., size]``.
+        reads: "channels", "codes" or "both".
+        size: Of the result, as a function of the table; by default one number per channel.
+        source: Where it is defined.
+        ordered, blocks: How many ordered columns, and columns with two codes or more, a table
+            must have at least.
+        needs_target: Whether it needs a target column with classes.
+        static: Whether it makes no tensors on the host and waits for nothing there, so that a
+            CUDA graph can hold it; the training step is not captured otherwise.
+
+    Raises:
+        ValueError: The name is taken, or ``reads`` is none of the three.
+    """
+    if name in META_FEATURES:
+        raise ValueError(f"meta-feature {name!r} is registered already: choose another name")
+    if reads not in READS:
+        raise ValueError(f"reads must be one of {', '.join(READS)}, not {reads!r}")
+    META_FEATURES[name] = MetaFeature(
+        name, function, reads, size, source, ordered, blocks, needs_target, static
+    )
 
 
 def check_meta_features(names: Iterable[str]) -> tuple[str, ...]:
     """The names as a tuple.
 
     Raises:
-        ValueError: A name is unknown; the message lists the known ones.
+        ValueError: A name is unknown (the message lists the known ones) or there twice.
     """
     names = (names,) if isinstance(names, str) else tuple(names)
     for name in names:
@@ -87,101 +306,131 @@ def check_meta_features(names: Iterable[str]) -> tuple[str, ...]:
             raise ValueError(
                 f"unknown meta-feature {name!r}: choose from {', '.join(META_FEATURES)}"
             )
+        if names.count(name) > 1:
+            raise ValueError(f"meta-feature {name!r} is there twice: leave one out")
     return names
 
 
-def check_applicable(names: Iterable[str], ordered_columns: int) -> None:
+def check_applicable(names: Iterable[str], table: FeatureTable) -> None:
     """Refuse meta-features that a table cannot have.
 
     Raises:
-        ValueError: A feature of channels without an ordered column, or of pairs without two.
+        ValueError: Too few ordered columns or blocks, or no target with classes.
     """
-    for name in names:
-        needed = 2 if name in ("cov", "cor") else 1
-        if name in CHANNEL_FEATURES and ordered_columns < needed:
-            raise ValueError(
-                f"meta-feature {name!r} needs {needed} ordered column(s), like numbers, and the "
-                f"table has {ordered_columns}: leave it out or use 'frequency'"
-            )
+    for feature in (META_FEATURES[name] for name in names):
+        ordered = len(table.ordered)
+        if feature.needs_target:
+            _check_target(feature.name, table)
+            ordered -= table.target_channel is not None
+        for needed, there, kind in (
+            (feature.ordered, ordered, "ordered column(s), like numbers"),
+            (feature.blocks, len(table.blocks), "column(s) of categories, atoms or bins"),
+        ):
+            if there < needed:
+                beside = " beside the target" if feature.needs_target else ""
+                raise ValueError(
+                    f"meta-feature {feature.name!r} needs {needed} {kind}{beside}, and the table "
+                    f"has {there}: leave it out"
+                )
 
 
-class MetaFeatureObjective:
-    """Matches named meta-features of generated batches with those of the training table.
+def _check_target(name: str, table: FeatureTable) -> None:
+    if table.target is None:
+        raise ValueError(
+            f"meta-feature {name!r} needs the classes of a target column: name one with target=..."
+        )
+    column = table.target.name
+    if not table.target.categorical:
+        raise ValueError(
+            f"meta-feature {name!r} needs a target with classes, and {column!r} is continuous: "
+            "choose a categorical target or leave the meta-feature out"
+        )
+    if table.contrast is None:
+        raise ValueError(
+            f"meta-feature {name!r} needs a target with two classes or more, and {column!r} has "
+            "one: choose another target or leave the meta-feature out"
+        )
 
-    Args:
-        names: Keys of `META_FEATURES`.
-        weight: Factor of the loss.
-        real: Batches of training rows: ordering channels ``[rows, d]`` and one-hot codes
-            ``[rows, levels]``, of the size of the generated batches.
-    """
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        weight: float,
-        real: Iterable[tuple[torch.Tensor, torch.Tensor]],
-    ):
-        self.names = check_meta_features(names)
-        self.weight = weight
-        batches = [self._statistics(channels, hot) for channels, hot in real]
-        self._target = [torch.stack(values).mean(0) for values in zip(*batches, strict=True)]
-        self._tracked = [target.clone() for target in self._target]
-        self._steps = 0
-        self._share = torch.ones((), device=self._target[0].device)
-
-    @property
-    def reads_codes(self) -> bool:
-        """Whether a statistic is one of the codes."""
-        return any(name in CODE_FEATURES for name in self.names)
-
-    def advance(self) -> None:
-        """Count a step: set how far it moves the averages. (A CUDA graph may hold `loss`.)"""
-        self._steps += 1
-        # Early on the average is young: it is the plain mean of the batches so far.
-        self._share.fill_(max(1 - TRACKING_DECAY, 1 / self._steps))
-
-    def loss(
-        self, channels: torch.Tensor, hot: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """Loss of one generated batch and its gradient there; moves the averages.
-
-        `advance` comes before it.
-
-        Args:
-            channels: Ordering channels, shape ``[rows, d]``.
-            hot: One-hot codes, ``[rows, levels]``; None will do unless `reads_codes`.
-
-        Returns:
-            The loss, a scalar without a graph, and its gradients at the channels and at the
-            codes, None where no statistic reads them.
-        """
-        leaves = [
-            None if rows is None else rows.detach().requires_grad_() for rows in (channels, hot)
-        ]
-        total = channels.new_zeros(())
-        for index, value in enumerate(self._statistics(*leaves)):
-            self._tracked[index].lerp_(value.detach(), self._share)
-            residual = self._tracked[index] - self._target[index]
-            total = total + 2 * (value * residual).sum()
-        total = self.weight * total
-        total.backward()
-        return total.detach(), *(None if leaf is None else leaf.grad for leaf in leaves)
-
-    def _statistics(self, channels, hot) -> list[torch.Tensor]:
-        return [
-            CHANNEL_FEATURES[name](channels)
-            if name in CHANNEL_FEATURES
-            else CODE_FEATURES[name](hot)
-            for name in self.names
-        ]
+def _root(square: torch.Tensor) -> torch.Tensor:
+    """Square root with value and gradient 0 near 0."""
+    positive = square > _TINY**2
+    return torch.where(positive, square, 1.0).sqrt() * positive
 
 
 def _standardised(x: torch.Tensor) -> torch.Tensor:
-    centred = x - x.mean(0)
-    variance = centred.square().mean(0)
+    centred = x - x.mean(-2, keepdim=True)
+    variance = centred.square().sum(-2, keepdim=True) / (x.shape[-2] - 1)
     return centred * torch.where(variance > _TINY, variance, torch.inf).rsqrt()
 
 
 def _pairs(matrix: torch.Tensor) -> torch.Tensor:
-    row, column = torch.triu_indices(*matrix.shape, offset=1, device=matrix.device)
-    return matrix[row, column]
+    row, column = torch.tril_indices(*matrix.shape[-2:], offset=-1, device=matrix.device)
+    return matrix[..., row, column]
+
+
+_PYMFE = "pymfe.statistical.MFEStatistical.ft_"
+
+
+def _pair_count(table: FeatureTable) -> int:
+    return len(table.ordered) * (len(table.ordered) - 1) // 2
+
+
+for _name, _function in {
+    "mean": mean,
+    "var": var,
+    "sd": sd,
+    "skewness": skewness,
+    "kurtosis": kurtosis,
+    "min": minimum,
+    "max": maximum,
+    "range": value_range,
+    "median": median,
+    "iq_range": iq_range,
+    "mad": mad,
+    "sparsity": sparsity,
+}.items():
+    register_meta_feature(_name, _function, source=_PYMFE + _name, ordered=1, static=True)
+for _name, _function in {"cov": cov, "cor": cor}.items():
+    register_meta_feature(
+        _name, _function, size=_pair_count, source=_PYMFE + _name, ordered=2, static=True
+    )
+# The solver for large matrices on CUDA asks the host.
+register_meta_feature("eigenvalues", eigenvalues, source=_PYMFE + "eigenvalues", ordered=1)
+register_meta_feature(
+    "gravity",
+    gravity,
+    "both",
+    lambda table: 1,
+    _PYMFE + "gravity",
+    ordered=1,
+    needs_target=True,
+    static=True,
+)
+register_meta_feature(
+    "frequency",
+    frequency,
+    "codes",
+    lambda table: table.levels,
+    "relative frequencies, of which SDMetrics' TVComplement is made",
+    blocks=1,
+    static=True,
+)
+register_meta_feature(
+    "contingency",
+    contingency,
+    "codes",
+    lambda table: table.cells,
+    "joint frequencies, of which SDMetrics' ContingencySimilarity is made",
+    blocks=2,
+    static=True,
+)
+register_meta_feature(
+    "joint_entropy",
+    joint_entropy,
+    "codes",
+    lambda table: len(table.pairs),
+    "pymfe.info_theory.MFEInfoTheory.ft_joint_ent, of pairs of blocks",
+    blocks=2,
+    static=True,
+)

@@ -352,20 +352,20 @@ def quantiles(x: Tensor, levels: Sequence[float]) -> Tensor:
     check(rows > 0, f"{op}: x must have a row, got shape {list(x.shape)}")
     for level in levels:
         check(0 <= level <= 1, f"{op}: levels must be from 0 to 1, got {level:g}")
-    places = [level * (rows - 1) for level in levels]
-    # Rounding may put a level of nearly 1 on the last row.
-    lower = [min(math.floor(place), rows - 1) for place in places]
-    upper = [min(low + 1, rows - 1) for low in lower]
-    share = [place - low for place, low in zip(places, lower, strict=True)]
-
     values = _sorted_columns(x)[0]
-    below = values.index_select(-2, torch.tensor(lower, dtype=torch.int64, device=x.device))
-    above = values.index_select(-2, torch.tensor(upper, dtype=torch.int64, device=x.device))
-    weight = torch.tensor(share, dtype=x.dtype, device=x.device).unsqueeze(-1)
-    between = torch.lerp(below, above, weight)
-    # The difference of two equal infinities, and infinity times a weight of 0, are NaN.
-    between = torch.where((below == above) | (weight == 0), below, between)
-    return between.masked_fill(values.narrow(-2, rows - 1, 1).isnan(), math.nan)
+    # Piece by piece: an index would be a tensor from the host, which no CUDA graph can hold.
+    pieces = [values.narrow(-2, 0, 0)]
+    for level in levels:
+        place = level * (rows - 1)
+        # Rounding may put a level of nearly 1 on the last row.
+        lower = min(math.floor(place), rows - 1)
+        below = values.narrow(-2, lower, 1)
+        above = values.narrow(-2, min(lower + 1, rows - 1), 1)
+        between = torch.lerp(below, above, place - lower)
+        # The difference of two equal infinities, and infinity times a weight of 0, are NaN.
+        pieces.append(below if place == lower else torch.where(below == above, below, between))
+    quantile = torch.cat(pieces, -2)
+    return quantile.masked_fill(values.narrow(-2, rows - 1, 1).isnan(), math.nan)
 
 
 def wasserstein_1d(x: Tensor, y: Tensor, p: int = 1) -> Tensor:

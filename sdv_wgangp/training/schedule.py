@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-# Progress at which a training of the planned length begins to decay.
-DECAY_FROM = 0.5
+from sdv_wgangp.objectives.matching import DECAY_FROM
+
 # A decay from the full rates that `Schedule.hasten` begins lasts this share of the progress made.
 SHORT_DECAY = 0.25
 
@@ -41,6 +41,13 @@ class Schedule:
     def progress(self) -> float:
         """In [0, 1], never falling."""
         return self._progress(self.steps)
+
+    @property
+    def phase(self) -> float:
+        """Progress on a scale on which every decay begins at `DECAY_FROM` and ends at 1."""
+        now = self.progress
+        factor = self._factor(now)
+        return now if factor == 1 else 1 - (1 - DECAY_FROM) * factor
 
     @property
     def done(self) -> bool:

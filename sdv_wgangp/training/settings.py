@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sdv_wgangp.objectives.matching import (
+    DISTANCES,
+    SCHEDULES,
+    check_weights,
+    sample_size,
+)
+from sdv_wgangp.objectives.meta_features import check_meta_features
 from sdv_wgangp.ops import PENALTIES
 
 
@@ -28,8 +36,14 @@ class TrainingSettings:
             multiplied by it; 1 penalises every step. (Lazy regularisation, Karras et al. 2020,
             "Analyzing and Improving the Image Quality of StyleGAN", section 3.1.)
         ema_decay: Decay of the generator's weight average per step, in [0, 1).
-        meta_features: Names of the statistics the generator matches (`objectives.meta_features`).
-        meta_feature_weight: Factor of their loss.
+        meta_features: Names of the statistics the generator matches (`objectives.meta_features`);
+            none for vanilla training.
+        meta_feature_weight: Factor of their losses, or one by name for each.
+        meta_feature_distance: Between generated and real statistics (`objectives.matching`).
+        meta_feature_subsets: Subsets of a batch in a cloud of statistics; distances between
+            clouds only.
+        meta_feature_fraction: Share of a batch in a subset, in (0, 1].
+        meta_feature_schedule: Of the weight: "constant", "warmup" or "decay".
         precision: Of the matrix products (`training.precision.matmul_precision`).
         cuda_graph: On a GPU, capture the step in a CUDA graph (an `MLPCritic` only).
         max_seconds: Wall-clock time for a fit, from encoding to calibration; None for as much as
@@ -54,7 +68,11 @@ class TrainingSettings:
     gradient_penalty_interval: int = 1
     ema_decay: float = 0.999
     meta_features: tuple[str, ...] = ()
-    meta_feature_weight: float = 1.0
+    meta_feature_weight: float | Mapping[str, float] = 1.0
+    meta_feature_distance: str = "tracked"
+    meta_feature_subsets: int = 10
+    meta_feature_fraction: float = 0.5
+    meta_feature_schedule: str = "constant"
     precision: str = "medium"
     cuda_graph: bool = True
     max_seconds: float | None = None
@@ -68,11 +86,14 @@ class TrainingSettings:
             # A step of Adam without momentum moves a weight by at most 3.2 rates.
             if not 0 <= rate <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {rate:g}")
-        if self.gradient_penalty not in PENALTIES:
-            raise ValueError(
-                f"gradient_penalty must be one of {', '.join(PENALTIES)}, got "
-                f"{self.gradient_penalty!r}"
-            )
+        for name, known in (
+            ("gradient_penalty", PENALTIES),
+            ("meta_feature_distance", DISTANCES),
+            ("meta_feature_schedule", SCHEDULES),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         if self.gradient_penalty_interval < 1:
             raise ValueError(
                 "gradient_penalty_interval must be at least 1, got "
@@ -86,6 +107,17 @@ class TrainingSettings:
             )
         if self.patience < 1:
             raise ValueError(f"patience must be at least 1, got {self.patience}")
+        if self.meta_feature_subsets < 1:
+            raise ValueError(
+                f"meta_feature_subsets must be at least 1, got {self.meta_feature_subsets}"
+            )
+        if not 0 < self.meta_feature_fraction <= 1:
+            raise ValueError(
+                f"meta_feature_fraction must lie in (0, 1], got {self.meta_feature_fraction:g}"
+            )
+        if check_meta_features(self.meta_features):
+            check_weights(self.meta_features, self.meta_feature_weight)
+            sample_size(self.meta_feature_distance, self.meta_feature_fraction, self.batch_size)
 
 
 # A small table is seen several times within an epoch, or 200 epochs would be a few hundred steps.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -16,7 +16,9 @@ from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.passes import Generated, TrainingPass
 from sdv_wgangp.networks.views import Views
-from sdv_wgangp.objectives.meta_features import REAL_BATCHES, MetaFeatureObjective
+from sdv_wgangp.objectives.feature_table import PAIR_ROWS, FeatureTable, Target
+from sdv_wgangp.objectives.matching import REAL_BATCHES, Batch, MetaFeatureObjective
+from sdv_wgangp.objectives.meta_features import META_FEATURES
 from sdv_wgangp.objectives.wasserstein import (
     Rows,
     critic_step,
@@ -53,6 +55,8 @@ class EpochLog:
         discriminator_loss: Includes the penalty, as CTGAN's does.
         gradient_penalty: By itself.
         rows_per_second: Real rows the critic has seen per second of this epoch.
+        meta_feature_losses: Distance between the generator's and the table's value of each
+            meta-feature by its name, before weights and schedule (`objectives.matching`).
         validation_score: Of the averaged generator after this epoch
             (`training.validation.HeldOutScore`); None where it was not scored.
     """
@@ -63,6 +67,7 @@ class EpochLog:
     discriminator_loss: float
     gradient_penalty: float
     rows_per_second: float
+    meta_feature_losses: dict[str, float] = field(default_factory=dict)
     validation_score: float | None = None
 
 
@@ -74,6 +79,7 @@ class Trainer:
         layout: The table's layout.
         settings: Hyperparameters.
         random: Source of all randomness, on the same device.
+        target: The column that meta-features relate others to, if any.
 
     Attributes:
         logs: One `EpochLog` per finished epoch.
@@ -88,12 +94,14 @@ class Trainer:
         layout: Layout,
         settings: TrainingSettings,
         random: torch.Generator,
+        target: Target | None = None,
     ):
         self.generator, self.critic, self.views = generator, critic, views
         self.settings, self.random = settings, random
         self.device = random.device
         self.offsets = layout.offsets.to(self.device)
         self.levels = layout.levels
+        self.feature_table = FeatureTable.of(layout, target, self.device)
         self.average = WeightAverage(generator)
         self._generator_adam = Adam(
             generator.parameters(),
@@ -156,9 +164,7 @@ class Trainer:
         with matmul_precision(settings.precision), held_memory() as release:
             self.passes = TrainingPass(self.generator, self.offsets, uses_bfloat16(self.device))
             self._run = self._updates
-            # What another critic does may be no work for a graph.
-            capturable = self.device.type == "cuda" and isinstance(self.critic, MLPCritic)
-            if capturable and settings.cuda_graph:
+            if self.device.type == "cuda" and self._capturable:
                 self._run = GraphedStep(self._updates, self.random)
             try:
                 while not self.schedule.done:
@@ -181,6 +187,13 @@ class Trainer:
                 # Gradients, copies of weights, graphs: nothing of it is needed any more.
                 self.passes = self._run = self._table = None
             return self.result()
+
+    @property
+    def _capturable(self) -> bool:
+        """Whether a CUDA graph can, and may, hold the step."""
+        # What another critic does, or a statistic, may be no work for a graph.
+        static = self.meta_features is None or self.meta_features.static
+        return static and isinstance(self.critic, MLPCritic) and self.settings.cuda_graph
 
     def result(self) -> Generator:
         """The best generator that was scored, otherwise the averaged one as it is now.
@@ -212,7 +225,8 @@ class Trainer:
         started = time.perf_counter()
         steps = settings.discriminator_steps
         batches = self._batches(len(self._table), per_epoch * steps)
-        sums = torch.zeros(3, device=self.device)
+        names = () if self.meta_features is None else self.meta_features.names
+        sums = torch.zeros(3 + len(names), device=self.device)
         made = 0
         try:
             for index in batches.view(per_epoch, steps, -1):
@@ -222,7 +236,7 @@ class Trainer:
                     break
         except FloatingPointError:
             sums.fill_(torch.nan)
-        generator_loss, critic_loss, penalty = (sums / max(made, 1)).tolist()
+        generator_loss, critic_loss, penalty, *matched = (sums / max(made, 1)).tolist()
         seconds = time.perf_counter() - started
         log = EpochLog(
             epoch,
@@ -231,6 +245,7 @@ class Trainer:
             critic_loss + penalty,
             penalty,
             made * steps * settings.batch_size / seconds,
+            dict(zip(names, matched, strict=True)),
         )
         # The last step's weights have made no loss yet.
         weights = torch.stack([parameter.sum() for parameter in self.generator.parameters()])
@@ -244,7 +259,7 @@ class Trainer:
         return log
 
     def _step(self, index: torch.Tensor) -> torch.Tensor:
-        """Critic steps, then one generator step; generator loss, critic loss, penalty.
+        """Critic steps, then one generator step; generator loss, critic loss, penalty, distances.
 
         Args:
             index: Rows of the table for each critic step, ``[steps, batch_size]``.
@@ -254,7 +269,7 @@ class Trainer:
         self._generator_adam.advance(factors[:1])
         self._critic_adam.advance(factors)
         if self.meta_features is not None:
-            self.meta_features.advance()
+            self.meta_features.advance(self.schedule.phase)
         phase = self._critic_steps % self.settings.gradient_penalty_interval
         self._critic_steps += len(index)
         return self._run(phase)
@@ -299,28 +314,33 @@ class Trainer:
             self._critic_adam.apply(
                 (parameter.grad for parameter in self._critic_adam.parameters), step
             )
-        loss = self._generator_step()
+        loss, *matched = self._generator_step()
         critic_losses = torch.stack([torch.stack(step) for step in losses]).mean(0)
-        return torch.cat([loss[None], critic_losses])
+        return torch.cat([loss[None], critic_losses, *matched])
 
-    def _generator_step(self) -> torch.Tensor:
-        """One step of the generator against the critic; its loss."""
+    def _generator_step(self) -> tuple[torch.Tensor, ...]:
+        """One step of the generator against the critic; its loss, distances of meta-features."""
         made = self._generate(self.settings.batch_size)
         fake = Rows(made.levels, self.views(made.levels, made.positions))
         loss, to_codes, to_dense = generator_loss(self.critic, fake, self.levels)
+        matched = ()
         if self.meta_features is not None:
-            hot = one_hot(made.levels, self.levels) if self.meta_features.reads_codes else None
-            auxiliary, *more = self.meta_features.loss(self.views.ordering(fake.dense), hot)
-            for gradient, own in zip((self.views.ordering(to_dense), to_codes), more, strict=True):
+            # Any real batch will do: the critic's last one is at hand.
+            real = self._real(self._index[-1]) if self.meta_features.needs_real else None
+            found = self.meta_features.loss(
+                self._batch(fake), None if real is None else self._batch(real)
+            )
+            gradients = Batch(self.views.ordering(to_dense), to_codes)
+            for gradient, own in zip(gradients, found.gradient, strict=True):
                 if own is not None:
                     gradient += own
-            loss = loss + auxiliary
+            loss, matched = loss + found.loss, (found.distances,)
         to_positions, slopes = self.views.backward(to_dense, made.levels, made.positions)
         to_codes = to_codes.to(self.passes.dtype)
         self.passes.backward(made, to_codes, to_positions, slopes, self.views.lookups)
         self._generator_adam.apply(self.passes.gradients)
         self.passes.refresh()
-        return loss
+        return loss, *matched
 
     def _generate(self, rows: int, for_backward: bool = True) -> Generated:
         noise = self._noise(rows)
@@ -334,17 +354,32 @@ class Trainer:
         return Rows(levels, self.views(levels, self._table.positions[index]))
 
     def _match_meta_features(self) -> MetaFeatureObjective | None:
-        if not self.settings.meta_features:
+        settings = self.settings
+        if not settings.meta_features:
             return None
-        rows = [self._real(index) for index in self._batches(len(self._table), REAL_BATCHES)]
+        batches = self._batches(len(self._table), REAL_BATCHES)
+        features = [META_FEATURES[name] for name in settings.meta_features]
+        table = self.feature_table
+        if any(feature.blocks > 1 for feature in features):
+            table = table.with_pairs(self._real(batches.flatten()[:PAIR_ROWS]).levels)
+        self._reads_codes = any(feature.reads != "channels" for feature in features)
         return MetaFeatureObjective(
-            self.settings.meta_features,
-            self.settings.meta_feature_weight,
-            (
-                (self.views.ordering(real.dense), one_hot(real.levels, self.levels))
-                for real in rows
-            ),
+            settings.meta_features,
+            table,
+            (self._batch(self._real(index)) for index in batches),
+            len(self._table),
+            self.random,
+            weight=settings.meta_feature_weight,
+            distance=settings.meta_feature_distance,
+            subsets=settings.meta_feature_subsets,
+            fraction=settings.meta_feature_fraction,
+            schedule=settings.meta_feature_schedule,
         )
+
+    def _batch(self, rows: Rows) -> Batch:
+        """Rows as meta-features read them."""
+        codes = one_hot(rows.levels, self.levels) if self._reads_codes else None
+        return Batch(self.views.ordering(rows.dense), codes)
 
     def _batches(self, rows: int, count: int):
         """``count`` batches of row indices; every row appears before any appears again."""

@@ -21,6 +21,7 @@ from torch import nn
 from sdv_wgangp.models import calibration
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
 from sdv_wgangp.networks.passes import TrainingPass
+from sdv_wgangp.objectives.matching import DISTANCES
 from sdv_wgangp.training import trainer as trainer_module
 from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
@@ -321,12 +322,96 @@ def test_meta_features_move_the_statistics(frame):
     assert gap() > 0.1
 
 
+def test_meta_features_bring_their_statistics_closer():
+    """With a critic that learns, too: the correlations' error against vanilla training."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=1000)
+    frame = pd.DataFrame({"x": x, "y": x + 0.3 * random.normal(size=1000), "z": -(x**3)})
+
+    def gap(**settings):
+        settings = TrainingSettings(epochs=4, batch_size=200, **settings)
+        model = small(settings, random_state=0, calibrate=False, generator_dim=(64,)).fit(frame)
+        found = model.sample(5000).corr(method="spearman") - frame.corr(method="spearman")
+        return found.abs().max(axis=None)
+
+    vanilla = gap()
+    for distance in ("tracked", "product", "transport"):
+        settings = {"meta_feature_distance": distance, "meta_feature_weight": 0.3}
+        assert gap(meta_features=("cor",), **settings) < 0.6 * vanilla, distance
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_training_with_meta_features_repeats_bit_by_bit(frame, distance):
+    names = ("mean", "cor", "median", "sparsity", "gravity", "contingency", "joint_entropy")
+    settings = TrainingSettings(
+        epochs=1,
+        batch_size=100,
+        meta_features=names,
+        meta_feature_distance=distance,
+        meta_feature_schedule="warmup",
+        meta_feature_weight={name: 0.1 * place for place, name in enumerate(names)},
+    )
+    models = [small(settings, random_state=5, target="kind").fit(frame) for _ in range(2)]
+    (log,), (again,) = (model.logs for model in models)
+    assert log.meta_feature_losses == again.meta_feature_losses
+    assert tuple(log.meta_feature_losses) == names
+    assert np.isfinite(list(log.meta_feature_losses.values())).all()
+    states = [model.generator.state_dict().values() for model in models]
+    assert all(torch.equal(one, other) for one, other in zip(*states, strict=True))
+
+
+def test_vanilla_training_has_no_meta_feature_losses(frame):
+    assert [log.meta_feature_losses for log in small(random_state=0).fit(frame).logs] == [{}, {}]
+
+
+def with_features(*names, **settings):
+    return TrainingSettings(epochs=1, batch_size=10, meta_features=names, **settings)
+
+
 def test_meta_features_that_a_table_cannot_have_are_refused(frame):
-    settings = TrainingSettings(epochs=1, batch_size=10, meta_features=("mean", "cor"))
-    with pytest.raises(ValueError, match=r"meta-feature 'mean' needs 1 ordered column.*frequency"):
-        small(settings).fit(frame[["kind"]])
-    with pytest.raises(ValueError, match="meta-feature 'cor' needs 2 ordered column"):
-        small(settings).fit(frame[["kind", "x"]])
+    for names, columns, target, message in (
+        (["mean"], ["kind"], None, "meta-feature 'mean' needs 1 ordered column.*leave it out"),
+        (["mean", "cor"], ["kind", "x"], None, "meta-feature 'cor' needs 2 ordered column"),
+        (["contingency"], ["kind"], None, "'contingency' needs 2 column.*has 1"),
+        (["gravity"], ["kind", "x"], None, "'gravity' needs the classes of a target column"),
+        (["gravity"], ["kind", "x"], "x", "target with classes, and 'x' is continuous"),
+        ([], ["kind", "x"], "y", "target 'y' is not a column that is modelled: name one of kind"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            small(with_features(*names), target=target).fit(frame[columns])
+
+
+def test_a_target_that_follows_from_another_column_has_classes(frame):
+    table = frame.assign(upper=frame["kind"].replace({"c": "a"}).str.upper())
+    model = small(with_features("gravity"), random_state=0, target="upper").fit(table)
+    assert [derived.column.name for derived in model.encoder.derived] == ["upper"]
+    target = model._find_target()
+    assert target.categorical
+    levels = model.encoder.columns[target.column].levels
+    assert target.classes[levels == "a"] == target.classes[levels == "c"]
+    assert target.classes[levels == "a"] != target.classes[levels == "b"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"meta_feature_distance": "far"},
+            "meta_feature_distance must be one of tracked, product",
+        ),
+        ({"meta_feature_schedule": "late"}, "meta_feature_schedule must be one of constant, warm"),
+        ({"meta_feature_subsets": 0}, "meta_feature_subsets must be at least 1, got 0"),
+        ({"meta_feature_fraction": 1.5}, r"meta_feature_fraction must lie in \(0, 1\], got 1.5"),
+        ({"meta_feature_weight": {"var": 1.0}}, "names 'var', which is not in meta_features"),
+        (
+            {"meta_feature_distance": "sliced", "meta_feature_fraction": 0.1},
+            "takes statistics of 1",
+        ),
+    ],
+)
+def test_settings_of_meta_features_are_checked(settings, message):
+    with pytest.raises(ValueError, match=message):
+        with_features("mean", **settings)
 
 
 def test_a_loaded_model_goes_on_where_it_was_saved(frame):

@@ -88,6 +88,21 @@ def test_a_hastened_decay_takes_a_quarter_of_the_steps_made():
     assert schedule.steps == 50
 
 
+def test_every_decay_ends_the_last_phase():
+    plain, hastened = Schedule(100), Schedule(100)
+    phases = []
+    for schedule in (plain, hastened):
+        phases.append([])
+        while not schedule.done:
+            schedule.advance(1)
+            phases[-1].append(schedule.phase)
+            if schedule is hastened and schedule.steps == 40:
+                schedule.hasten()
+    assert phases[0] == pytest.approx([step / 100 for step in range(1, 101)])
+    assert phases[1][:40] == phases[0][:40]
+    assert phases[1][40:] == pytest.approx([0.5 + step / 20 for step in range(1, 11)])
+
+
 def test_rates_that_are_falling_fall_faster_from_where_they_are():
     schedule = Schedule(100)
     for _ in range(80):

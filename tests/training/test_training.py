@@ -190,6 +190,24 @@ def test_lazy_penalties_come_every_so_often(make_trainer, monkeypatch, interval,
         assert weight == 10 * interval
 
 
+@pytest.mark.parametrize(
+    ("settings", "capturable"),
+    [
+        ({}, True),
+        ({"meta_features": ("mean", "frequency")}, True),
+        ({"meta_features": ("mean",), "meta_feature_distance": "sinkhorn"}, True),
+        ({"meta_features": ("mean",), "meta_feature_distance": "transport"}, False),
+        ({"meta_features": ("eigenvalues",)}, False),
+        ({"cuda_graph": False}, False),
+    ],
+    ids=str,
+)
+def test_what_asks_the_host_is_not_captured(make_trainer, settings, capturable):
+    trainer, table = make_trainer(epochs=1, **settings)
+    trainer.fit(table)
+    assert trainer._capturable == capturable
+
+
 class IdleCritic(nn.Module):
     """Not all of its parameters are trained or matter."""
 
@@ -350,6 +368,12 @@ def test_what_ends_a_training_leaves_the_best_so_far(make_trainer, monkeypatch, 
         {},
         {"gradient_penalty_interval": 3},
         {"meta_features": ("mean", "cor", "frequency")},
+        {"meta_features": ("iq_range", "mad", "sparsity", "gravity", "contingency")},
+        {"meta_features": ("mean", "joint_entropy"), "meta_feature_distance": "product"},
+        {"meta_features": ("mean", "median"), "meta_feature_distance": "sinkhorn"},
+        {"meta_features": ("mean", "range"), "meta_feature_distance": "sliced"},
+        {"meta_features": ("mean", "sd"), "meta_feature_distance": "wasserstein_1d"},
+        {"meta_features": ("eigenvalues",), "meta_feature_distance": "transport"},
     ],
     ids=str,
 )
@@ -362,7 +386,8 @@ def test_captured_steps_train_as_plain_ones(settings):
     logs = []
     for graph in (False, True):
         options = TrainingSettings(epochs=2, batch_size=100, cuda_graph=graph, **settings)
-        model = TabularModel(options, pac=2, dropout=0.5, random_state=0).fit(frame)
+        model = TabularModel(options, pac=2, dropout=0.5, random_state=0, target="kind")
+        model.fit(frame)
         logs.append([[log.generator_loss, log.discriminator_loss] for log in model.logs])
     # Level gradients are added up by atomics: the last digits differ.
     np.testing.assert_allclose(*logs, rtol=0.05, atol=0.02)

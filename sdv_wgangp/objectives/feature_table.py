@@ -1,0 +1,205 @@
+"""What meta-features know of a table: its blocks of codes, its target, its strongest pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from sdv_wgangp.encoding.association import bias_corrected_v
+from sdv_wgangp.encoding.layout import Layout
+
+# Cells of all pairwise tables together. A batch of 500 rows says little about more of them, and
+# they cost a product of the rows with every cell.
+PAIR_CELLS = 2**14
+# Rows of the training table that the strengths of the pairs are measured on.
+PAIR_ROWS = 2_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """The column that others are related to.
+
+    Attributes:
+        name: Of the column in the frame.
+        column: Of the layout; for a column that another one determines, that other one.
+        classes: Class of the target for every code of the column, int64 ``[codes]``.
+        categorical: Whether it is a set of classes, not a continuous column.
+    """
+
+    name: str
+    column: int
+    classes: torch.Tensor
+    categorical: bool
+
+
+@dataclass(frozen=True)
+class PairGroup:
+    """Pairs with one block in common.
+
+    Attributes:
+        first: The levels of that block, begin and end.
+        partners: The levels of the other blocks, one after the other, int64.
+    """
+
+    first: tuple[int, int]
+    partners: torch.Tensor
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Shape of a table as meta-features see it; its tensors are on the device of the rows.
+
+    A *block* is a column with two codes or more: the levels of a category, or the atoms and bins
+    of a number, and "missing" where there is one.
+
+    Attributes:
+        offsets: Column ``c`` owns the levels ``offsets[c] : offsets[c + 1]``.
+        ordered: Columns with an ordering channel, in the order of the channels.
+        frequencies: Share of the training rows on each level, ``[levels]``.
+        target: The target column, or None.
+        contrast: Membership of the levels of the target's column in the most and the least
+            frequent class, float64 ``[codes, 2]``; None without classes.
+        pairs: Pairs of blocks whose joint tables are looked at, in the order of their tables
+            (`with_pairs` chooses them).
+        groups: The pairs, by the block that they have in common.
+        pair_ends: Where the cells of each pair end, int64 ``[pairs]``.
+    """
+
+    offsets: tuple[int, ...]
+    ordered: tuple[int, ...]
+    frequencies: torch.Tensor
+    target: Target | None = None
+    contrast: torch.Tensor | None = None
+    pairs: tuple[tuple[int, int], ...] = ()
+    groups: tuple[PairGroup, ...] = ()
+    pair_ends: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+
+    @classmethod
+    def of(
+        cls, layout: Layout, target: Target | None = None, device: torch.device | str = "cpu"
+    ) -> FeatureTable:
+        """The table of a layout, without pairs."""
+        table = cls(
+            tuple(layout.offsets.tolist()),
+            tuple(layout.ordered.tolist()),
+            layout.frequencies.to(device),
+            target,
+        )
+        if target is None or not target.categorical or target.classes.max() < 1:
+            return table
+        start, end = table.span(target.column)
+        shares = torch.zeros(int(target.classes.max()) + 1, dtype=torch.float64)
+        shares.index_add_(0, target.classes, layout.frequencies[start:end].double())
+        most = int(shares.argmax())
+        rest = shares.clone()
+        rest[most] = torch.inf
+        ends = torch.tensor([most, int(rest.argmin())])
+        contrast = (target.classes[:, None] == ends).double().to(device)
+        return replace(table, contrast=contrast)
+
+    def span(self, column: int) -> tuple[int, int]:
+        """Begin and end of a column's levels."""
+        return self.offsets[column], self.offsets[column + 1]
+
+    def width(self, column: int) -> int:
+        """Number of a column's levels."""
+        return self.offsets[column + 1] - self.offsets[column]
+
+    @property
+    def levels(self) -> int:
+        return self.offsets[-1]
+
+    @property
+    def blocks(self) -> list[int]:
+        """Columns with two codes or more."""
+        return [c for c in range(len(self.offsets) - 1) if self.width(c) > 1]
+
+    @property
+    def target_channel(self) -> int | None:
+        """The ordering channel of the target column, if it has one."""
+        if self.target is None or self.target.column not in self.ordered:
+            return None
+        return self.ordered.index(self.target.column)
+
+    @property
+    def cells(self) -> int:
+        """Cells of the joint tables of all `pairs`."""
+        return sum(self.width(a) * self.width(b) for a, b in self.pairs)
+
+    def with_pairs(self, levels: torch.Tensor) -> FeatureTable:
+        """The table with its pairs of blocks, the strongest that `PAIR_CELLS` have room for.
+
+        All pairs with the target are in, whatever they take: at most its codes times the levels.
+        Of the others the one with the largest Cramer's V (with the bias correction of Bergsma
+        2013, which keeps tables of few rows on many cells from looking strong) is taken first; a
+        pair that does not fit is left out, and smaller ones after it may still fit.
+
+        Args:
+            levels: Level of every cell of training rows, ``[rows, columns]``, int64; `PAIR_ROWS`
+                of them are enough.
+
+        Raises:
+            ValueError: No pair fits.
+        """
+        target = None if self.target is None else self.target.column
+        levels = levels.cpu().T.contiguous().T  # a column's cells side by side
+        left, chosen, candidates = PAIR_CELLS, [], []
+        for place, first in enumerate(self.blocks):
+            rest = self.blocks[place + 1 :]
+            of_target = [second for second in rest if target in (first, second)]
+            chosen += [(first, second) for second in of_target]
+            left -= sum(self.width(first) * self.width(second) for second in of_target)
+            rest = [
+                second
+                for second in rest
+                if second not in of_target and self.width(first) * self.width(second) <= PAIR_CELLS
+            ]
+            strengths = self._strengths(levels, first, rest)
+            candidates += [(-v, first, second) for v, second in zip(strengths, rest, strict=True)]
+        for _, first, second in sorted(candidates):
+            cells = self.width(first) * self.width(second)
+            if cells <= left:
+                chosen.append((first, second))
+                left -= cells
+        if not chosen:
+            raise ValueError(
+                f"no two columns have a joint table of at most {PAIR_CELLS} cells: leave out the "
+                "meta-features of pairs of columns, or name a target"
+            )
+        pairs = tuple(sorted(chosen))
+        device = self.frequencies.device
+        groups = []
+        for first in sorted({pair[0] for pair in pairs}):
+            spans = [self.span(second) for head, second in pairs if head == first]
+            partners = torch.cat([torch.arange(*span) for span in spans])
+            groups.append(PairGroup(self.span(first), partners.to(device)))
+        ends = np.cumsum([self.width(a) * self.width(b) for a, b in pairs], dtype=np.int64)
+        return replace(
+            self, pairs=pairs, groups=tuple(groups), pair_ends=torch.from_numpy(ends).to(device)
+        )
+
+    def _strengths(self, levels: torch.Tensor, first: int, others: list[int]) -> np.ndarray:
+        """Cramer's V of a block with others."""
+        if not others:
+            return np.zeros(0)
+        widths = [self.width(other) for other in others]
+        ends = np.cumsum(widths)
+        shift = torch.tensor(
+            [end - self.offsets[c + 1] for end, c in zip(ends, others, strict=True)]
+        )
+        own = levels[:, first] - self.offsets[first]
+        index = levels.T[others] + (own * ends[-1] + shift[:, None])
+        joint = torch.bincount(index.flatten(), minlength=self.width(first) * ends[-1])
+        joint = joint.view(-1, ends[-1]).double()
+        rows, totals = joint[:, : widths[0]].sum(1), joint.sum(0)
+        expected = rows[:, None] * totals
+        share = (joint.square() / expected.masked_fill(expected == 0, 1)).sum(0)
+        starts = ends - widths
+        return bias_corrected_v(
+            np.add.reduceat(share.numpy(), starts) - 1,
+            int((rows > 0).sum()),
+            np.add.reduceat((totals > 0).numpy().astype(np.int64), starts),
+            len(levels),
+        )
