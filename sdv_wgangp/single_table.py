@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import pandas as pd
 import plotly.express as px
-from rdt.transformers import UnixTimestampEncoder
 from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.single_table.base import BaseSingleTableSynthesizer
 from sdv.single_table.utils import detect_discrete_columns
@@ -19,6 +18,7 @@ from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
 from sdv_wgangp.objectives.meta_features import check_meta_features
 from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
+from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
 
@@ -207,18 +207,20 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         """
         super()._update_default_transformers()
         self._data_processor._update_transformers_by_sdtypes(
-            "datetime",
-            UnixTimestampEncoder(
-                missing_value_replacement=None,
-                missing_value_generation=None,
-                enforce_min_max_values=self.enforce_min_max_values,
-            ),
+            "datetime", TimestampEncoder(enforce_min_max_values=self.enforce_min_max_values)
         )
 
     def add_constraints(self, constraints) -> None:
         super().add_constraints(constraints)
         # SDV builds a new data processor here and forgets the transformers of the model.
         self._update_default_transformers()
+
+    def _validate(self, data: pd.DataFrame) -> list[str]:
+        """Errors of the data that SDV itself does not see, reported together with its own."""
+        return impossible_columns(data, self._data_processor.get_sdtypes())
+
+    def _preprocess(self, data: pd.DataFrame) -> pd.DataFrame:
+        return super()._preprocess(in_stable_dtypes(data, self._data_processor.get_sdtypes()))
 
     def _fit(self, processed_data: pd.DataFrame) -> None:
         transformers = self._data_processor._hyper_transformer.field_transformers
