@@ -20,6 +20,8 @@ from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 
+# Stands for a missing value among the conditions that `_sample` gets.
+MISSING = "\0missing"
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
 
 
@@ -264,11 +266,22 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
                 super().fit_processed_data(nothing)
                 raise
 
+    def _transform_conditions(self, condition_df: pd.DataFrame) -> pd.DataFrame:
+        # SDV groups by the values and would lose the group of a missing one.
+        conditions = super()._transform_conditions(condition_df)
+        absent = conditions.columns[conditions.isna().any()]
+        return conditions.assign(**{name: MISSING for name in absent})
+
     def _sample(self, num_rows: int, conditions: dict | None = None) -> pd.DataFrame:
-        if conditions is not None:
+        if conditions is None:
+            return self._model.sample(num_rows)
+        missing = [name for name, value in conditions.items() if value == MISSING]
+        if not missing:
             # SDV then draws rows until enough of them meet the conditions.
             raise NotImplementedError("native conditional sampling")
-        return self._model.sample(num_rows)
+        # SDV overwrites a column that is to be missing instead of asking for rows where it is.
+        rows = self._model.sample(num_rows)
+        return rows[rows[missing].isna().all(axis=1)].reset_index(drop=True)
 
     def get_loss_values(self) -> pd.DataFrame:
         """Mean losses of every epoch: columns Epoch, Generator Loss, Discriminator Loss.

@@ -71,15 +71,13 @@ def in_stable_dtypes(frame: pd.DataFrame, sdtypes: dict[str, str]) -> pd.DataFra
     Numbers kept as objects get the dtype that pandas finds for them, timestamps of Arrow in
     nanoseconds that of NumPy.
     """
-    changed = {}
+    stable = frame.copy(deep=False)
     for name, column in frame.items():
         if sdtypes.get(name) == "numerical" and column.dtype == object:
-            changed[name] = _as_numbers(column)
-        elif isinstance(column.dtype, pd.ArrowDtype) and column.dtype.name.startswith(
-            "timestamp[ns"
-        ):
-            changed[name] = pd.Series(pd.DatetimeIndex(column), index=column.index)
-    return frame.assign(**changed) if changed else frame
+            stable[name] = _as_numbers(column)
+        elif column.dtype.name.startswith("timestamp[ns"):
+            stable[name] = pd.DatetimeIndex(column)
+    return stable
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:
