@@ -222,7 +222,14 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         return impossible_columns(data, self._data_processor.get_sdtypes())
 
     def _preprocess(self, data: pd.DataFrame) -> pd.DataFrame:
-        return super()._preprocess(in_stable_dtypes(data, self._data_processor.get_sdtypes()))
+        processor = self._data_processor
+        data = in_stable_dtypes(data, processor.get_sdtypes())
+        if processor._primary_key is not None or not processor._keys:
+            return super()._preprocess(data)
+        # With alternate keys alone SDV would look for a primary key called None. Keys are not
+        # modelled, so the table without them, as for a condition, is the same.
+        processor.fit(data)
+        return processor.transform(data, is_condition=True)
 
     def _fit(self, processed_data: pd.DataFrame) -> None:
         transformers = self._data_processor._hyper_transformer.field_transformers
