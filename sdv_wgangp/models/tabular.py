@@ -19,6 +19,7 @@ from sdv_wgangp.models.calibration import (
     RankCalibration,
     pool_rows,
 )
+from sdv_wgangp.models.cost import warn_of_cost
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.passes import SamplingPass
@@ -117,6 +118,7 @@ class TabularModel:
         self.encoder = TableEncoder(discrete_columns, ordinal_columns).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(numpy_seed))
         self.layout = Layout.of(self.encoder)
+        warn_of_cost(self.encoder, self.layout, len(frame), self.settings)
         check_applicable(self.settings.meta_features, len(self.layout.ordered))
         initial = torch.Generator().manual_seed(weight_seed)
         random = torch.Generator(self._device).manual_seed(training_seed)

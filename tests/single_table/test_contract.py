@@ -15,50 +15,6 @@ from sdv.sampling import Condition
 from sdv_wgangp import sdv_versions
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
-FAST = {"epochs": 2, "batch_size": 100, "generator_dim": (32,), "discriminator_dim": (32,)}
-TABLE = "people"
-
-
-def people(rows=300):
-    random = np.random.default_rng(0)
-    group = random.choice(["a", "b", "c"], rows)
-    return pd.DataFrame(
-        {
-            "id": np.arange(rows),
-            "group": group,
-            "income": np.where(group == "c", np.nan, random.lognormal(10, 1, rows).round(2)),
-            "age": random.integers(18, 80, rows),
-            "member": random.random(rows) < 0.5,
-            "since": pd.to_datetime("2015-01-01")
-            + pd.to_timedelta(random.integers(0, 900, rows), "D"),
-            "email": [f"user{i}@example.org" for i in range(rows)],
-        }
-    )
-
-
-def metadata():
-    columns = {
-        "id": {"sdtype": "id"},
-        "group": {"sdtype": "categorical"},
-        "income": {"sdtype": "numerical"},
-        "age": {"sdtype": "numerical"},
-        "member": {"sdtype": "boolean"},
-        "since": {"sdtype": "datetime", "datetime_format": "%Y-%m-%d"},
-        "email": {"sdtype": "email", "pii": True},
-    }
-    table = {"primary_key": "id", "columns": columns}
-    return Metadata.load_from_dict({"tables": {TABLE: table}, "relationships": []})
-
-
-def fitted(frame=None, **options):
-    synthesizer = WGANGPMFSSynthesizer(metadata(), random_state=0, **FAST | options)
-    frame = people() if frame is None else frame
-    synthesizer.fit(sdv_versions.as_fit_input(metadata(), frame))
-    return synthesizer
-
-
-def rows_of(sampled):
-    return sdv_versions.as_frame(sampled)
 
 
 @pytest.fixture(scope="module")
