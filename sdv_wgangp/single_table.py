@@ -277,7 +277,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         # SDV groups by the values and would lose the group of a missing one.
         conditions = super()._transform_conditions(condition_df)
         absent = conditions.columns[conditions.isna().any()]
-        return conditions.assign(**{name: MISSING for name in absent})
+        return conditions.assign(**dict.fromkeys(absent, MISSING))
 
     def _sample(self, num_rows: int, conditions: dict | None = None) -> pd.DataFrame:
         if conditions is None:

@@ -43,25 +43,24 @@ def impossible_columns(frame: pd.DataFrame, sdtypes: dict[str, str]) -> list[str
     """
     errors = []
     for name, column in frame.items():
-        dtype, sdtype = column.dtype, sdtypes.get(name)
-        if sdtype in ("numerical", "datetime") and isinstance(dtype, pd.CategoricalDtype):
+        sdtype = sdtypes.get(name)
+        categorical = isinstance(column.dtype, pd.CategoricalDtype)
+        if sdtype in ("numerical", "datetime") and categorical:
             errors.append(
                 f"Column {name!r} is {sdtype} in the metadata and of dtype 'category', which "
                 "takes no new values: declare it categorical or convert it with astype."
             )
-        elif sdtype == "numerical" and dtype == object and _as_numbers(column).dtype == object:
-            if column.notna().any():
-                errors.append(
-                    f"Column {name!r} holds integers of more than 64 bits: declare it categorical "
-                    "or id, or convert it to float."
-                )
-        elif sdtype == "unknown" and pd.api.types.is_numeric_dtype(dtype):
-            # SDV takes the least and the largest number for a pattern of digits.
-            if pd.api.types.is_extension_array_dtype(dtype) and column.hasnans:
-                errors.append(
-                    f"Column {name!r} has no known sdtype and missing numbers: declare it "
-                    "numerical, categorical or id."
-                )
+        elif sdtype == "numerical" and column.notna().any() and _is_object(_as_numbers(column)):
+            errors.append(
+                f"Column {name!r} holds integers of more than 64 bits: declare it categorical or "
+                "id, or convert it to float."
+            )
+        elif sdtype == "unknown" and _is_nullable_number(column) and column.hasnans:
+            # SDV asks for its least and its largest number, and gets NA.
+            errors.append(
+                f"Column {name!r} has no known sdtype and missing numbers: declare it numerical, "
+                "categorical or id."
+            )
     return errors
 
 
@@ -73,7 +72,7 @@ def in_stable_dtypes(frame: pd.DataFrame, sdtypes: dict[str, str]) -> pd.DataFra
     """
     stable = frame.copy(deep=False)
     for name, column in frame.items():
-        if sdtypes.get(name) == "numerical" and column.dtype == object:
+        if sdtypes.get(name) == "numerical":
             stable[name] = _as_numbers(column)
         elif column.dtype.name.startswith("timestamp[ns"):
             stable[name] = pd.DatetimeIndex(column)
@@ -82,6 +81,8 @@ def in_stable_dtypes(frame: pd.DataFrame, sdtypes: dict[str, str]) -> pd.DataFra
 
 def _as_numbers(column: pd.Series) -> pd.Series:
     """Numbers kept as objects as integers or floats; as they are, if none or beyond 64 bits."""
+    if not _is_object(column):
+        return column
     present = column.dropna()
     numbers = pd.to_numeric(present)
     kind = numbers.dtype.kind
@@ -90,3 +91,12 @@ def _as_numbers(column: pd.Series) -> pd.Series:
     if len(present) == len(column):
         return numbers
     return column.astype({"i": "Int64", "u": "UInt64"}.get(kind, "float64"))
+
+
+def _is_object(column: pd.Series) -> bool:
+    return pd.api.types.is_object_dtype(column.dtype)
+
+
+def _is_nullable_number(column: pd.Series) -> bool:
+    extension = pd.api.types.is_extension_array_dtype(column.dtype)
+    return extension and pd.api.types.is_numeric_dtype(column.dtype)

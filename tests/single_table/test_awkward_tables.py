@@ -89,7 +89,10 @@ DATES = {
 WRITTEN_DATES = {
     "a format": (DAYS.dt.strftime("%d.%m.%Y"), GERMAN),
     "a format with nulls": (holes(DAYS.dt.strftime("%d.%m.%Y")), GERMAN),
-    "a format with a zone": (DAYS.dt.tz_localize("UTC").dt.strftime(ZONED["datetime_format"]), ZONED),
+    "a format with a zone": (
+        DAYS.dt.tz_localize("UTC").dt.strftime(ZONED["datetime_format"]),
+        ZONED,
+    ),
     "no format": (DAYS.dt.strftime("%Y-%m-%d"), {"sdtype": "datetime"}),
     "numbers with a format": (
         DAYS.dt.strftime("%Y%m%d").astype(int),
@@ -426,7 +429,9 @@ def test_names_that_are_no_strings():
     assert set(drawn[1]) <= set(WORDS)
 
 
-@pytest.mark.parametrize("names", [["a b", "ä/ö", ""], ["x.y", "x#y", "x"], ["class", "self", "0"]])
+@pytest.mark.parametrize(
+    "names", [["a b", "ä/ö", ""], ["x.y", "x#y", "x"], ["class", "self", "0"]]
+)
 def test_odd_names(names):
     frame = pd.DataFrame(dict(zip(names, [NORMAL, WORDS, DAYS], strict=True)))
     sdtypes = dict(zip(names, ["numerical", "categorical", "datetime"], strict=True))
@@ -437,7 +442,9 @@ def test_odd_names(names):
 
 def test_two_thousand_columns():
     random = np.random.default_rng(0)
-    table = pd.DataFrame(random.integers(0, 2, (60, 2000)).astype(str)).rename(columns="c{}".format)
+    table = pd.DataFrame(random.integers(0, 2, (60, 2000)).astype(str)).rename(
+        columns="c{}".format
+    )
     drawn = rows_of(fit(describe(dict.fromkeys(table, "categorical")), table).sample(20))
     assert list(drawn) == list(table)
     assert set(np.unique(drawn.to_numpy().astype(str))) == {"0", "1"}

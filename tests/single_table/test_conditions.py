@@ -63,7 +63,9 @@ def test_conditions_of_several_kinds_and_sizes(synthesizer):
     conditions = [
         Condition({"group": "a"}, 7),
         Condition({"member": True, "group": "c"}, 5),
-        DataFrameCondition(pd.DataFrame({"group": ["b", "b", "c"], "member": [True, False, True]})),
+        DataFrameCondition(
+            pd.DataFrame({"group": ["b", "b", "c"], "member": [True, False, True]})
+        ),
     ]
     sample = rows_of(synthesizer.sample_from_conditions(conditions, batch_size=4))
     assert len(sample) == 15
@@ -75,7 +77,9 @@ def test_conditions_of_several_kinds_and_sizes(synthesizer):
 
 
 def test_remaining_columns_keep_the_order_of_the_known_ones(synthesizer):
-    known = pd.DataFrame({"group": ["c", "a", "b", "a", "c"], "member": [True, False] * 2 + [True]})
+    known = pd.DataFrame(
+        {"group": ["c", "a", "b", "a", "c"], "member": [True, False] * 2 + [True]}
+    )
     sample = rows_of(synthesizer.sample_remaining_columns(known))
     pd.testing.assert_frame_equal(sample[["group", "member"]].reset_index(drop=True), known)
     assert list(sample) == list(people())
@@ -143,7 +147,9 @@ def test_conditions_meet_the_constraints_as_well():
     columns = PEOPLE.to_dict()["tables"]["people"]["columns"] | {"floor": "categorical"}
     metadata = describe(columns, primary_key="id")
     synthesizer = WGANGPMFSSynthesizer(metadata, epochs=2, batch_size=60, random_state=0)
-    synthesizer.add_constraints([Inequality("age", "income"), FixedCombinations(["group", "floor"])])
+    synthesizer.add_constraints(
+        [Inequality("age", "income"), FixedCombinations(["group", "floor"])]
+    )
     synthesizer.fit(as_input(frame))
     sample = conditioned(synthesizer, {"group": "b", "member": True})
     assert sample["group"].eq("b").all()

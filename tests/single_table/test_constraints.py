@@ -134,7 +134,9 @@ CASES = {
     ),
     "inequality of dates": (
         lambda: [Inequality("start", "end")],
-        lambda real, drawn: missing_or(drawn["start"] <= drawn["end"], drawn["start"], drawn["end"]),
+        lambda real, drawn: missing_or(
+            drawn["start"] <= drawn["end"], drawn["start"], drawn["end"]
+        ),
     ),
     "range": (
         lambda: [Range(*NAMES)],
@@ -161,9 +163,7 @@ CASES = {
 }
 ALL = [*CASES]
 CASES["all of them"] = (
-    lambda: [
-        *(each for name in ALL if "transforming" not in name for each in CASES[name][0]())
-    ],
+    lambda: [*(each for name in ALL if "transforming" not in name for each in CASES[name][0]())],
     lambda real, drawn: np.logical_and.reduce(
         [np.asarray(CASES[name][1](real, drawn), dtype=bool) for name in ALL]
     ),
@@ -203,7 +203,9 @@ def test_discrete_columns_stay_discrete_beside_constraints():
     for synthesizer in (plain, constrained):
         synthesizer.fit(as_input(table(nulls=True)))
         columns = synthesizer._model.encoder.columns
-        kinds.append({c.name: type(c) for c in columns if c.name in METADATA.tables["people"].columns})
+        kinds.append(
+            {c.name: type(c) for c in columns if c.name in METADATA.tables["people"].columns}
+        )
     assert kinds[1] == {name: kinds[0][name] for name in kinds[1]}
     assert {"city", "word", "middle", "start"} <= set(kinds[1])
 
