@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import pandas as pd
 import plotly.express as px
-from rdt.transformers import UnixTimestampEncoder
 from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.single_table.base import BaseSingleTableSynthesizer
 from sdv.single_table.utils import detect_discrete_columns
@@ -25,7 +24,10 @@ from sdv_wgangp.objectives.matching import (
 from sdv_wgangp.objectives.meta_features import check_meta_features
 from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
+from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 
+# Stands for a missing value among the conditions that `_sample` gets.
+MISSING = "\0missing"
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
 SCORE_COLUMNS = ["Epoch", "Score"]
 
@@ -300,18 +302,27 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         """
         super()._update_default_transformers()
         self._data_processor._update_transformers_by_sdtypes(
-            "datetime",
-            UnixTimestampEncoder(
-                missing_value_replacement=None,
-                missing_value_generation=None,
-                enforce_min_max_values=self.enforce_min_max_values,
-            ),
+            "datetime", TimestampEncoder(enforce_min_max_values=self.enforce_min_max_values)
         )
 
     def add_constraints(self, constraints) -> None:
         super().add_constraints(constraints)
         # SDV builds a new data processor here and forgets the transformers of the model.
         self._update_default_transformers()
+
+    def _validate(self, data: pd.DataFrame) -> list[str]:
+        """Errors of the data that SDV itself does not see, reported together with its own."""
+        return impossible_columns(data, self._data_processor.get_sdtypes())
+
+    def _preprocess(self, data: pd.DataFrame) -> pd.DataFrame:
+        processor = self._data_processor
+        data = in_stable_dtypes(data, processor.get_sdtypes())
+        if processor._primary_key is not None or not processor._keys:
+            return super()._preprocess(data)
+        # With alternate keys alone SDV would look for a primary key called None. Keys are not
+        # modelled, so the table without them, as for a condition, is the same.
+        processor.fit(data)
+        return processor.transform(data, is_condition=True)
 
     def _fit(self, processed_data: pd.DataFrame) -> None:
         transformers = self._data_processor._hyper_transformer.field_transformers
@@ -364,11 +375,22 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
                 super().fit_processed_data(nothing)
                 raise
 
+    def _transform_conditions(self, condition_df: pd.DataFrame) -> pd.DataFrame:
+        # SDV groups by the values and would lose the group of a missing one.
+        conditions = super()._transform_conditions(condition_df)
+        absent = conditions.columns[conditions.isna().any()]
+        return conditions.assign(**dict.fromkeys(absent, MISSING))
+
     def _sample(self, num_rows: int, conditions: dict | None = None) -> pd.DataFrame:
-        if conditions is not None:
+        if conditions is None:
+            return self._model.sample(num_rows)
+        missing = [name for name, value in conditions.items() if value == MISSING]
+        if not missing:
             # SDV then draws rows until enough of them meet the conditions.
             raise NotImplementedError("native conditional sampling")
-        return self._model.sample(num_rows)
+        # SDV overwrites a column that is to be missing instead of asking for rows where it is.
+        rows = self._model.sample(num_rows)
+        return rows[rows[missing].isna().all(axis=1)].reset_index(drop=True)
 
     def get_loss_values(self) -> pd.DataFrame:
         """Mean losses of every epoch: columns Epoch, Generator Loss, Discriminator Loss.

@@ -20,6 +20,7 @@ from sdv_wgangp.models.calibration import (
     RankCalibration,
     pool_rows,
 )
+from sdv_wgangp.models.cost import warn_of_cost
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.passes import SamplingPass
@@ -141,6 +142,7 @@ class TabularModel:
         self.encoder = TableEncoder(discrete_columns, ordinal_columns).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(numpy_seed))
         self.layout = Layout.of(self.encoder)
+        warn_of_cost(self.encoder, self.layout, len(frame), self.settings)
         target = None if self.target is None else self._find_target()
         check_applicable(self.settings.meta_features, FeatureTable.of(self.layout, target))
         initial = torch.Generator().manual_seed(weight_seed)
