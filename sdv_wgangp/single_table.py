@@ -17,6 +17,7 @@ from sdv.single_table.utils import detect_discrete_columns
 from sdv_wgangp import sdv_versions
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
 from sdv_wgangp.objectives.meta_features import check_meta_features
+from sdv_wgangp.persistence import Saved
 from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
 
@@ -31,7 +32,7 @@ def _is_number(value) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
+class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
     """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) for single tables.
 
     A drop-in for `CTGANSynthesizer`: the parameters they share have CTGAN's names, and every
