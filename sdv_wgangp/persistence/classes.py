@@ -27,7 +27,7 @@ from sdv_wgangp.encoding.quantiles import QuantileMap
 from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.models.calibration import Raking, RankCalibration, _Cells
 from sdv_wgangp.models.tabular import TabularModel
-from sdv_wgangp.persistence.graph import Kind
+from sdv_wgangp.persistence.graph import Kind, check_attribute
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.trainer import EpochLog
 
@@ -93,8 +93,7 @@ def _transformer_maker(cls: type[BaseTransformer]):
 
     def make(state: dict[str, Any]) -> BaseTransformer:
         for name in state:
-            if name in REMADE or name.startswith("__") or callable(getattr(cls, name, None)):
-                raise ValueError(f"{cls.__name__} with the attribute {name!r}")
+            check_attribute(cls, name)
         made = object.__new__(cls)
         made.__dict__.update(state)
         if isinstance(made, rdt.transformers.AnonymizedFaker):
@@ -102,6 +101,7 @@ def _transformer_maker(cls: type[BaseTransformer]):
             if made.function_name.startswith("_"):
                 raise ValueError(f"an anonymised column from {made.function_name!r}")
             made.check_provider_function(made.provider_name, made.function_name)
+        BaseTransformer.reset_randomization(made)  # not all of them call it
         made.reset_randomization()
         return made
 

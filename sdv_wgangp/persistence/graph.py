@@ -122,6 +122,8 @@ class Encoder:
             return "dict", self._pairs(value, where)
         if cls is defaultdict and value.default_factory is dict:
             return "defaultdict", self._pairs(value, where)
+        if isinstance(value, type) and value in self._names:
+            return "class", self._names[value]
         if cls in (set, frozenset):  # in an order that does not depend on the process
             return cls.__name__, self._list(sorted(value, key=repr), where)
         if cls is torch.Tensor:
@@ -185,7 +187,7 @@ class Encoder:
         state = {}
         for attribute, each in kind.get(value).items():
             if kind.make is None:
-                _check_attribute(kind.cls, attribute)
+                check_attribute(kind.cls, attribute)
             state[attribute] = self.encode(each, f"{where}.{attribute}")
         return {"object": [name, number, state]}
 
@@ -218,6 +220,7 @@ class Decoder:
             "series": self._series,
             "frame": self._frame,
             "object": self._object,
+            "class": lambda content: self._kinds[content].cls,
             "same": lambda content: self._objects[content],
         }
 
@@ -280,15 +283,15 @@ class Decoder:
             return made
         made = self._objects[number] = object.__new__(kind.cls)
         for attribute, each in state.items():
-            _check_attribute(kind.cls, attribute)
+            check_attribute(kind.cls, attribute)
             made.__dict__[attribute] = self.decode(each)
         return made
 
 
-def _check_attribute(cls: type, name: str) -> None:
+def check_attribute(cls: type, name: str) -> None:
     """Data may be stored, but nothing that takes the place of a method or property."""
     defined = inspect.getattr_static(cls, name, None)
-    if name.startswith("__") or callable(defined) or hasattr(defined, "__get__"):
+    if callable(defined) or hasattr(defined, "__get__"):
         raise ModelFileError(
             f"the attribute {name!r} hides what {cls.__qualname__} defines, which a model file "
             "cannot hold: use save() instead"
