@@ -47,10 +47,11 @@ REMADE = frozenset({"random_states", "faker", "generator"})
 def kinds() -> dict[str, Kind]:
     """The allow-list, by the names that the files use."""
     # The faces of SDV save themselves with this package: they are not there yet when it begins.
+    from sdv_wgangp.multi_table import Cardinality, IndependentWGANGPMFSSynthesizer
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
-    found = [Kind(cls) for cls in PLAIN]
-    found.append(Kind(WGANGPMFSSynthesizer))
+    faces = (WGANGPMFSSynthesizer, IndependentWGANGPMFSSynthesizer, Cardinality)
+    found = [Kind(cls) for cls in (*PLAIN, *faces)]
     found.append(Kind(TabularModel, _model_state, _make_model))
     metadata = Metadata()
     metadata.add_table("table")
