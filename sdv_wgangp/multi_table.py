@@ -149,20 +149,25 @@ class IndependentWGANGPMFSSynthesizer(Saved, BaseIndependentSampler, BaseMultiTa
                 sdv_versions.as_fit_input(synthesizer.metadata, columns)
             )
 
-    def _add_foreign_key_columns(
-        self,
-        child_table: pd.DataFrame,
-        parent_table: pd.DataFrame,
-        child_name: str,
-        parent_name: str,
-    ) -> None:
-        """Add the keys that refer from a sampled child to a sampled parent."""
-        primary = self.metadata.tables[parent_name].primary_key
-        values = parent_table[primary].reset_index(drop=True)
-        for key in self.metadata._get_foreign_keys(parent_name, child_name):
-            cardinality = self._cardinalities[child_name, key]
-            # SDV has set numpy's generator for the time of sampling, and sets it back.
-            parents = cardinality.draw(len(child_table), len(values), np.random)
-            if (parents < 0).any():  # large integers would not survive as floats beside NaN
-                values = values.astype(object)
-            child_table[key] = values.reindex(parents).to_numpy()
+    def _connect_tables(self, sampled_data: dict[str, pd.DataFrame]) -> None:
+        """Add the foreign keys to sampled tables.
+
+        In an order that is the same in every process, and so that a table refers to another one
+        only when the primary keys of that, which may be foreign keys too, are settled.
+        """
+        pending = list(self.metadata.relationships)
+        while pending:
+            unsettled = {relation["child_table_name"] for relation in pending}
+            ready = [each for each in pending if each["parent_table_name"] not in unsettled]
+            pending = [each for each in pending if each not in ready]
+            for relation in ready:
+                parent = sampled_data[relation["parent_table_name"]]
+                child, key = relation["child_table_name"], relation["child_foreign_key"]
+                values = parent[relation["parent_primary_key"]].reset_index(drop=True)
+                # SDV has set numpy's generator for the time of sampling, and sets it back.
+                parents = self._cardinalities[child, key].draw(
+                    len(sampled_data[child]), len(values), np.random
+                )
+                if (parents < 0).any():  # large integers would not survive as floats beside NaN
+                    values = values.astype(object)
+                sampled_data[child][key] = values.reindex(parents).to_numpy()

@@ -232,7 +232,7 @@ def test_constraints_of_a_table():
     tables = shop_tables()
     tables["users"]["initial"] = tables["users"]["group"].str.upper()
     meta = metadata()
-    meta.add_column("users", "initial", sdtype="categorical")
+    meta.add_column(table_name="users", column_name="initial", sdtype="categorical")
     synthesizer = IndependentWGANGPMFSSynthesizer(meta, table_parameters=FAST)
     synthesizer.add_constraints([FixedCombinations(["group", "initial"], table_name="users")])
     synthesizer.fit(tables)
