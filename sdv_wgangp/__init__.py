@@ -45,9 +45,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if find_spec("sdv") is None:
-        raise ImportError(
-            f"{name} needs SDV, which is not installed: pip install 'sdv>=1.38,<3'"
-        )
+        raise ImportError(f"{name} needs SDV, which is not installed: pip install 'sdv>=1.38,<3'")
     return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
 
 

@@ -546,8 +546,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--model",
         required=True,
         metavar="M",
-        help="file to write the model to: *.safetensors, which is loaded without running code from "
-        "it, or a pickle",
+        help="file to write the model to: *.safetensors, which is loaded without running code "
+        "from it, or a pickle",
     )
     made.add_argument(
         "--metadata",

@@ -116,6 +116,10 @@ class IndependentWGANGPMFSSynthesizer(Saved, BaseIndependentSampler, BaseMultiTa
         for synthesizer in self._table_synthesizers.values():
             synthesizer._check_parameters()
 
+    def validate(self, data) -> None:
+        with sdv_versions.keeping_numpy_state():
+            super().validate(data)
+
     def set_table_parameters(self, table_name: str, table_parameters: Mapping[str, Any]) -> None:
         """Change parameters of one table's synthesizer; those not named stay as they are.
 
@@ -134,7 +138,7 @@ class IndependentWGANGPMFSSynthesizer(Saved, BaseIndependentSampler, BaseMultiTa
             child, key = relation["child_table_name"], relation["child_foreign_key"]
             table = processed_data[child]
             # A primary key that is a foreign key too is not a column any more, but the index.
-            column = table[key] if key in table else table.index
+            column = table.get(key, table.index)
             parents = self._table_sizes[relation["parent_table_name"]]
             self._cardinalities[child, key] = Cardinality.of(column, parents)
         return processed_data

@@ -216,6 +216,10 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
             ),
         )
 
+    def validate(self, data) -> None:
+        with sdv_versions.keeping_numpy_state():
+            super().validate(data)
+
     def add_constraints(self, constraints) -> None:
         super().add_constraints(constraints)
         # SDV builds a new data processor here and forgets the transformers of the model.

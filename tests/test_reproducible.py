@@ -16,6 +16,8 @@ from sdv.metadata import Metadata
 
 from sdv_wgangp import ops, sdv_versions
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+from sdv_wgangp.training.precision import matmul_precision
+from sdv_wgangp.training.settings import TrainingSettings
 
 FAST = {"epochs": 1, "batch_size": 200, "generator_dim": (64, 64), "discriminator_dim": (64,)}
 
@@ -28,7 +30,8 @@ def people(rows=600):
             "group": draw.choice(["a", "b", None], rows),
             "income": draw.lognormal(10, 1, rows),
             "age": draw.integers(18, 80, rows),
-            "since": pd.Timestamp("2015-01-01") + pd.to_timedelta(draw.integers(0, 900, rows), "D"),
+            "since": pd.Timestamp("2015-01-01")
+            + pd.to_timedelta(draw.integers(0, 900, rows), "D"),
             "email": [f"user{i}@example.org" for i in range(rows)],
         }
     )
@@ -162,8 +165,13 @@ def test_a_refit_begins_anew():
     assert_same_fit(synthesizer, fitted())
 
 
+def multiplies_with_kernels():
+    with matmul_precision(TrainingSettings.precision):
+        return ops.status().compiled and ops.uses_bfloat16(torch.device("cpu"))
+
+
 @pytest.mark.skipif(
-    not ops.status().compiled or not ops.uses_bfloat16(torch.device("cpu")),
+    not multiplies_with_kernels(),
     reason="PyTorch's own products of float32 depend on the number of threads",
 )
 @pytest.mark.parametrize("name", OPTIONS)

@@ -133,7 +133,9 @@ def _make_model(state: dict[str, Any]) -> TabularModel:
     model.layout = Layout.of(encoder)
     generator = model.new_generator(torch.Generator().manual_seed(0))
     generator.load_state_dict(weights)
-    model.__setstate__({"generator": generator.eval().requires_grad_(False), "_random": ("", None)})
+    model.__setstate__(
+        {"generator": generator.eval().requires_grad_(False), "_random": ("", None)}
+    )
     return model
 
 

@@ -263,9 +263,7 @@ class Decoder:
 
     def _series(self, content: list) -> pd.Series:
         vector, index, name = content
-        return pd.Series(
-            **self._vector(vector), index=self.decode(index), name=self.decode(name)
-        )
+        return pd.Series(**self._vector(vector), index=self.decode(index), name=self.decode(name))
 
     def _frame(self, content: list) -> pd.DataFrame:
         columns, names, index = content
@@ -325,7 +323,7 @@ def _timestamp(value: pd.Timestamp) -> list | None:
     content = [int(value.asm8.view("i8")), value.unit, None if value.tz is None else str(value.tz)]
     try:
         same = _read_timestamp(content)
-    except (ValueError, TypeError, KeyError):  # the name of the zone does not give it back
+    except (ValueError, TypeError, KeyError):  # not by its zone's name
         return None
     return content if same == value and str(same.tz) == str(value.tz) else None
 
@@ -355,7 +353,12 @@ def _extension_dtype(value: pd.api.extensions.ExtensionDtype) -> list | None:
         content = ["name", str(value)]
     try:
         return content if _read_extension_dtype(content) == value else None
-    except (ValueError, TypeError, KeyError, NotImplementedError):  # its name does not give it back
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        NotImplementedError,
+    ):  # not by its name
         return None
 
 

@@ -35,7 +35,9 @@ class WeightAverage:
                 time.
         """
         norms = [layer for layer in self.module.modules() if isinstance(layer, nn.BatchNorm1d)]
-        totals = [(torch.zeros_like(n.running_mean), torch.zeros_like(n.running_var)) for n in norms]
+        totals = [
+            (torch.zeros_like(n.running_mean), torch.zeros_like(n.running_var)) for n in norms
+        ]
         hooks = [
             norm.register_forward_pre_hook(partial(_take_statistics, total))
             for norm, total in zip(norms, totals, strict=True)

@@ -19,8 +19,7 @@ from sdv.sampling import Condition
 
 import sdv_wgangp
 from sdv_wgangp import persistence, sdv_versions
-from sdv_wgangp.models import tabular
-from sdv_wgangp.persistence import ModelFileError, container
+from sdv_wgangp.persistence import ModelFileError
 from sdv_wgangp.persistence.container import ModelFile
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
@@ -131,7 +130,9 @@ def test_everything_else_is_there_too(synthesizer, tmp_path):
     assert loaded.get_parameters() == synthesizer.get_parameters()
     assert loaded.get_info() == synthesizer.get_info()
     for version in ("original", "modified"):
-        assert loaded.get_metadata(version).to_dict() == synthesizer.get_metadata(version).to_dict()
+        assert (
+            loaded.get_metadata(version).to_dict() == synthesizer.get_metadata(version).to_dict()
+        )
     pd.testing.assert_frame_equal(loaded.get_loss_values(), synthesizer.get_loss_values())
     assert repr(loaded.get_transformers()) == repr(synthesizer.get_transformers())
     condition = [Condition({"letter": "b"}, num_rows=20)]
@@ -308,7 +309,7 @@ def test_a_class_of_the_user_is_named(tmp_path):
 
     with (
         pytest.warns(UserWarning, match="not yet been fitted"),
-        pytest.raises(ModelFileError, match="an object of .*Own"),
+        pytest.raises(ModelFileError, match=r"an object of .*Own"),
     ):
         Own(metadata(), **FAST).save_model(tmp_path / "model.safetensors")
 
