@@ -182,10 +182,10 @@ def fit(options: argparse.Namespace) -> int:
         with _calm(options.quiet):
             synthesizer.fit(sdv_versions.as_fit_input(metadata, frame))
     except NonFiniteLossError as error:
-        synthesizer.save(str(model))
+        save_model(synthesizer, model)
         raise UserError(f"{one_line(error)}; that model was written to {model}") from error
     seconds = time.perf_counter() - started
-    synthesizer.save(str(model))
+    save_model(synthesizer, model)
     say(f"fitted {len(frame):,} rows, {len(frame.columns)} columns in {seconds:.1f} s")
     say(f"model     {model}")
     say(f"metadata  {metadata_path(model)}")
@@ -198,17 +198,32 @@ def fit(options: argparse.Namespace) -> int:
     return 0
 
 
+def save_model(synthesizer: Any, path: Path) -> None:
+    """Save to a model file where the suffix asks for one, and as a pickle otherwise."""
+    from sdv_wgangp.persistence import SUFFIX
+
+    save = synthesizer.save_model if path.suffix.lower() == SUFFIX else synthesizer.save
+    save(str(path))
+
+
 def load_model(path: str | Path) -> Any:
-    """A saved synthesizer.
+    """A saved synthesizer; a model file or a pickle, by its suffix.
 
     Raises:
         UserError: there is none at ``path``.
     """
-    from sdv_wgangp import sdv_versions
+    from sdv.errors import VersionError
+
+    from sdv_wgangp import persistence, sdv_versions
 
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; make a model with sdv-wgangp fit")
+    if path.suffix.lower() == persistence.SUFFIX:
+        try:
+            return persistence.load_model(path)
+        except (persistence.ModelFileError, VersionError) as error:
+            raise UserError(one_line(error)) from error
     try:
         model = sdv_versions.load(path)
     except Exception as error:  # unpickling a file of another kind can raise anything
@@ -357,7 +372,7 @@ def demo(options: argparse.Namespace) -> int:
         "synthetic rows": folder / f"{name}.synthetic.csv",
         "report": folder / f"{name}.html",
     }
-    synthesizer.save(str(files["model"]))
+    save_model(synthesizer, files["model"])
     for kind, table in (
         ("fitted rows", train),
         ("held-out rows", holdout),
@@ -554,7 +569,13 @@ def build_parser() -> argparse.ArgumentParser:
         "Ctrl-C ends the training early and keeps what was learnt.",
     )
     made.add_argument("data", metavar="DATA", help="the table: .csv or .parquet")
-    made.add_argument("--model", required=True, metavar="M", help="file to write the model to")
+    made.add_argument(
+        "--model",
+        required=True,
+        metavar="M",
+        help="file to write the model to: *.safetensors, which is loaded without running code "
+        "from it, or a pickle",
+    )
     made.add_argument(
         "--metadata",
         metavar="M.json",

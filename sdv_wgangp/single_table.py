@@ -22,6 +22,7 @@ from sdv_wgangp.objectives.matching import (
     sample_size,
 )
 from sdv_wgangp.objectives.meta_features import check_meta_features
+from sdv_wgangp.persistence import Saved
 from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
@@ -47,7 +48,7 @@ def _check_not_negative(name: str, value) -> None:
         )
 
 
-class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
+class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
     """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) for single tables.
 
     A drop-in for `CTGANSynthesizer`: the parameters they share have CTGAN's names, and every
@@ -304,6 +305,10 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         self._data_processor._update_transformers_by_sdtypes(
             "datetime", TimestampEncoder(enforce_min_max_values=self.enforce_min_max_values)
         )
+
+    def validate(self, data) -> None:
+        with sdv_versions.keeping_numpy_state():
+            super().validate(data)
 
     def add_constraints(self, constraints) -> None:
         super().add_constraints(constraints)

@@ -152,10 +152,10 @@ class TabularModel:
         views = Views(self.layout)
         part = table.rows(torch.randperm(len(table), generator=initial)[:WHITENING_ROWS])
         views.fit_whitening(self.layout.level_index(part), part.positions)
-        # Layers draw their first weights from the global generator, which is not ours to move.
+        generator = self.new_generator(initial)
+        # A caller's critic draws its weights from the global generator, which is not ours to move.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(weight_seed)
-            generator = Generator(self.embedding_dim, self.generator_dim, self.layout, initial)
             critic = self._critic(views, initial)
         trainer = Trainer(
             generator.to(self._device),
@@ -217,6 +217,12 @@ class TabularModel:
         column = encoder.columns[names.index(self.target)]
         classes = torch.arange(column.width)
         return Target(self.target, names.index(self.target), classes, not column.has_positions)
+
+    def new_generator(self, random: torch.Generator) -> Generator:
+        """A generator of the fitted layout with random weights, on the CPU."""
+        # PyTorch's layers draw weights from the global generator before they get ours.
+        with torch.random.fork_rng(devices=[]):
+            return Generator(self.embedding_dim, self.generator_dim, self.layout, random)
 
     def _critic(self, views: Views, initial: torch.Generator) -> nn.Module:
         if self._make_critic is None:
