@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models.calibration import Calibration
+from sdv_wgangp.models.cost import warn_of_cost
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.passes import SamplingPass
@@ -25,11 +27,16 @@ from sdv_wgangp.ops import uses_bfloat16
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.trainer import EpochLog, NonFiniteLossError, Trainer
+from sdv_wgangp.training.validation import EarlyStopping, HeldOutScore, held_out_rows
 
 logger = logging.getLogger(__name__)
 WHITENING_ROWS = 50_000
 # Rows that sampling works on at a time: their features stay in the cache.
 CHUNK_ROWS = 2**11
+# The calibration is timed before training on this part of its pool. With the whole pool it takes
+# as many times longer, and more than that where a trained generator needs more sweeps of raking.
+REHEARSED_PART = 8
+REHEARSAL_MARGIN = 1.5
 
 
 class TabularModel:
@@ -94,6 +101,15 @@ class TabularModel:
     ) -> TabularModel:
         """Learn from a frame.
 
+        ``max_seconds`` of the settings covers all of this method. The time for calibration (and
+        the last check of early stopping) is estimated before training by doing a part of it with
+        the untrained generator, and kept free; the fit ends about when it should, not exactly.
+        Where time is too short for all epochs, how many steps are made depends on the machine, so
+        the fit is not reproducible.
+
+        With ``early_stopping`` rows are held out from the critic. They count all the same in the
+        encoding and in the calibration.
+
         Args:
             frame: Training rows; missing values are learned as values of their own.
             discrete_columns: Columns to treat as categories whatever their dtype.
@@ -101,22 +117,28 @@ class TabularModel:
             callbacks: Called with an `EpochLog` after every epoch.
 
         Raises:
-            ValueError: The frame or a setting does not fit; names it, before training starts.
+            ValueError: The frame or a setting does not fit (too few rows to hold out, too little
+                time for anything but the calibration); names it, before training starts.
             NonFiniteLossError: Training diverged. The model can be sampled all the same: it is
                 what it was before.
         """
+        started = time.perf_counter()
         if self.settings.batch_size % self.pac:
             raise ValueError(
                 f"batch_size ({self.settings.batch_size}) must be a multiple of pac ({self.pac})"
             )
         if self.settings.batch_size < 2:
             raise ValueError("batch_size must be at least 2: the generator normalises batches")
+        held_out = 0
+        if self.settings.early_stopping:
+            held_out = held_out_rows(len(frame), self.settings.validation_fraction)
         seed = secrets.randbits(63) if self.random_state is None else self.random_state
-        seeds = np.random.SeedSequence(seed).generate_state(4, np.uint64) >> np.uint64(1)
-        numpy_seed, weight_seed, training_seed, sample_seed = (int(part) for part in seeds)
+        seeds = np.random.SeedSequence(seed).generate_state(5, np.uint64) >> np.uint64(1)
+        numpy_seed, weight_seed, training_seed, sample_seed, held_out_seed = map(int, seeds)
         self.encoder = TableEncoder(discrete_columns, ordinal_columns).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(numpy_seed))
         self.layout = Layout.of(self.encoder)
+        warn_of_cost(self.encoder, self.layout, len(frame), self.settings)
         target = None if self.target is None else self._find_target()
         check_applicable(self.settings.meta_features, FeatureTable.of(self.layout, target))
         initial = torch.Generator().manual_seed(weight_seed)
@@ -126,10 +148,10 @@ class TabularModel:
         views = Views(self.layout)
         part = table.rows(torch.randperm(len(table), generator=initial)[:WHITENING_ROWS])
         views.fit_whitening(self.layout.level_index(part), part.positions)
-        # Layers draw their first weights from the global generator, which is not ours to move.
+        generator = self.new_generator(initial)
+        # A caller's critic draws its weights from the global generator, which is not ours to move.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(weight_seed)
-            generator = Generator(self.embedding_dim, self.generator_dim, self.layout, initial)
             critic = self._critic(views, initial)
         trainer = Trainer(
             generator.to(self._device),
@@ -141,14 +163,40 @@ class TabularModel:
             target,
         )
         self.logs = trainer.logs
+        stopping = None
+        if held_out:
+            aside = torch.Generator().manual_seed(held_out_seed)
+            order = torch.randperm(len(table), generator=aside)
+            score = HeldOutScore(table.rows(order[:held_out]), self.layout, held_out_seed % 2**32)
+            table = table.rows(order[held_out:].sort().values)
+            stopping = EarlyStopping(
+                lambda generator: self._held_out_score(generator, score, held_out_seed),
+                score.noise,
+                self.settings.patience,
+            )
+        seconds = None
+        if self.settings.max_seconds is not None:
+            ending = self._rehearse(trainer.preview(), table, stopping)
+            seconds = started + self.settings.max_seconds - time.perf_counter() - ending
+            if seconds <= 0:
+                raise ValueError(
+                    f"max_seconds ({self.settings.max_seconds:g}) leaves no time for training: "
+                    f"encoding and calibration take about "
+                    f"{self.settings.max_seconds - seconds:.1f} s; give more or leave it out"
+                )
         try:
-            self.generator = trainer.fit(table, callbacks)
+            self.generator = trainer.fit(table, callbacks, seconds, stopping)
         except NonFiniteLossError:
-            self.generator = trainer.settle()
+            self.generator = trainer.result()
             self._calibrate(table, random)
             raise
         self._calibrate(table, random)
         return self
+
+    def _held_out_score(self, generator: Generator, score: HeldOutScore, seed: int) -> float:
+        """The score of rows made of the same noise every time."""
+        random = torch.Generator(self._device).manual_seed(seed)
+        return score(self._draw(score.rows, random, generator))
 
     def _find_target(self) -> Target:
         encoder = self.encoder
@@ -165,6 +213,12 @@ class TabularModel:
         column = encoder.columns[names.index(self.target)]
         classes = torch.arange(column.width)
         return Target(self.target, names.index(self.target), classes, not column.has_positions)
+
+    def new_generator(self, random: torch.Generator) -> Generator:
+        """A generator of the fitted layout with random weights, on the CPU."""
+        # PyTorch's layers draw weights from the global generator before they get ours.
+        with torch.random.fork_rng(devices=[]):
+            return Generator(self.embedding_dim, self.generator_dim, self.layout, random)
 
     def _critic(self, views: Views, initial: torch.Generator) -> nn.Module:
         if self._make_critic is None:
@@ -189,24 +243,24 @@ class TabularModel:
         """Draw rows, columns in the order and dtypes of the training frame."""
         if self.calibrated:
             table = self._calibration.draw(
-                rows, lambda n: self._draw(n, self._random), self._random
+                rows, lambda n: self._draw(n, self._random, self.generator), self._random
             )
         else:
-            table = self._draw(rows, self._random)
+            table = self._draw(rows, self._random, self.generator)
         return self.encoder.decode(table)
 
     @torch.no_grad()
-    def _draw(self, rows: int, random: torch.Generator) -> EncodedTable:
-        """Rows as the generator gives them."""
+    def _draw(self, rows: int, random: torch.Generator, generator: Generator) -> EncodedTable:
+        """Rows as a generator gives them."""
         offsets = self.layout.offsets.to(self._device)
         codes = torch.empty(rows, self.layout.columns, dtype=torch.int32)
         positions = torch.empty(rows, len(self.layout.positioned))
         with matmul_precision(self.settings.precision):
-            passes = SamplingPass(self.generator, offsets, uses_bfloat16(self._device))
+            passes = SamplingPass(generator, offsets, uses_bfloat16(self._device))
             for start in range(0, rows, CHUNK_ROWS):
                 part = slice(start, min(start + CHUNK_ROWS, rows))
                 count = part.stop - part.start
-                noise = self.generator.draw(count, random)
+                noise = generator.draw(count, random)
                 uniforms = torch.rand(
                     count, self.layout.columns, device=self._device, generator=random
                 )
@@ -217,9 +271,31 @@ class TabularModel:
 
     def _calibrate(self, table: EncodedTable, random: torch.Generator) -> None:
         """Prepare calibrated sampling, so that ``calibrated`` can be switched later."""
-        self._calibration = Calibration(
-            table, self.encoder, lambda n: self._draw(n, random), random
+        self._calibration = self._calibration_of(self.generator, table, random)
+
+    def _calibration_of(
+        self, generator: Generator, table: EncodedTable, random: torch.Generator, share: float = 1
+    ) -> Calibration:
+        return Calibration(
+            table,
+            self.encoder,
+            lambda rows: self._draw(rows, random, generator),
+            random,
+            share,
         )
+
+    def _rehearse(
+        self, generator: Generator, table: EncodedTable, stopping: EarlyStopping | None
+    ) -> float:
+        """Seconds that what follows the training will take."""
+        started = time.perf_counter()
+        random = torch.Generator(self._device).manual_seed(0)
+        self._calibration_of(generator, table, random, 1 / REHEARSED_PART)
+        calibrated = time.perf_counter()
+        if stopping is not None:
+            stopping.score(generator)
+        calibration = REHEARSAL_MARGIN * REHEARSED_PART * (calibrated - started)
+        return calibration + time.perf_counter() - calibrated
 
     def __getstate__(self) -> dict:
         state = self.__dict__.copy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -32,7 +32,9 @@ from sdv_wgangp.training.graph import GraphedStep
 from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.optimizer import Adam
 from sdv_wgangp.training.precision import matmul_precision
+from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
+from sdv_wgangp.training.validation import EarlyStopping
 
 logger = logging.getLogger(__name__)
 NORM_BATCHES = 50
@@ -48,13 +50,15 @@ class EpochLog:
 
     Attributes:
         epoch: From 0.
-        epochs: How many there will be.
+        epochs: How many there will be if nothing ends the training early.
         generator_loss: Includes the loss of the meta-features.
         discriminator_loss: Includes the penalty, as CTGAN's does.
         gradient_penalty: By itself.
         rows_per_second: Real rows the critic has seen per second of this epoch.
         meta_feature_losses: Distance between the generator's and the table's value of each
             meta-feature by its name, before weights and schedule (`objectives.matching`).
+        validation_score: Of the averaged generator after this epoch
+            (`training.validation.HeldOutScore`); None where it was not scored.
     """
 
     epoch: int
@@ -64,6 +68,7 @@ class EpochLog:
     gradient_penalty: float
     rows_per_second: float
     meta_feature_losses: dict[str, float] = field(default_factory=dict)
+    validation_score: float | None = None
 
 
 class Trainer:
@@ -117,6 +122,7 @@ class Trainer:
         self.optimizers = self._generator_adam, self._critic_adam
         self.logs: list[EpochLog] = []
         self._critic_steps = 0
+        self._stopping: EarlyStopping | None = None
         self._index = torch.zeros(
             settings.discriminator_steps,
             settings.batch_size,
@@ -125,36 +131,47 @@ class Trainer:
         )
 
     def fit(
-        self, table: EncodedTable, callbacks: tuple[Callable[[EpochLog], None], ...] = ()
+        self,
+        table: EncodedTable,
+        callbacks: tuple[Callable[[EpochLog], None], ...] = (),
+        seconds: float | None = None,
+        stopping: EarlyStopping | None = None,
     ) -> Generator:
-        """Train for the epochs of the settings, or until interrupted from the keyboard.
+        """Train for the epochs of the settings, or until something ends it early.
+
+        That may be the time, the score of held-out rows or an interruption from the keyboard. The
+        last epoch may then be shorter than the others.
 
         Args:
             table: The training rows; copied to the device once.
             callbacks: Called after every epoch.
+            seconds: Wall-clock time, in which the learning rates fall to 0 as well; None for as
+                much as it takes.
+            stopping: Scores the averaged generator and ends the training; None for neither.
 
         Returns:
-            The averaged generator in evaluation mode.
+            The `result`.
 
         Raises:
-            NonFiniteLossError: Training diverged. `settle` gives the average of the weights
-                before that.
+            NonFiniteLossError: Training diverged. `result` gives what was learned before that.
         """
         settings = self.settings
-        self._table = table.to(self.device)
         per_epoch = max(len(table) // settings.batch_size, MIN_STEPS_PER_EPOCH)
-        total = settings.epochs * per_epoch
-        self._generator_adam.total = total
-        self._critic_adam.total = total * settings.discriminator_steps
-        self.meta_features = self._match_meta_features(total)
+        self.schedule = Schedule(settings.epochs * per_epoch, seconds)
+        self._stopping = stopping
+        self._table = table.to(self.device)
+        self.meta_features = self._match_meta_features()
         with matmul_precision(settings.precision), held_memory() as release:
             self.passes = TrainingPass(self.generator, self.offsets, uses_bfloat16(self.device))
             self._run = self._updates
             if self.device.type == "cuda" and self._capturable:
                 self._run = GraphedStep(self._updates, self.random)
             try:
-                for epoch in range(settings.epochs):
-                    log = self._epoch(epoch, per_epoch)
+                while not self.schedule.done:
+                    log = self._epoch(len(self.logs), per_epoch)
+                    if stopping is not None and stopping.due(self.schedule):
+                        score = stopping.check(self.preview(), self.schedule)
+                        log = replace(log, validation_score=score)
                     self.logs.append(log)
                     release()
                     for callback in callbacks:
@@ -169,7 +186,7 @@ class Trainer:
             finally:
                 # Gradients, copies of weights, graphs: nothing of it is needed any more.
                 self.passes = self._run = self._table = None
-            return self.settle()
+            return self.result()
 
     @property
     def _capturable(self) -> bool:
@@ -178,10 +195,28 @@ class Trainer:
         static = self.meta_features is None or self.meta_features.static
         return static and isinstance(self.critic, MLPCritic) and self.settings.cuda_graph
 
-    def settle(self) -> Generator:
-        """The averaged generator, with batch statistics of its own, in evaluation mode."""
+    def result(self) -> Generator:
+        """The best generator that was scored, otherwise the averaged one as it is now.
+
+        In evaluation mode.
+        """
+        if self._stopping is not None and self._stopping.best is not None:
+            return self._stopping.best
+        return self._settle(self.random)
+
+    def preview(self) -> Generator:
+        """The averaged generator as it is now, in evaluation mode, to be looked at.
+
+        It is not a copy. The training goes on as if this had not been called.
+        """
+        aside = torch.Generator(self.device).manual_seed(self.random.initial_seed() + 1)
+        return self._settle(aside)
+
+    def _settle(self, random: torch.Generator) -> Generator:
+        """The averaged generator with batch statistics of its own."""
+        rows = self.settings.batch_size
         return self.average.settle(
-            (self._noise(self.settings.batch_size)[:1] for _ in range(NORM_BATCHES)),
+            (self.generator.draw(rows, random)[:1] for _ in range(NORM_BATCHES)),
             self.average.module.body,
         )
 
@@ -192,12 +227,16 @@ class Trainer:
         batches = self._batches(len(self._table), per_epoch * steps)
         names = () if self.meta_features is None else self.meta_features.names
         sums = torch.zeros(3 + len(names), device=self.device)
+        made = 0
         try:
             for index in batches.view(per_epoch, steps, -1):
                 sums += self._step(index)
+                made += 1
+                if self.schedule.done:
+                    break
         except FloatingPointError:
             sums.fill_(torch.nan)
-        generator_loss, critic_loss, penalty, *matched = (sums / per_epoch).tolist()
+        generator_loss, critic_loss, penalty, *matched = (sums / max(made, 1)).tolist()
         seconds = time.perf_counter() - started
         log = EpochLog(
             epoch,
@@ -205,7 +244,7 @@ class Trainer:
             generator_loss,
             critic_loss + penalty,
             penalty,
-            batches.numel() / seconds,
+            made * steps * settings.batch_size / seconds,
             dict(zip(names, matched, strict=True)),
         )
         # The last step's weights have made no loss yet.
@@ -226,10 +265,11 @@ class Trainer:
             index: Rows of the table for each critic step, ``[steps, batch_size]``.
         """
         self._index.copy_(index)
-        for adam in self.optimizers:
-            adam.advance()
+        factors = self.schedule.advance(len(index))
+        self._generator_adam.advance(factors[:1])
+        self._critic_adam.advance(factors)
         if self.meta_features is not None:
-            self.meta_features.advance()
+            self.meta_features.advance(self.schedule.phase)
         phase = self._critic_steps % self.settings.gradient_penalty_interval
         self._critic_steps += len(index)
         return self._run(phase)
@@ -313,7 +353,7 @@ class Trainer:
         levels = self._table.codes[index].long() + self.offsets[:-1]
         return Rows(levels, self.views(levels, self._table.positions[index]))
 
-    def _match_meta_features(self, steps: int) -> MetaFeatureObjective | None:
+    def _match_meta_features(self) -> MetaFeatureObjective | None:
         settings = self.settings
         if not settings.meta_features:
             return None
@@ -334,7 +374,6 @@ class Trainer:
             subsets=settings.meta_feature_subsets,
             fraction=settings.meta_feature_fraction,
             schedule=settings.meta_feature_schedule,
-            steps=steps,
         )
 
     def _batch(self, rows: Rows) -> Batch:
