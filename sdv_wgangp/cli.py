@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sdv.metadata import Metadata
 
 CHUNK = 50_000  # rows that `sample` holds in memory at a time
-DEMO_EPOCHS = 40
+DEMO_EPOCHS = 15
 DEMO_TITLE = "Gapminder, countries from 1952 to 2007"
 
 
@@ -647,7 +647,7 @@ def build_parser() -> argparse.ArgumentParser:
         "fit, sample and judge a table that needs no download",
         [
             "demo",
-            "demo --output-folder out --epochs 100",
+            "demo --output-folder out --epochs 50",
             "demo --dataset adult --target income",
         ],
         "Model, metadata, tables and report are written to the output folder.",

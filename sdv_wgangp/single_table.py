@@ -71,7 +71,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
         log_frequency: Kept so that CTGAN's arguments fit. CTGAN draws the categories it trains
             on by (log) frequency; here rows are drawn as they are, and nothing depends on it.
         verbose: Show a progress bar with losses and rows per second.
-        epochs: An epoch has ``rows // batch_size`` generator steps, at least 40, and
+        epochs: An epoch has ``rows // batch_size`` generator steps, at least 120, and
             ``discriminator_steps`` times as many critic steps.
         pac: Rows that the critic judges together (Lin et al. 2018). With a gradient penalty 1
             is best.
@@ -92,8 +92,8 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
         target: Column whose relation to the others matters most: "gravity" needs one, and
             "contingency" and "joint_entropy" look at its pairs first.
         ema_decay: Decay of the moving average of the generator's weights, in [0, 1).
-        calibrate: Bring samples to the marginals of the training table: select generated rows
-            (raking), then map numeric columns by rank.
+        calibrate: Select among generated rows by how much likelier they are in the training
+            table, marginals included, and map numbers by rank (`models.calibration`).
         random_state: Seed of the fit; None draws one. Sampling repeats after `reset_sampling`.
         max_seconds: Wall-clock time for the model's fit: encoding, training and calibration, not
             SDV's own validation and preprocessing before it. Where it is too short for all

@@ -174,10 +174,14 @@ def _check_calibration(calibration: Calibration) -> None:
     for column, places, factors in zip(columns, ratio._places, raking._factors, strict=True):
         if not column.size == len(places) == len(factors):
             raise ValueError("calibration factors that do not fit the columns")
+        if not (np.isfinite(factors).all() and factors.min() > 0):
+            raise ValueError("calibration factors that are not positive")
     if len(ratio._features) and not 0 <= ratio._features.min() <= ratio._features.max() < len(
         columns
     ):
         raise ValueError("trees of other columns")
+    if not torch.isfinite(ratio._leaves).all():
+        raise ValueError("trees with leaves that are not finite")
     if not (np.isfinite(raking.limit) and 0 < calibration.acceptance <= 1):
         raise ValueError(f"a calibration that accepts {calibration.acceptance} of the rows")
     for mapped in calibration._values._maps:

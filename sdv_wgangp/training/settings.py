@@ -121,4 +121,4 @@ class TrainingSettings:
 
 
 # A small table is seen several times within an epoch, or 200 epochs would be a few hundred steps.
-MIN_STEPS_PER_EPOCH = 40
+MIN_STEPS_PER_EPOCH = 120

@@ -514,7 +514,7 @@ def test_sizes_do_not_grow_with_the_rows(tmp_path):
         ]
     assert max(max(each) for each in sizes.values()) < 3e6, sizes
     for small, middle, large in zip(*sizes.values(), strict=True):
-        assert large < 1.05 * middle, sizes
+        assert large < 1.1 * middle, sizes  # more trees, of which there is a limit
         assert large < 1.5 * small, sizes
 
 
