@@ -68,7 +68,7 @@ class Calibration:
         self._columns = Cells.all_of(encoder, COARSE_CELLS)
         levels, columns = sum(encoder.widths), len(encoder.columns)
         most = max(min(POOL_PROBABILITIES // levels, POOL_CELLS // columns), 2**12)
-        seen = int(share * min(len(real), TRAINING_ROWS))
+        seen = max(1, int(share * min(len(real), TRAINING_ROWS)))
         if len(real) > seen:
             chosen = torch.randperm(len(real), generator=random, device=random.device)
             real = real.rows(chosen[:seen].cpu())
