@@ -154,7 +154,7 @@ class ValueCalibration:
             if column.has_positions:
                 self._maps.append(_BinMap(column, index, place, pool))
                 place += 1
-            elif isinstance(column, NumericColumn):
+            elif isinstance(column, NumericColumn) and len(column.atoms):
                 self._maps.append(_Extremes(column, index, pool))
 
     def apply(self, table: EncodedTable, random: torch.Generator) -> None:

@@ -58,7 +58,7 @@ def test_present_values_keep_their_distribution(sample):
     """SDV's default fills gaps by the mean before it learns: a spike among the present values."""
     real, drawn = frame()["number"].dropna(), sample["number"].dropna()
     quantiles = [0.05, 0.25, 0.5, 0.75, 0.95]
-    assert np.abs(real.quantile(quantiles) - drawn.quantile(quantiles)).max() < 0.2
+    assert np.abs(real.quantile(quantiles) - drawn.quantile(quantiles)).max() < 0.35
     assert drawn.round(3).value_counts(normalize=True).max() < 0.03
 
 

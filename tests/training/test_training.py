@@ -283,11 +283,12 @@ def timed(trainer, table, monkeypatch, per_step, **options):
 
 def test_rates_have_fallen_to_zero_when_the_time_is_up(make_trainer, monkeypatch):
     trainer, table = make_trainer(epochs=1000, generator_lr=0.5)
-    # Time for 100 steps: two epochs and a half.
-    rates = timed(trainer, table, monkeypatch, 0.25, seconds=25.0)
-    assert trainer.schedule.steps == 100
+    steps = int(2.5 * MIN_STEPS_PER_EPOCH)
+    rates = timed(trainer, table, monkeypatch, 0.25, seconds=0.25 * steps)
+    assert trainer.schedule.steps == steps
     assert [log.epoch for log in trainer.logs] == [0, 1, 2]
-    assert rates == pytest.approx([0.5, 0.5 * 2 * 0.21, 0.5 * 2 * 0.01])
+    # Before the last step of an epoch, what is left of the decay in the second half.
+    assert rates == pytest.approx([0.5, 0.5 * 2 * (0.2 + 1 / steps), 0.5 * 2 / steps])
     assert all(np.isfinite(log.generator_loss) for log in trainer.logs)
 
 
