@@ -21,7 +21,12 @@ import torch
 from sdv_wgangp.encoding.columns import NumericColumn
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models.cells import RARE, Cells
-from sdv_wgangp.models.density_ratio import GENERATED_TIMES, TRAINING_ROWS, DensityRatio
+from sdv_wgangp.models.density_ratio import (
+    GENERATED_TIMES,
+    LEAST_ROWS,
+    TRAINING_ROWS,
+    DensityRatio,
+)
 from sdv_wgangp.models.raking import Raking
 
 # The pool is as large as these many rows, probabilities or cells of the table allow.
@@ -68,11 +73,14 @@ class Calibration:
         self._columns = Cells.all_of(encoder, COARSE_CELLS)
         levels, columns = sum(encoder.widths), len(encoder.columns)
         most = max(min(POOL_PROBABILITIES // levels, POOL_CELLS // columns), 2**12)
-        seen = max(1, int(share * min(len(real), TRAINING_ROWS)))
+        self._drawn_rows = min(DRAWN_ROWS, max(POOL_CELLS // columns, 2**12))
+        # Fewer would leave the trees out.
+        seen = min(TRAINING_ROWS, max(POOL_CELLS // (columns * GENERATED_TIMES), LEAST_ROWS))
+        seen = min(len(real), max(int(share * min(len(real), seen)), LEAST_ROWS))
         if len(real) > seen:
             chosen = torch.randperm(len(real), generator=random, device=random.device)
             real = real.rows(chosen[:seen].cpu())
-        generated = generate(min(GENERATED_TIMES * seen, most))
+        generated = generate(min(GENERATED_TIMES * seen, max(int(share * most), LEAST_ROWS)))
         self._ratio = DensityRatio(
             self._columns, self._cells(real), self._cells(generated), random
         )
@@ -83,7 +91,7 @@ class Calibration:
         self._raking = Raking(self._columns, cells, weights, limit)
         weights *= self._raking.weights(cells)
         self.acceptance = float(np.minimum(weights / self._raking.limit, 1).mean())
-        self._values = ValueCalibration(self._kept(pool, random), encoder)
+        self._values = ValueCalibration(self._chosen(pool, weights, random), encoder)
 
     def draw(self, rows: int, generate: Generate, random: torch.Generator) -> EncodedTable:
         """Calibrated rows.
@@ -93,12 +101,20 @@ class Calibration:
             generate: Makes that many new rows; as many as it takes are asked for.
             random: Source of the choice among them.
         """
-        parts, missing = [generate(0)], rows
+        parts, missing, in_vain = [generate(0)], rows, 0
         while missing > 0:
-            count = min(int(missing / self.acceptance * 1.02) + 16, DRAWN_ROWS)
-            kept = self._kept(generate(count), random)
-            parts.append(kept.rows(slice(missing)))
+            count = min(int(missing / self.acceptance * 1.02) + 16, self._drawn_rows)
+            drawn = generate(count)
+            cells = self._cells(drawn)
+            weights = self._ratio.ratios(cells) * self._raking.weights(cells)
+            parts.append(self._chosen(drawn, weights, random).rows(slice(missing)))
             missing -= len(parts[-1])
+            in_vain = 0 if len(parts[-1]) else in_vain + count
+            if in_vain * self.acceptance > 1e4:
+                raise RuntimeError(
+                    f"calibration kept none of {in_vain} generated rows: the model is damaged; "
+                    "fit it again, or sample without calibration"
+                )
         table = EncodedTable(
             torch.cat([part.codes for part in parts]),
             torch.cat([part.positions for part in parts]),
@@ -106,12 +122,12 @@ class Calibration:
         self._values.apply(table, random)
         return table
 
-    def _kept(self, table: EncodedTable, random: torch.Generator) -> EncodedTable:
-        """Those rows of a table that are kept, in their order."""
-        cells = self._cells(table)
-        weights = self._ratio.ratios(cells) * self._raking.weights(cells)
-        chosen = np.flatnonzero(_uniform(len(table), random) * self._raking.limit < weights)
-        return table.rows(torch.from_numpy(chosen))
+    def _chosen(
+        self, table: EncodedTable, weights: np.ndarray, random: torch.Generator
+    ) -> EncodedTable:
+        """The rows of a table that their weights have kept, in their order."""
+        rows = np.flatnonzero(_uniform(len(table), random) * self._raking.limit < weights)
+        return table.rows(torch.from_numpy(rows))
 
     def _cells(self, table: EncodedTable) -> list[np.ndarray]:
         return [column.of(table) for column in self._columns]
@@ -209,25 +225,28 @@ class _Extremes:
         codes = pool.codes[:, index].numpy()
         have = np.bincount(codes[codes < width], minlength=width)
         shares, have = counts / max(counts.sum(), 1), have / max(have.sum(), 1)
-        # From which code to which, and with what probability a row there goes.
-        self._moves: list[tuple[int, int, float]] = []
+        # Rows of a code whose uniform draw is in a part of [0, 1) go to an end: code, end, part.
+        self._moves: list[tuple[int, int, float, float]] = []
+        gone = np.zeros(width)
         for codes in (np.arange(width), np.arange(width)[::-1]):
             end, others = codes[0], codes[1:]
             missing = shares[end] - have[end] if shares[end] < RARE else 0.0
             for code in others:
                 if missing <= 0:
                     break
-                if have[code] > 0:
-                    moved = min(missing, have[code])
-                    self._moves.append((int(code), int(end), float(moved / have[code])))
+                moved = min(missing, have[code] - gone[code])
+                if moved > 0:
+                    start, stop = gone[code] / have[code], (gone[code] + moved) / have[code]
+                    self._moves.append((int(code), int(end), float(start), float(stop)))
+                    gone[code] += moved
                     missing -= moved
 
     def apply(self, table: EncodedTable, random: torch.Generator) -> None:
         if self._moves:
             codes = table.codes.numpy()[:, self._index]
             before, draws = codes.copy(), _uniform(len(table), random)
-            for code, end, probability in self._moves:
-                codes[(before == code) & (draws < probability)] = end
+            for code, end, start, stop in self._moves:
+                codes[(before == code) & (start <= draws) & (draws < stop)] = end
 
 
 def _uniform(rows: int, random: torch.Generator) -> np.ndarray:

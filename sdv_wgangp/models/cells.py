@@ -90,7 +90,7 @@ class Cells:
         return found
 
     def of(self, table: EncodedTable) -> np.ndarray:
-        """Cell of every row of a table, shape ``[n]``, int32."""
+        """Cell of every row of a table, integers ``[n]``; may be a view of its codes."""
         codes = table.codes[:, self._index].numpy()
         if self._parts == 1:
             return codes

@@ -30,11 +30,16 @@ HELD_OUT = 0.15
 PATIENCE = 10
 
 
+# Cells of training rows and of generated rows, ``[n]`` for each column.
+_Pair = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
+
+
 class DensityRatio:
     """Estimates the density ratio of training rows to generated rows.
 
-    A share of both tables is held out, and trees are added until they no longer improve on it,
-    so that they follow what the two distributions differ in and not the training rows one by one.
+    A share of both tables is held out, from the numbering of the levels, too. Trees are added
+    until they no longer improve on it, so that they follow what the two distributions differ in
+    and not the training rows one by one.
 
     Args:
         columns: The cells of every column.
@@ -54,12 +59,20 @@ class DensityRatio:
         random: torch.Generator,
     ):
         seed = int(torch.randint(2**31, (), generator=random, device=random.device))
-        self._places = [_places(*of) for of in zip(columns, real, generated, strict=True)]
+        shuffles = [
+            np.random.default_rng(seed).permutation(len(of[0])) for of in (real, generated)
+        ]
+        parts = []
+        for rows, shuffle in zip((real, generated), shuffles, strict=True):
+            cut = int(HELD_OUT * len(shuffle))
+            parts.append([[of[part] for of in rows] for part in (shuffle[cut:], shuffle[:cut])])
+        fitted, held_out = zip(*parts, strict=True)
+        self._places = [_places(*of) for of in zip(columns, *fitted, strict=True)]
         self._features = torch.zeros(0, 2**DEPTH - 1, dtype=torch.int32)
         self._thresholds = torch.zeros(0, 2**DEPTH - 1, dtype=torch.uint8)
         self._leaves = torch.zeros(0, 2**DEPTH)
         if min(len(real[0]), len(generated[0])) >= LEAST_ROWS:
-            self._learn(self._numbers(real), self._numbers(generated), seed)
+            self._learn(fitted, held_out, seed)
 
     @property
     def trees(self) -> int:
@@ -75,6 +88,14 @@ class DensityRatio:
         scores = tree_scores(numbers, self._features, self._thresholds, self._leaves)
         return scores.double().exp().numpy()
 
+    def _labelled(
+        self, real: Sequence[np.ndarray], generated: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, labels and weights; both tables weigh the same, whatever their sizes."""
+        rows = np.concatenate([self._numbers(real), self._numbers(generated)])
+        labels = np.repeat([1, 0], [len(real[0]), len(generated[0])])
+        return rows, labels, np.where(labels, len(generated[0]) / len(real[0]), 1.0)
+
     def _numbers(self, cells: Sequence[np.ndarray]) -> np.ndarray:
         """What the trees know of the rows, uint8 ``[n, columns]``."""
         numbers = np.empty((len(cells[0]), len(cells)), np.uint8)
@@ -82,22 +103,27 @@ class DensityRatio:
             numbers[:, place] = known[of_column]
         return numbers
 
-    def _learn(self, real: np.ndarray, generated: np.ndarray, seed: int) -> None:
-        rows = np.concatenate([real, generated])
-        labels = np.repeat([1, 0], [len(real), len(generated)])
-        # Both tables weigh the same, whatever their sizes.
-        weights = np.where(labels, len(generated) / len(real), 1.0)
+    def _learn(self, fitted: _Pair, held_out: _Pair, seed: int) -> None:
+        rows, labels, weights = self._labelled(*fitted)
+        rows_held_out, labels_held_out, weights_held_out = self._labelled(*held_out)
         trees = HistGradientBoostingClassifier(
             learning_rate=LEARNING_RATE,
             max_iter=TREES,
             max_depth=DEPTH,
             l2_regularization=1.0,
             early_stopping=True,
-            validation_fraction=HELD_OUT,
             n_iter_no_change=PATIENCE,
             random_state=seed,
-        ).fit(rows, labels, sample_weight=weights)
-        # The trees past the best one were kept to see whether they would improve on it.
+        ).fit(
+            rows,
+            labels,
+            weights,
+            X_val=rows_held_out,
+            y_val=labels_held_out,
+            sample_weight_val=weights_held_out,
+        )
+        # The trees past the best one were added to see whether they would improve on it. (Shap and
+        # treelite read the trees from the same attribute.)
         best = int(np.argmax(trees.validation_score_))
         perfect = [_perfect(trees._predictors[place][0].nodes) for place in range(best)]
         if perfect:
@@ -105,6 +131,15 @@ class DensityRatio:
             self._features = torch.from_numpy(np.stack(features))
             self._thresholds = torch.from_numpy(np.stack(thresholds))
             self._leaves = torch.from_numpy(np.stack(leaves))
+
+
+def _split(
+    rows: Sequence[np.ndarray], random: np.random.Generator
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Most of the rows, and those held out; both ``[n]`` for each column."""
+    shuffled = random.permutation(len(rows[0]))
+    cut = int(HELD_OUT * len(shuffled))
+    return [of[shuffled[cut:]] for of in rows], [of[shuffled[:cut]] for of in rows]
 
 
 def _places(column: Cells, real: np.ndarray, generated: np.ndarray) -> np.ndarray:
@@ -117,7 +152,7 @@ def _places(column: Cells, real: np.ndarray, generated: np.ndarray) -> np.ndarra
     order = column.order
     if order is None:
         counts = [np.bincount(cells, minlength=column.size) for cells in (real, generated)]
-        expected = counts[1] * (len(real) / len(generated))
+        expected = counts[1] * (len(real) / max(len(generated), 1))
         order = ((counts[0] + 0.5) / (expected + 0.5)).argsort(kind="stable")
         order = order.argsort(kind="stable")
     numbers = order.max() + 1

@@ -60,7 +60,7 @@ class Raking:
                 change = max(change, np.abs(step - 1).max())
             if change < TOLERANCE:
                 break
-        self.limit = limit
+        self.limit = limit_of(weights)
         self._factors = [
             factors[column.coarse] for column, factors in zip(columns, found, strict=True)
         ]

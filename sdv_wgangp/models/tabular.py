@@ -163,12 +163,12 @@ class TabularModel:
             target,
         )
         self.logs = trainer.logs
-        stopping = None
+        trained, stopping = table, None
         if held_out:
             aside = torch.Generator().manual_seed(held_out_seed)
             order = torch.randperm(len(table), generator=aside)
             score = HeldOutScore(table.rows(order[:held_out]), self.layout, held_out_seed % 2**32)
-            table = table.rows(order[held_out:].sort().values)
+            trained = table.rows(order[held_out:].sort().values)
             stopping = EarlyStopping(
                 lambda generator: self._held_out_score(generator, score, held_out_seed),
                 score.noise,
@@ -185,7 +185,7 @@ class TabularModel:
                     f"{self.settings.max_seconds - seconds:.1f} s; give more or leave it out"
                 )
         try:
-            self.generator = trainer.fit(table, callbacks, seconds, stopping)
+            self.generator = trainer.fit(trained, callbacks, seconds, stopping)
         except NonFiniteLossError:
             self.generator = trainer.result()
             self._calibrate(table, random)

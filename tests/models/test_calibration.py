@@ -81,6 +81,16 @@ def test_rare_extremes_come_back():
     assert counts[20] == 3_000
 
 
+def test_one_value_can_give_both_ends():
+    real = pd.DataFrame({"few": np.repeat([0, 1, 2], [30, 9_940, 30])})
+    encoder = TableEncoder(ordinal_columns=["few"]).fit(real)
+    table = encoder.encode(pd.DataFrame({"few": [1] * 40_000}))
+    ValueCalibration(table, encoder).apply(table, torch.Generator().manual_seed(0))
+    counts = encoder.decode(table)["few"].value_counts()
+    assert counts[0] == pytest.approx(120, abs=45)
+    assert counts[2] == pytest.approx(120, abs=45)
+
+
 def test_a_table_without_ordered_columns():
     real = pd.DataFrame({"level": ["a", "b"] * 50})
     encoder = TableEncoder().fit(real)

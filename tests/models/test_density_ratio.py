@@ -70,6 +70,17 @@ def test_no_difference_no_ratio():
     assert np.std(model.log_ratios(normal(2_000, 2))) < 0.15
 
 
+def test_many_levels_do_not_look_like_a_difference():
+    """The order of the levels is not learned from the rows that say when to stop."""
+    random = np.random.default_rng(0)
+    frames = [
+        normal(rows, seed).assign(level=random.integers(0, 3_000, rows).astype(str))
+        for seed, rows in enumerate((ROWS, 4 * ROWS))
+    ]
+    model = Fitted(*frames)
+    assert model.ratio.trees == 0
+
+
 def test_too_few_rows_say_nothing():
     model = Fitted(normal(density_ratio.LEAST_ROWS - 1, 0), normal(ROWS, 1, shift=2))
     assert model.ratio.trees == 0
