@@ -29,8 +29,10 @@ from sdv_wgangp.models.density_ratio import (
 )
 from sdv_wgangp.models.raking import Raking
 
-# The pool is as large as these many rows, probabilities or cells of the table allow.
-POOL_ROWS = 2**19
+# The pool has so many times the training rows, whose own noise limits what marginals can tell,
+# within these limits, and no more than these probabilities or cells of the table allow.
+POOL_TIMES = 16
+LEAST_POOL_ROWS, POOL_ROWS = 2**16, 2**19
 POOL_PROBABILITIES = 2**30
 POOL_CELLS = 2**26
 # A column with positions is raked in at least as many cells, whatever its bins.
@@ -71,6 +73,7 @@ class Calibration:
         share: float = 1.0,
     ):
         self._columns = Cells.all_of(encoder, COARSE_CELLS)
+        pool_rows = min(max(POOL_TIMES * len(real), LEAST_POOL_ROWS), POOL_ROWS)
         levels, columns = sum(encoder.widths), len(encoder.columns)
         most = max(min(POOL_PROBABILITIES // levels, POOL_CELLS // columns), 2**12)
         self._drawn_rows = min(DRAWN_ROWS, max(POOL_CELLS // columns, 2**12))
@@ -85,7 +88,7 @@ class Calibration:
             self._columns, self._cells(real), self._cells(generated), random
         )
         # Fresh rows: on those they have learned from, trees are too sure.
-        pool = generate(int(share * min(POOL_ROWS, most)))
+        pool = generate(int(share * min(pool_rows, most)))
         cells = self._cells(pool)
         weights = self._ratio.ratios(cells)
         self._raking = Raking(self._columns, cells, weights, limit)
