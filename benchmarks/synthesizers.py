@@ -75,16 +75,22 @@ def _seed_globally(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def _fitted_sdv(class_name: str, dataset: Dataset, seed: int, epochs: int | None):
+    """One of SDV's single-table synthesizers with its default parameters, fitted."""
+    from sdv import single_table
+
+    options = {} if epochs is None else {"epochs": epochs}
+    synthesizer = getattr(single_table, class_name)(_sdv_metadata(dataset), **options)
+    _seed_globally(seed)
+    synthesizer.fit(_sdv_frames(dataset.train))
+    return synthesizer
+
+
 def fit_sdv(class_name: str, output: str) -> Callable[[Dataset, int, int | None], Fitted]:
     """A fit function for one of SDV's single-table synthesizers with its default parameters."""
 
     def fit(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
-        from sdv import single_table
-
-        options = {} if epochs is None else {"epochs": epochs}
-        synthesizer = getattr(single_table, class_name)(_sdv_metadata(dataset), **options)
-        _seed_globally(seed)
-        synthesizer.fit(_sdv_frames(dataset.train))
+        synthesizer = _fitted_sdv(class_name, dataset, seed, epochs)
         rows = len(dataset.train)
         return Fitted(
             {output: lambda: _sdv_sample(synthesizer, rows)}, synthesizer.get_parameters()
@@ -95,12 +101,7 @@ def fit_sdv(class_name: str, output: str) -> Callable[[Dataset, int, int | None]
 
 def fit_calibrated_ctgan(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
     """CTGAN with its defaults, its samples calibrated as ours are."""
-    from sdv import single_table
-
-    options = {} if epochs is None else {"epochs": epochs}
-    synthesizer = single_table.CTGANSynthesizer(_sdv_metadata(dataset), **options)
-    _seed_globally(seed)
-    synthesizer.fit(_sdv_frames(dataset.train))
+    synthesizer = _fitted_sdv("CTGANSynthesizer", dataset, seed, epochs)
 
     def sample() -> pd.DataFrame:
         return calibrated(dataset, lambda rows: _sdv_sample(synthesizer, rows), seed)
@@ -126,12 +127,13 @@ def calibrated(dataset: Dataset, draw: Callable[[int], pd.DataFrame], seed: int)
     ]
     encoder = TableEncoder([name for name in dataset.train if name not in numeric])
     encoder.fit(dataset.train)
+    known = {name: np.sort(dataset.train[name].dropna().unique()) for name in numeric}
     numpy_random, random = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
 
     def generate(count: int):
         frame = draw(max(count, 1)).iloc[:count]
         for name in numeric:
-            frame[name] = _nearest(frame[name], dataset.train[name].dropna().unique())
+            frame[name] = _nearest(frame[name], known[name])
         return encoder.encode(frame, numpy_random)
 
     real = encoder.encode(dataset.train, numpy_random)
@@ -140,10 +142,9 @@ def calibrated(dataset: Dataset, draw: Callable[[int], pd.DataFrame], seed: int)
 
 
 def _nearest(values: pd.Series, known: np.ndarray) -> pd.Series:
-    """Values between those of the training table become the nearest of them; NaN stays."""
+    """Values between the known ones, ascending, become the nearest of them; NaN stays."""
     if not len(known):
         return values
-    known = np.sort(known)
     above = np.searchsorted(known, values).clip(1, len(known) - 1)
     lower, upper = known[above - 1], known[above]
     return values.mask(values.notna(), np.where(values - lower <= upper - values, lower, upper))

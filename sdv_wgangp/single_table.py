@@ -48,6 +48,11 @@ def _check_not_negative(name: str, value) -> None:
         )
 
 
+def _check_fraction(name: str, value, most: float) -> None:
+    if not _is_number(value) or not 0 < value <= most:
+        raise SynthesizerInputError(f"{name} must be in (0, {most:g}], not {value!r}.")
+
+
 class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
     """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) for single tables.
 
@@ -242,11 +247,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
             raise SynthesizerInputError(
                 f"max_seconds must be None or a finite number above 0, not {seconds!r}."
             )
-        fraction = self.validation_fraction
-        if not _is_number(fraction) or not 0 < fraction <= 0.5:
-            raise SynthesizerInputError(
-                f"validation_fraction must be in (0, 0.5], not {fraction!r}."
-            )
+        _check_fraction("validation_fraction", self.validation_fraction, 0.5)
         seed = self.random_state
         if seed is not None and not _is_whole(seed, 0):
             raise SynthesizerInputError(
@@ -279,10 +280,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
                     f"{name} must be one of {', '.join(known)}, not {value!r}."
                 )
         fraction = self.meta_feature_fraction
-        if not _is_number(fraction) or not 0 < fraction <= 1:
-            raise SynthesizerInputError(
-                f"meta_feature_fraction must be in (0, 1], not {fraction!r}."
-            )
+        _check_fraction("meta_feature_fraction", fraction, 1)
         columns = self.metadata.tables[sdv_versions.table_name(self.metadata)].columns
         if self.target is not None and self.target not in list(columns):
             raise SynthesizerInputError(

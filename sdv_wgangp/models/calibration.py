@@ -104,7 +104,9 @@ class Calibration:
             generate: Makes that many new rows; as many as it takes are asked for.
             random: Source of the choice among them.
         """
-        parts, missing, in_vain = [generate(0)], rows, 0
+        if not rows:
+            return generate(0)
+        parts, missing, in_vain = [], rows, 0
         while missing > 0:
             count = min(int(missing / self.acceptance * 1.02) + 16, self._drawn_rows)
             drawn = generate(count)

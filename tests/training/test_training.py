@@ -322,7 +322,9 @@ def test_a_plateau_brings_the_decay_forward_and_the_best_is_kept(make_trainer):
         seen.append(generator.logits.weight.clone())
         return next(scores)
 
-    callback = lambda log: rates.append(trainer.optimizers[0].rate)  # noqa: E731
+    def callback(log):
+        rates.append(trainer.optimizers[0].rate)
+
     result = trainer.fit(table, (callback,), stopping=EarlyStopping(score, 0.0, 3))
     # Checks after every second epoch. The fifth makes a plateau of three, after ten of 40 epochs;
     # decay takes a quarter of that, and the end is a check.
