@@ -12,6 +12,7 @@ eager          what one writes in PyTorch, in PyTorch's default precision
 torch.compile  the same code, compiled whole for these shapes; compiling is not counted. What
                cannot be compiled (no C++ compiler, double backward) says so in the table
 CTGAN          the functions of the installed ctgan package, called
+scikit-learn   the same boosted trees, by the installed package
 
 `medium` is the default of training: products in bfloat16 where the processor has them. `highest`
 is float32 throughout.
@@ -27,7 +28,7 @@ from pathlib import Path
 import job
 import timing
 import torch
-from operator_cases import critic, generator, penalty, softmax, statistics
+from operator_cases import critic, generator, penalty, softmax, statistics, trees
 from operator_cases.case import Case, Options, Rival
 from speed_plot import Bar, ratio_plot
 
@@ -42,6 +43,7 @@ OPERATORS: dict[str, tuple[Callable[[Options], Iterator[Case]], ...]] = {
     **penalty.CASES,
     **softmax.CASES,
     **statistics.CASES,
+    **trees.CASES,
 }
 
 

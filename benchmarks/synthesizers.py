@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from baselines import ChowLiuTree, IndependentColumns
 from datasets import TABLE, Dataset
@@ -67,7 +68,6 @@ def _seed_globally(seed: int) -> None:
     """SDV's own synthesizers take no seed: they fit from numpy's and torch's global state."""
     import random
 
-    import numpy as np
     import torch
 
     random.seed(seed)
@@ -75,22 +75,79 @@ def _seed_globally(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def _fitted_sdv(class_name: str, dataset: Dataset, seed: int, epochs: int | None):
+    """One of SDV's single-table synthesizers with its default parameters, fitted."""
+    from sdv import single_table
+
+    options = {} if epochs is None else {"epochs": epochs}
+    synthesizer = getattr(single_table, class_name)(_sdv_metadata(dataset), **options)
+    _seed_globally(seed)
+    synthesizer.fit(_sdv_frames(dataset.train))
+    return synthesizer
+
+
 def fit_sdv(class_name: str, output: str) -> Callable[[Dataset, int, int | None], Fitted]:
     """A fit function for one of SDV's single-table synthesizers with its default parameters."""
 
     def fit(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
-        from sdv import single_table
-
-        options = {} if epochs is None else {"epochs": epochs}
-        synthesizer = getattr(single_table, class_name)(_sdv_metadata(dataset), **options)
-        _seed_globally(seed)
-        synthesizer.fit(_sdv_frames(dataset.train))
+        synthesizer = _fitted_sdv(class_name, dataset, seed, epochs)
         rows = len(dataset.train)
         return Fitted(
             {output: lambda: _sdv_sample(synthesizer, rows)}, synthesizer.get_parameters()
         )
 
     return fit
+
+
+def fit_calibrated_ctgan(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
+    """CTGAN with its defaults, its samples calibrated as ours are."""
+    synthesizer = _fitted_sdv("CTGANSynthesizer", dataset, seed, epochs)
+
+    def sample() -> pd.DataFrame:
+        return calibrated(dataset, lambda rows: _sdv_sample(synthesizer, rows), seed)
+
+    return Fitted({"ctgan-calibrated": sample}, synthesizer.get_parameters())
+
+
+def calibrated(dataset: Dataset, draw: Callable[[int], pd.DataFrame], seed: int) -> pd.DataFrame:
+    """As many rows as the training table has, of any generator, calibrated as ours are.
+
+    Args:
+        dataset: Its training rows are what calibration may look at.
+        draw: Makes that many rows.
+        seed: Of the choice among them.
+    """
+    import torch
+
+    from sdv_wgangp.encoding.table import TableEncoder
+    from sdv_wgangp.models.calibration import Calibration
+
+    numeric = [
+        name for name, sdtype in dataset.columns.items() if sdtype in ("numerical", "datetime")
+    ]
+    encoder = TableEncoder([name for name in dataset.train if name not in numeric])
+    encoder.fit(dataset.train)
+    known = {name: np.sort(dataset.train[name].dropna().unique()) for name in numeric}
+    numpy_random, random = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+
+    def generate(count: int):
+        frame = draw(max(count, 1)).iloc[:count]
+        for name in numeric:
+            frame[name] = _nearest(frame[name], known[name])
+        return encoder.encode(frame, numpy_random)
+
+    real = encoder.encode(dataset.train, numpy_random)
+    calibration = Calibration(real, encoder, generate, random)
+    return encoder.decode(calibration.draw(len(dataset.train), generate, random))
+
+
+def _nearest(values: pd.Series, known: np.ndarray) -> pd.Series:
+    """Values between the known ones, ascending, become the nearest of them; NaN stays."""
+    if not len(known):
+        return values
+    above = np.searchsorted(known, values).clip(1, len(known) - 1)
+    lower, upper = known[above - 1], known[above]
+    return values.mask(values.notna(), np.where(values - lower <= upper - values, lower, upper))
 
 
 def fit_wgangp(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
@@ -140,6 +197,9 @@ RECIPES = {
     "real": Recipe(fit_real, ("real",), random=False),
     "wgangp": Recipe(fit_wgangp, ("wgangp", "wgangp-uncalibrated"), has_epochs=True, ours=True),
     "ctgan": Recipe(fit_sdv("CTGANSynthesizer", "ctgan"), ("ctgan",), has_epochs=True),
+    "ctgan-calibrated": Recipe(
+        fit_calibrated_ctgan, ("ctgan-calibrated",), has_epochs=True, ours=True
+    ),
     "tvae": Recipe(fit_sdv("TVAESynthesizer", "tvae"), ("tvae",), has_epochs=True),
     "copulagan": Recipe(
         fit_sdv("CopulaGANSynthesizer", "copulagan"), ("copulagan",), has_epochs=True

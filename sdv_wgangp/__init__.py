@@ -7,6 +7,7 @@ networks, objectives, training, models) also works on a machine without SDV.
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -15,27 +16,37 @@ __version__ = "0.1.0"
 # SDV first, whichever of the two the user imports first. At the end of its own import SDV loads
 # its add-ons, `sdv_wgangp.single_table` among them, and that module imports SDV. Begun from here,
 # SDV is complete by then; begun from within `single_table`, SDV would ask for a module that is
-# only half there, warn, and leave the synthesizer out of `sdv.single_table`.
+# only half there, warn, and leave the synthesizer out of `sdv.single_table`. Likewise
+# `multi_table`.
 if find_spec("sdv") is not None:
     import sdv  # noqa: F401
 
 if TYPE_CHECKING:
+    from sdv_wgangp.multi_table import IndependentWGANGPMFSSynthesizer
+    from sdv_wgangp.persistence import load_model
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
-__all__ = ["WGANGPMFSSynthesizer", "__version__"]
+__all__ = [
+    "IndependentWGANGPMFSSynthesizer",
+    "WGANGPMFSSynthesizer",
+    "__version__",
+    "load_model",
+]
+# What needs SDV, and where it is.
+_LAZY = {
+    "IndependentWGANGPMFSSynthesizer": "multi_table",
+    "WGANGPMFSSynthesizer": "single_table",
+    "load_model": "persistence",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the synthesizer when it is first asked for: it is the only part that needs SDV."""
-    if name != "WGANGPMFSSynthesizer":
+    """Imports what needs SDV when it is first asked for."""
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if find_spec("sdv") is None:
-        raise ImportError(
-            "WGANGPMFSSynthesizer needs SDV, which is not installed: pip install 'sdv>=1.38,<3'"
-        )
-    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
-
-    return WGANGPMFSSynthesizer
+        raise ImportError(f"{name} needs SDV, which is not installed: pip install 'sdv>=1.38,<3'")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
 
 
 def __dir__() -> list[str]:

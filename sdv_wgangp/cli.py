@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sdv.metadata import Metadata
 
 CHUNK = 50_000  # rows that `sample` holds in memory at a time
-DEMO_EPOCHS = 40
+DEMO_EPOCHS = 15
 DEMO_TITLE = "Gapminder, countries from 1952 to 2007"
 
 
@@ -135,6 +135,8 @@ def make_synthesizer(metadata: Metadata, options: argparse.Namespace, verbose: b
         "batch_size": options.batch_size,
         "random_state": options.seed,
         "calibrate": False if options.no_calibrate else None,
+        "max_seconds": options.max_seconds,
+        "early_stopping": options.early_stopping or None,
     }
     given = {name: value for name, value in given.items() if value is not None}
     return WGANGPMFSSynthesizer(metadata, verbose=verbose, **given)
@@ -180,10 +182,10 @@ def fit(options: argparse.Namespace) -> int:
         with _calm(options.quiet):
             synthesizer.fit(sdv_versions.as_fit_input(metadata, frame))
     except NonFiniteLossError as error:
-        synthesizer.save(str(model))
+        save_model(synthesizer, model)
         raise UserError(f"{one_line(error)}; that model was written to {model}") from error
     seconds = time.perf_counter() - started
-    synthesizer.save(str(model))
+    save_model(synthesizer, model)
     say(f"fitted {len(frame):,} rows, {len(frame.columns)} columns in {seconds:.1f} s")
     say(f"model     {model}")
     say(f"metadata  {metadata_path(model)}")
@@ -196,17 +198,32 @@ def fit(options: argparse.Namespace) -> int:
     return 0
 
 
+def save_model(synthesizer: Any, path: Path) -> None:
+    """Save to a model file where the suffix asks for one, and as a pickle otherwise."""
+    from sdv_wgangp.persistence import SUFFIX
+
+    save = synthesizer.save_model if path.suffix.lower() == SUFFIX else synthesizer.save
+    save(str(path))
+
+
 def load_model(path: str | Path) -> Any:
-    """A saved synthesizer.
+    """A saved synthesizer; a model file or a pickle, by its suffix.
 
     Raises:
         UserError: there is none at ``path``.
     """
-    from sdv_wgangp import sdv_versions
+    from sdv.errors import VersionError
+
+    from sdv_wgangp import persistence, sdv_versions
 
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; make a model with sdv-wgangp fit")
+    if path.suffix.lower() == persistence.SUFFIX:
+        try:
+            return persistence.load_model(path)
+        except (persistence.ModelFileError, VersionError) as error:
+            raise UserError(one_line(error)) from error
     try:
         model = sdv_versions.load(path)
     except Exception as error:  # unpickling a file of another kind can raise anything
@@ -355,7 +372,7 @@ def demo(options: argparse.Namespace) -> int:
         "synthetic rows": folder / f"{name}.synthetic.csv",
         "report": folder / f"{name}.html",
     }
-    synthesizer.save(str(files["model"]))
+    save_model(synthesizer, files["model"])
     for kind, table in (
         ("fitted rows", train),
         ("held-out rows", holdout),
@@ -454,7 +471,19 @@ def _share(text: str) -> float:
     return value
 
 
-for _type, _name in ((_count, "positive number"), (_seed, "seed"), (_share, "share")):
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return value
+
+
+for _type, _name in (
+    (_count, "positive number"),
+    (_seed, "seed"),
+    (_share, "share"),
+    (_seconds, "number of seconds"),
+):
     _type.__name__ = _name  # what argparse calls the type in "invalid ... value"
 
 
@@ -514,6 +543,18 @@ def build_parser() -> argparse.ArgumentParser:
             action="store_true",
             help="leave out the calibration of each column's distribution after training",
         )
+        made.add_argument(
+            "--max-seconds",
+            type=_seconds,
+            metavar="S",
+            help="time for the fit; fewer epochs are made where they do not fit in",
+        )
+        made.add_argument(
+            "--early-stopping",
+            action="store_true",
+            help="hold a tenth of the rows out, stop when the score against them no longer rises "
+            "and keep the best model",
+        )
 
     made = command(
         "fit",
@@ -523,11 +564,18 @@ def build_parser() -> argparse.ArgumentParser:
             "fit people.csv --model people.pkl",
             "fit people.parquet --model people.pkl --metadata people.metadata.json --epochs 500",
             "fit people.csv --model people.pkl --holdout 0.1 --seed 1",
+            "fit people.csv --model people.pkl --epochs 1000 --early-stopping --max-seconds 300",
         ],
         "Ctrl-C ends the training early and keeps what was learnt.",
     )
     made.add_argument("data", metavar="DATA", help="the table: .csv or .parquet")
-    made.add_argument("--model", required=True, metavar="M", help="file to write the model to")
+    made.add_argument(
+        "--model",
+        required=True,
+        metavar="M",
+        help="file to write the model to: *.safetensors, which is loaded without running code "
+        "from it, or a pickle",
+    )
     made.add_argument(
         "--metadata",
         metavar="M.json",
@@ -599,7 +647,7 @@ def build_parser() -> argparse.ArgumentParser:
         "fit, sample and judge a table that needs no download",
         [
             "demo",
-            "demo --output-folder out --epochs 100",
+            "demo --output-folder out --epochs 50",
             "demo --dataset adult --target income",
         ],
         "Model, metadata, tables and report are written to the output folder.",

@@ -6,11 +6,13 @@ one table calls these functions and need not know which SDV is installed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sdv.metadata import Metadata
 
@@ -60,6 +62,16 @@ def detect_metadata(
 ) -> Metadata:
     """SDV's guess of every column's type and, unless ``infer_keys`` is None, of the key."""
     return Metadata.detect_from_dataframes({name: frame}, infer_keys=infer_keys)
+
+
+@contextmanager
+def keeping_numpy_state() -> Iterator[None]:
+    """Sets numpy's global generator back afterwards: SDV's checks of dates draw from it."""
+    state = np.random.get_state()
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
 
 
 def load(path: str | Path) -> Any:

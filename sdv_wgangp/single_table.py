@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import plotly.express as px
-from rdt.transformers import UnixTimestampEncoder
 from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.sampling import Condition
 from sdv.single_table.base import BaseSingleTableSynthesizer
@@ -27,16 +25,15 @@ from sdv_wgangp.objectives.matching import (
     sample_size,
 )
 from sdv_wgangp.objectives.meta_features import check_meta_features
+from sdv_wgangp.persistence import Saved
 from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
+from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 
+# Stands for a missing value among the conditions that `_sample` gets.
+MISSING = "\0missing"
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
-
-
-class _Given(Enum):
-    """What SDV's grouping of conditions would drop."""
-
-    MISSING = "missing value"
+SCORE_COLUMNS = ["Epoch", "Score"]
 
 
 def _is_whole(value, least: int) -> bool:
@@ -62,7 +59,12 @@ def _apportion(rows: int, shares: Sequence[float]) -> list[int]:
     return counts.tolist()
 
 
-class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
+def _check_fraction(name: str, value, most: float) -> None:
+    if not _is_number(value) or not 0 < value <= most:
+        raise SynthesizerInputError(f"{name} must be in (0, {most:g}], not {value!r}.")
+
+
+class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
     """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) for single tables.
 
     A drop-in for `CTGANSynthesizer`: the parameters they share have CTGAN's names, and every
@@ -86,7 +88,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             frequency, so that rare ones are met often; otherwise by frequency. Rows without
             conditions are trained on as they are, so samples are not biased, as CTGAN's are.
         verbose: Show a progress bar with losses and rows per second.
-        epochs: An epoch has ``rows // batch_size`` generator steps, at least 40, and
+        epochs: An epoch has ``rows // batch_size`` generator steps, at least 120, and
             ``discriminator_steps`` times as many critic steps.
         pac: Rows that the critic judges together (Lin et al. 2018). With a gradient penalty 1
             is best.
@@ -107,13 +109,27 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         target: Column whose relation to the others matters most: "gravity" needs one, and
             "contingency" and "joint_entropy" look at its pairs first.
         ema_decay: Decay of the moving average of the generator's weights, in [0, 1).
-        calibrate: Bring samples to the marginals of the training table: select generated rows
-            (raking), then map numeric columns by rank.
+        calibrate: Select among generated rows by how much likelier they are in the training
+            table, marginals included, and map numbers by rank (`models.calibration`).
         conditional_share: Share of each batch that is trained with some cells given, in [0, 1).
             Conditions on discrete columns are then met without rejecting rows
             (`sample_from_conditions`, `sample_remaining_columns`, `sample_marginal`); with 0
             SDV rejects rows until enough meet them.
         random_state: Seed of the fit; None draws one. Sampling repeats after `reset_sampling`.
+        max_seconds: Wall-clock time for the model's fit: encoding, training and calibration, not
+            SDV's own validation and preprocessing before it. Where it is too short for all
+            epochs, the learning rates are planned to reach 0 when it is up; fewer epochs are then
+            made, and how many steps depends on the machine, so that ``random_state`` no longer
+            makes the fit repeatable. None for as much time as it takes.
+        early_stopping: Hold rows out from the critic and score generated rows against them about
+            every 20th part of the training (`get_validation_scores`). After ``patience`` checks
+            without a new highest score the learning rates fall to 0 within a quarter of the steps
+            made so far, and training ends; there are then fewer epochs than ``epochs``. Either
+            way the best generator is kept, not the last. A table of a few thousand rows has too
+            few to hold out to see more than gross faults.
+        validation_fraction: Share of the rows to hold out, in (0, 0.5]; at least 50 rows, and at
+            most 10,000 are.
+        patience: See ``early_stopping``.
 
     Raises:
         SynthesizerInputError: A parameter is out of range; names it and the range.
@@ -158,6 +174,10 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         calibrate: bool = True,
         conditional_share: float = 0.25,
         random_state: int | None = None,
+        max_seconds: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 5,
     ):
         # SDV's transformers keep the list itself.
         locales = list(locales) if isinstance(locales, tuple) else locales
@@ -193,6 +213,10 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         self.calibrate = calibrate
         self.conditional_share = conditional_share
         self.random_state = random_state
+        self.max_seconds = max_seconds
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
         self._check_parameters()
 
     def _check_parameters(self) -> None:
@@ -203,6 +227,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             "discriminator_steps": 1,
             "epochs": 0,
             "pac": 1,
+            "patience": 1,
             "meta_feature_subsets": 1,
         }
         for name, least in whole.items():
@@ -231,10 +256,16 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
             "gradient_penalty_weight",
         ):
             _check_not_negative(name, getattr(self, name))
-        for name in ("log_frequency", "verbose", "enable_gpu", "calibrate"):
+        for name in ("log_frequency", "verbose", "enable_gpu", "calibrate", "early_stopping"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise SynthesizerInputError(f"{name} must be True or False, not {value!r}.")
+        seconds = self.max_seconds
+        if seconds is not None and (not _is_number(seconds) or seconds <= 0):
+            raise SynthesizerInputError(
+                f"max_seconds must be None or a finite number above 0, not {seconds!r}."
+            )
+        _check_fraction("validation_fraction", self.validation_fraction, 0.5)
         seed = self.random_state
         if seed is not None and not _is_whole(seed, 0):
             raise SynthesizerInputError(
@@ -272,10 +303,7 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
                     f"{name} must be one of {', '.join(known)}, not {value!r}."
                 )
         fraction = self.meta_feature_fraction
-        if not _is_number(fraction) or not 0 < fraction <= 1:
-            raise SynthesizerInputError(
-                f"meta_feature_fraction must be in (0, 1], not {fraction!r}."
-            )
+        _check_fraction("meta_feature_fraction", fraction, 1)
         columns = self.metadata.tables[sdv_versions.table_name(self.metadata)].columns
         if self.target is not None and self.target not in list(columns):
             raise SynthesizerInputError(
@@ -296,18 +324,31 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         """
         super()._update_default_transformers()
         self._data_processor._update_transformers_by_sdtypes(
-            "datetime",
-            UnixTimestampEncoder(
-                missing_value_replacement=None,
-                missing_value_generation=None,
-                enforce_min_max_values=self.enforce_min_max_values,
-            ),
+            "datetime", TimestampEncoder(enforce_min_max_values=self.enforce_min_max_values)
         )
+
+    def validate(self, data) -> None:
+        with sdv_versions.keeping_numpy_state():
+            super().validate(data)
 
     def add_constraints(self, constraints) -> None:
         super().add_constraints(constraints)
         # SDV builds a new data processor here and forgets the transformers of the model.
         self._update_default_transformers()
+
+    def _validate(self, data: pd.DataFrame) -> list[str]:
+        """Errors of the data that SDV itself does not see, reported together with its own."""
+        return impossible_columns(data, self._data_processor.get_sdtypes())
+
+    def _preprocess(self, data: pd.DataFrame) -> pd.DataFrame:
+        processor = self._data_processor
+        data = in_stable_dtypes(data, processor.get_sdtypes())
+        if processor._primary_key is not None or not processor._keys:
+            return super()._preprocess(data)
+        # With alternate keys alone SDV would look for a primary key called None. Keys are not
+        # modelled, so the table without them, as for a condition, is the same.
+        processor.fit(data)
+        return processor.transform(data, is_condition=True)
 
     def _fit(self, processed_data: pd.DataFrame) -> None:
         transformers = self._data_processor._hyper_transformer.field_transformers
@@ -331,6 +372,10 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
                 meta_feature_subsets=self.meta_feature_subsets,
                 meta_feature_fraction=self.meta_feature_fraction,
                 meta_feature_schedule=self.meta_feature_schedule,
+                max_seconds=self.max_seconds,
+                early_stopping=self.early_stopping,
+                validation_fraction=self.validation_fraction,
+                patience=self.patience,
                 conditional_share=self.conditional_share,
                 log_frequency=self.log_frequency,
             ),
@@ -358,6 +403,12 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
                 super().fit_processed_data(nothing)
                 raise
 
+    def _transform_conditions(self, condition_df: pd.DataFrame) -> pd.DataFrame:
+        # SDV groups by the values and would lose the group of a missing one.
+        conditions = super()._transform_conditions(condition_df)
+        absent = conditions.columns[conditions.isna().any()]
+        return conditions.assign(**dict.fromkeys(absent, MISSING))
+
     def _sample(self, num_rows: int, conditions: dict | None = None) -> pd.DataFrame:
         """Rows in SDV's processed space.
 
@@ -365,17 +416,16 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         others, too.
         """
         given = {
-            name: None if value is _Given.MISSING else value
+            name: None if isinstance(value, str) and value == MISSING else value
             for name, value in (conditions or {}).items()
         }
-        return self._model.sample(num_rows, self._model.native_conditions(given))
-
-    def _transform_conditions(self, condition_df: pd.DataFrame) -> pd.DataFrame:
-        transformed = super()._transform_conditions(condition_df)
-        for name in transformed.columns[transformed.isna().any()]:
-            values = transformed[name].astype(object)
-            transformed[name] = values.where(values.notna(), _Given.MISSING)
-        return transformed
+        native = self._model.native_conditions(given)
+        rows = self._model.sample(num_rows, native)
+        # SDV overwrites a column that is to be missing instead of asking for rows where it is.
+        missing = [name for name, value in given.items() if value is None and name not in native]
+        if missing:
+            rows = rows[rows[missing].isna().all(axis=1)].reset_index(drop=True)
+        return rows
 
     def sample_marginal(
         self,
@@ -476,6 +526,23 @@ class WGANGPMFSSynthesizer(BaseSingleTableSynthesizer):
         return pd.DataFrame(
             [(log.epoch, *map(log.meta_feature_losses.get, names)) for log in self._logs()],
             columns=["Epoch", *names],
+        )
+
+    def get_validation_scores(self) -> pd.DataFrame:
+        """What ``early_stopping`` saw: columns Epoch and Score, a row for each check.
+
+        The score says how hard boosted trees find it to tell generated rows, not calibrated, from
+        the held-out ones: from 0, always told, to 1, not at all
+        (`sdv_wgangp.training.validation.HeldOutScore`). Without ``early_stopping`` there are no
+        rows.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        scores = [(log.epoch, log.validation_score) for log in self._logs()]
+        return pd.DataFrame(
+            [(epoch, score) for epoch, score in scores if score is not None],
+            columns=SCORE_COLUMNS,
         )
 
     def _logs(self) -> list[EpochLog]:

@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file
 
 from sdv_wgangp import __version__, cli, files, sdv_versions
 
@@ -120,6 +121,31 @@ def test_the_seed_decides_the_rows(fitted, tmp_path):
     assert rows().equals(rows())
     assert rows("--seed", "5").equals(rows("--seed", "5"))
     assert not rows("--seed", "5").equals(rows("--seed", "6"))
+
+
+def test_the_suffix_decides_the_format_of_the_model(fitted, capsys, tmp_path):
+    """A model file and a pickle of the same fit give the same rows and losses."""
+    data = str(fitted / "people.csv")
+    rows = []
+    for suffix in ("pkl", "safetensors"):
+        model, output = str(tmp_path / f"m.{suffix}"), str(tmp_path / f"{suffix}.csv")
+        assert cli.main(["fit", data, "--model", model, "--seed", "1", *QUICK]) == 0
+        assert cli.main(["sample", model, "--rows", "50", "--output", output]) == 0
+        page = ["--model", model, "--html", str(tmp_path / f"{suffix}.html")]
+        assert cli.main(["report", data, output, *page]) == 0
+        assert "critic loss" in (tmp_path / f"{suffix}.html").read_text(encoding="utf-8")
+        (tmp_path / "m.metadata.json").unlink()
+        rows.append(pd.read_csv(output))
+    pd.testing.assert_frame_equal(*rows)
+    assert load_file(tmp_path / "m.safetensors")
+    capsys.readouterr()
+    model = tmp_path / "m.safetensors"
+    model.write_bytes(model.read_bytes()[:-1])
+    error = fails(capsys, "sample", model, "--rows", 5, "--output", tmp_path / "o.csv")
+    assert "m.safetensors: was changed or cut short" in error
+    (tmp_path / "m.pkl").rename(model)
+    error = fails(capsys, "sample", model, "--rows", 5, "--output", tmp_path / "o.csv")
+    assert "m.safetensors: is not a model file of sdv_wgangp" in error
 
 
 def test_a_seeded_fit_repeats(fitted, tmp_path):
@@ -236,6 +262,21 @@ def test_the_examples_of_the_help_are_valid():
         assert callable(parser.parse_args(example).run)
 
 
+def test_the_ends_of_a_fit_are_passed_on(fitted, tmp_path, capsys):
+    data, model = str(fitted / "people.csv"), str(tmp_path / "m.pkl")
+    given = ["--max-seconds", "600", "--early-stopping", "--epochs", "1", "--quiet"]
+    # 300 rows: a tenth of them is too little to hold out.
+    error = fails(capsys, "fit", data, "--model", model, *given)
+    assert "early_stopping needs at least 50 held-out rows" in error
+    make_people(600).to_csv(tmp_path / "more.csv", index=False)
+    model = str(tmp_path / "more.pkl")
+    assert cli.main(["fit", str(tmp_path / "more.csv"), "--model", model, *given]) == 0
+    synthesizer = sdv_versions.load(model)
+    parameters = synthesizer.get_parameters()
+    assert (parameters["max_seconds"], parameters["early_stopping"]) == (600, True)
+    assert len(synthesizer.get_validation_scores()) == 1
+
+
 # --------------------------------------------------------------------------- interruptions
 
 
@@ -296,6 +337,8 @@ def test_wrong_command_lines(capsys):
     assert "invalid positive number value: 'x'" in fails(capsys, *fit, "--epochs", "x")
     assert "--holdout: 1.5 is not a share" in fails(capsys, *fit, "--holdout", 1.5)
     assert "--seed: -1 is not in 0" in fails(capsys, *fit, "--seed", -1)
+    assert "--max-seconds: 0 is not a positive" in fails(capsys, *fit, "--max-seconds", 0)
+    assert "invalid number of seconds value: 'x'" in fails(capsys, *fit, "--max-seconds", "x")
     assert "not allowed with" in fails(capsys, *fit, "--quiet", "--verbose")
     sample = ["sample", "m", "--output", "o.csv"]
     assert "see sdv-wgangp sample --help" in fails(capsys, *sample)

@@ -14,6 +14,7 @@ import pytest
 import sdv_wgangp
 
 SYNTHESIZER = "WGANGPMFSSynthesizer"
+TABLES = "IndependentWGANGPMFSSynthesizer"
 
 
 def run(code: str, *flags: str) -> subprocess.CompletedProcess:
@@ -34,7 +35,14 @@ def test_unknown_names_are_attribute_errors():
 
 
 @pytest.mark.parametrize(
-    "first", ["import sdv", "import sdv_wgangp", "import sdv_wgangp.single_table"]
+    "first",
+    [
+        "import sdv",
+        "import sdv_wgangp",
+        "import sdv_wgangp.single_table",
+        "import sdv_wgangp.multi_table",
+        "import sdv_wgangp.persistence",
+    ],
 )
 def test_add_on_is_found_in_every_import_order(first):
     """And nothing warns: SDV reports an add-on that it could not load as a UserWarning."""
@@ -44,11 +52,15 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", UserWarning)
     {first}
     from sdv.single_table import {SYNTHESIZER} as from_sdv
+    from sdv.multi_table import {TABLES} as tables_from_sdv
 failed = [str(w.message) for w in caught if "Failed to load" in str(w.message)]
 assert not failed, failed
 from sdv_wgangp import {SYNTHESIZER} as from_package
 from sdv_wgangp.single_table import {SYNTHESIZER} as from_module
 assert from_sdv is from_package is from_module
+from sdv_wgangp import {TABLES} as tables_from_package
+from sdv_wgangp.multi_table import {TABLES} as tables_from_module
+assert tables_from_sdv is tables_from_package is tables_from_module
 """
     result = run(code)
     assert result.returncode == 0, result.stderr
@@ -66,15 +78,17 @@ for module in pkgutil.walk_packages(sdv_wgangp.__path__, "sdv_wgangp."):
     if module.name.split(".")[1] in floors:
         importlib.import_module(module.name)
 assert "sdv_wgangp.models.tabular" in sys.modules
-try:
-    sdv_wgangp.WGANGPMFSSynthesizer
-except ImportError as error:
-    print(error)
+for name in ("WGANGPMFSSynthesizer", "IndependentWGANGPMFSSynthesizer", "load_model"):
+    try:
+        getattr(sdv_wgangp, name)
+    except ImportError as error:
+        print(error)
 """
     result = run(code)
     assert result.returncode == 0, result.stderr
-    assert "WGANGPMFSSynthesizer needs SDV" in result.stdout
-    assert "pip install" in result.stdout
+    for name in (SYNTHESIZER, TABLES, "load_model"):
+        assert f"\n{name} needs SDV" in "\n" + result.stdout
+    assert result.stdout.count("pip install") == 3
 
 
 FLOORS = ("ops", "encoding", "networks", "objectives", "training", "models", "reporting")

@@ -13,6 +13,8 @@ from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
 # says anything.
 MIN_ROWS_PER_LEVEL = 10
 TRIAL_ROWS = 5_000
+# All sources at once are tried on these first: a wide table has millions of pairs.
+PROBE_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,14 @@ def split_derived(
         return full[column.name]
 
     trial = {column.name: column.encode(head[column.name])[0] for column in candidates}
+    # The row, for each source, that first holds the code of a row: what the source determines is
+    # the same there.
+    first = np.empty((len(candidates), min(len(head), PROBE_ROWS)), dtype=np.int64)
     kept, found = [], {}
     for column in candidates:
-        for source in kept:
+        probe = trial[column.name][:PROBE_ROWS]
+        for index in np.flatnonzero((probe[first[: len(kept)]] == probe).all(axis=1)):
+            source = kept[index]
             if _determines(trial[source.name], trial[column.name], source.width) is None:
                 continue
             codes = _determines(all_codes(source), all_codes(column), source.width)
@@ -70,6 +77,8 @@ def split_derived(
                 found[column.name] = (source, codes)
                 break
         else:
+            _, rows, codes = np.unique(probe, return_index=True, return_inverse=True)
+            first[len(kept)] = rows[codes]
             kept.append(column)
     modelled = [column for column in columns if column.name not in found]
     place = {column.name: index for index, column in enumerate(modelled)}

@@ -1,246 +1,266 @@
-"""Calibration of a trained generator to the marginals of its training table.
+"""Calibration of a trained generator to its training table, after the training.
 
-Two corrections, both read off a pool of generated rows and the training marginals:
+Three corrections, read off generated rows and the training table:
 
-1. *Raking*: generated rows are kept or dropped so that the marginals of the kept ones are those of
-   the training table. No row is changed, so what holds between the columns of a row (a duration
-   of zero where there was no visit) holds afterwards.
-2. Columns with an order are then mapped by rank along their `RankAxis`, which makes up for the
-   little that raking leaves: limits on its weights, and what is finer than its cells.
+1. *Density ratio*: trees estimate how much likelier a row is in the training table than from the
+   generator (`models.density_ratio`).
+2. *Raking* corrects these weights so that the marginals are those of the training table
+   (`models.raking`). Generated rows are then kept or dropped by their weights (rejection
+   sampling). No row is changed, so what holds between the columns of a row (a duration of zero
+   where there was no visit) holds afterwards.
+3. What is finer than the cells of the weights is corrected in the rows (`ValueCalibration`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from sdv_wgangp.encoding.axis import RankAxis
-from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.encoding.columns import NumericColumn
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
+from sdv_wgangp.models.cells import RARE, Cells
+from sdv_wgangp.models.density_ratio import (
+    GENERATED_TIMES,
+    LEAST_ROWS,
+    TRAINING_ROWS,
+    DensityRatio,
+)
+from sdv_wgangp.models.raking import Raking
 
-# The pool is as large as these many rows, probabilities or cells of the table allow.
-POOL_ROWS = 2**17
+# The pool has so many times the training rows, whose own noise limits what marginals can tell,
+# within these limits, and no more than these probabilities or cells of the table allow.
+POOL_TIMES = 16
+LEAST_POOL_ROWS, POOL_ROWS = 2**16, 2**19
 POOL_PROBABILITIES = 2**30
 POOL_CELLS = 2**26
 # A column with positions is raked in at least as many cells, whatever its bins.
-CELLS = 20
-SWEEPS = 30
-TOLERANCE = 1e-3
-# Expected rows of a cell in the pool are smoothed by this, or a rare level would follow the
-# pool's own noise.
-SMOOTHING = 5.0
-# No cell makes a row more than so many times as likely, and no row is kept more than so many
-# times as often as the average one: half of the generated rows are used at least, and more where
-# but a few rows are so rare.
-MAX_FACTOR = 3.0
-MAX_WEIGHT = 2.0
-LIMIT_QUANTILE = 0.999
+COARSE_CELLS = 20
+# No row is kept more than so many times as often as the average one: a third of the generated
+# rows is used at least, and more where but a few rows are so rare.
+MAX_WEIGHT = 3.0
+# What the limit on the weights may cut off, as a share of their sum.
+CUT_OFF = 0.001
 # Rows that are generated at a time for the choice among them.
 DRAWN_ROWS = 2**20
-# Knots of a rank map beside the edges of the column's pieces, where positions are not uniform.
+# Knots of a rank map, at most.
 RANK_KNOTS = 512
 
-
-def pool_rows(layout: Layout) -> int:
-    """Rows of the pool that calibration should see."""
-    most = min(POOL_PROBABILITIES // layout.levels, POOL_CELLS // layout.columns, POOL_ROWS)
-    return max(most, 2**12)
+Generate = Callable[[int], EncodedTable]
 
 
-class Raking:
-    """Keeps generated rows with the probability that gives them the training marginals.
-
-    A row's weight is a product of one factor for each of its cells, found by iterative
-    proportional fitting (Deming and Stephan 1940) of the marginals one by one; rows are kept with
-    a probability proportional to it (rejection sampling), up to `MAX_WEIGHT`. Of all reweightings
-    with these marginals it is the one nearest to the generator in relative entropy.
+class Calibration:
+    """What brings the rows of a generator closer to the training table.
 
     Args:
-        pool: Generated rows.
-        layout: The table's layout; gives the marginals.
+        real: The training rows.
+        encoder: Their encoder.
+        generate: Makes that many new rows.
+        random: Source of the randomness.
+        share: Of the rows that would be looked at; less gives a rough calibration sooner.
 
     Attributes:
+        columns: The cells of every column.
         acceptance: Share of the generated rows that are kept.
+        values: What it corrects in the rows.
     """
 
-    def __init__(self, pool: EncodedTable, layout: Layout):
-        self._columns = _Cells.all_of(layout)
-        rows = len(pool)
-        cells = [column.of(pool) for column in self._columns]
-        self._factors = [np.ones(len(column.shares)) for column in self._columns]
-        weights = np.ones(rows)
-        limit = np.inf
-        for _ in range(SWEEPS):
-            change = 0.0
-            for cell, column, factors in zip(cells, self._columns, self._factors, strict=True):
-                limited = np.minimum(weights, limit)
-                have = np.bincount(cell, limited, len(factors)) * (rows / limited.sum())
-                step = (rows * column.shares + SMOOTHING) / (have + SMOOTHING)
-                changed = np.clip(factors * step, 1 / MAX_FACTOR, MAX_FACTOR)
-                step = changed / factors
-                factors[:] = changed
-                weights *= step[cell]
-                change = max(change, np.abs(step - 1).max())
-            if change < TOLERANCE:
-                break
-            limit = MAX_WEIGHT * np.minimum(weights, limit).mean()
-        self._limit = min(limit, np.quantile(weights, LIMIT_QUANTILE))
-        self.acceptance = float(np.minimum(weights / self._limit, 1).mean())
+    def __init__(
+        self,
+        real: EncodedTable,
+        encoder: TableEncoder,
+        generate: Generate,
+        random: torch.Generator,
+        share: float = 1.0,
+    ):
+        self.columns = Cells.all_of(encoder, COARSE_CELLS)
+        pool_rows = min(max(POOL_TIMES * len(real), LEAST_POOL_ROWS), POOL_ROWS)
+        levels, columns = sum(encoder.widths), len(encoder.columns)
+        most = max(min(POOL_PROBABILITIES // levels, POOL_CELLS // columns), 2**12)
+        self._drawn_rows = min(DRAWN_ROWS, max(POOL_CELLS // columns, 2**12))
+        # Fewer would leave the trees out.
+        seen = min(TRAINING_ROWS, max(POOL_CELLS // (columns * GENERATED_TIMES), LEAST_ROWS))
+        seen = min(len(real), max(int(share * min(len(real), seen)), LEAST_ROWS))
+        if len(real) > seen:
+            chosen = torch.randperm(len(real), generator=random, device=random.device)
+            real = real.rows(chosen[:seen].cpu())
+        generated = generate(min(GENERATED_TIMES * seen, max(int(share * most), LEAST_ROWS)))
+        self._ratio = DensityRatio(self.columns, self._cells(real), self._cells(generated), random)
+        # Fresh rows: on those they have learned from, trees are too sure.
+        pool = generate(int(share * min(pool_rows, most)))
+        cells = self._cells(pool)
+        weights = self._ratio.ratios(cells)
+        self._raking = Raking(self.columns, cells, weights, limit)
+        weights *= self._raking.weights(cells)
+        self.acceptance = float(np.minimum(weights / self._raking.limit, 1).mean())
+        self.values = ValueCalibration(self._chosen(pool, weights, random), encoder)
 
-    def kept(self, table: EncodedTable, random: torch.Generator) -> np.ndarray:
-        """Indices of the rows to keep, ascending."""
-        weights = np.ones(len(table))
-        for column, factors in zip(self._columns, self._factors, strict=True):
-            weights *= factors[column.of(table)]
-        return np.flatnonzero(_uniform(len(table), random) * self._limit < weights)
-
-    def draw(
-        self, rows: int, generate: Callable[[int], EncodedTable], random: torch.Generator
-    ) -> EncodedTable:
-        """``rows`` rows that were kept, of as many as it takes.
+    def draw(self, rows: int, generate: Generate, random: torch.Generator) -> EncodedTable:
+        """Calibrated rows.
 
         Args:
             rows: How many.
-            generate: Makes that many new rows.
-            random: Source of the choice.
+            generate: Makes that many new rows; as many as it takes are asked for.
+            random: Source of the choice among them.
         """
-        parts, missing = [], rows
-        while missing > 0:
-            count = min(int(missing / self.acceptance * 1.02) + 16, DRAWN_ROWS)
-            part = generate(count)
-            part = part.rows(torch.from_numpy(self.kept(part, random)[:missing]))
-            parts.append(part)
-            missing -= len(part)
-        if not parts:
+        if not rows:
             return generate(0)
-        return EncodedTable(
+        parts, missing, in_vain = [], rows, 0
+        while missing > 0:
+            count = min(int(missing / self.acceptance * 1.02) + 16, self._drawn_rows)
+            drawn = generate(count)
+            cells = self._cells(drawn)
+            weights = self._ratio.ratios(cells) * self._raking.weights(cells)
+            parts.append(self._chosen(drawn, weights, random).rows(slice(missing)))
+            missing -= len(parts[-1])
+            in_vain = 0 if len(parts[-1]) else in_vain + count
+            if in_vain * self.acceptance > 1e4:
+                raise RuntimeError(
+                    f"calibration kept none of {in_vain} generated rows: the model is damaged; "
+                    "fit it again, or sample without calibration"
+                )
+        table = EncodedTable(
             torch.cat([part.codes for part in parts]),
             torch.cat([part.positions for part in parts]),
         )
+        self.values.apply(table, random)
+        return table
+
+    def _chosen(
+        self, table: EncodedTable, weights: np.ndarray, random: torch.Generator
+    ) -> EncodedTable:
+        """The rows of a table that their weights have kept, in their order."""
+        rows = np.flatnonzero(uniform(len(table), random) * self._raking.limit < weights)
+        return table.rows(torch.from_numpy(rows))
+
+    def _cells(self, table: EncodedTable) -> list[np.ndarray]:
+        return [column.of(table) for column in self.columns]
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """The cells of a column: its codes, intervals among them cut into equal parts.
+def limit(weights: np.ndarray) -> float:
+    """What no weight should exceed, for weights ``[n]``.
 
-    Attributes:
-        index, place: Of the column among the codes and, with positions, among the positions.
-        parts: Cells of every code; codes that are no interval use the first.
-        interval: Whether a code is an interval, shape ``[width]``.
-        shares: Share of the training rows in each cell, shape ``[width * parts]``, float64.
+    `MAX_WEIGHT` times the mean of what the limit leaves of them; less where less cuts off no more
+    than `CUT_OFF` of their sum.
     """
-
-    index: int
-    place: int | None
-    parts: int
-    interval: np.ndarray
-    shares: np.ndarray
-
-    @classmethod
-    def all_of(cls, layout: Layout) -> list[_Cells]:
-        """Of every column of a layout."""
-        offsets, positioned = layout.offsets.tolist(), layout.positioned.tolist()
-        found = []
-        for index in range(layout.columns):
-            levels = slice(offsets[index], offsets[index + 1])
-            shares = layout.frequencies[levels].double().numpy()
-            interval = layout.has_position[levels].numpy()
-            place, parts = None, 1
-            if index in positioned:
-                place = positioned.index(index)
-                parts = -(-CELLS // int(interval.sum()))
-                cells = np.zeros((len(shares), parts))
-                cells[:, 0] = shares
-                cells[interval] = shares[interval, None] / parts
-                shares = cells.ravel()
-            found.append(cls(index, place, parts, interval, shares))
-        return found
-
-    def of(self, table: EncodedTable) -> np.ndarray:
-        """Cell of every row of a table, shape ``[n]``, int64."""
-        codes = table.codes[:, self.index].numpy().astype(np.int64)
-        if self.parts == 1:
-            return codes
-        inside = (table.positions[:, self.place].numpy() * self.parts).astype(np.int64)
-        inside = np.minimum(inside, self.parts - 1)
-        return codes * self.parts + np.where(self.interval[codes], inside, 0)
+    ascending = np.sort(weights)
+    below = np.concatenate([[0.0], np.cumsum(ascending)])
+    count = np.arange(len(weights), 0, -1)
+    # With the k-th weight as the limit, the sum of what it leaves.
+    left = below[:-1] + count * ascending
+    small = ascending * len(weights) <= MAX_WEIGHT * left
+    uncut = left >= (1 - CUT_OFF) * below[-1]
+    # Weights are small up to some place, and cut nothing off from some place on.
+    return ascending[min(np.flatnonzero(small)[-1], np.flatnonzero(uncut)[0])]
 
 
-class RankCalibration:
-    """Maps the ordered columns of generated tables by rank, each to its training marginal.
+class ValueCalibration:
+    """Brings the values of ordered columns to their training marginals where rows may not tell.
+
+    What atoms rows have stays: a value that many rows share often says something about the rest
+    of the row. Values in bins are mapped by rank to those of the training table. Columns of atoms
+    alone get the smallest and the largest value of the training table as often as there, where
+    these are rare: a generator seldom has them, and much is measured from end to end.
 
     Args:
-        pool: Generated rows, not mapped.
+        pool: Generated rows, selected as those to calibrate will be.
         encoder: The table's encoder.
-        random: Source of the ranks inside atoms.
     """
 
-    def __init__(self, pool: EncodedTable, encoder: TableEncoder, random: torch.Generator):
-        self._axes: list[tuple[int, int | None, RankAxis]] = []
-        positioned = 0
+    def __init__(self, pool: EncodedTable, encoder: TableEncoder):
+        self._maps: list[_BinMap | _Extremes] = []
+        place = 0
         for index, column in enumerate(encoder.columns):
-            place = None
             if column.has_positions:
-                place, positioned = positioned, positioned + 1
-            if column.ranks is not None:
-                self._axes.append((index, place, column.axis))
-        self._maps: list[tuple[np.ndarray, np.ndarray]] = []
-        for index, place, axis in self._axes:
-            _, ranks = _ranks_on(axis, pool, index, place, random)
-            self._maps.append(_distribution(ranks, axis, smooth=place is not None))
+                self._maps.append(_BinMap(column, index, place, pool))
+                place += 1
+            elif isinstance(column, NumericColumn) and len(column.atoms):
+                self._maps.append(_Extremes(column, index, pool))
 
     def apply(self, table: EncodedTable, random: torch.Generator) -> None:
-        """Map the codes and positions of a table in place; "missing" stays missing."""
-        for (index, place, axis), (knots, shares) in zip(self._axes, self._maps, strict=True):
-            on_axis, ranks = _ranks_on(axis, table, index, place, random)
-            codes, positions = axis.cells(np.interp(ranks, knots, shares))
-            table.codes.numpy()[on_axis, index] = codes
-            if place is not None:
-                table.positions.numpy()[on_axis, place] = positions
+        """Change the codes and positions of a table in place; "missing" stays missing."""
+        for column in self._maps:
+            column.apply(table, random)
+
+    def apply_inside_bins(self, table: EncodedTable) -> None:
+        """The same without the extremes, which are right for all rows together only."""
+        for column in self._maps:
+            if isinstance(column, _BinMap):
+                column.apply(table)
 
 
-def _ranks_on(
-    axis: RankAxis, table: EncodedTable, index: int, place: int | None, random: torch.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that are on the axis of a column, and their ranks there."""
-    codes = table.codes[:, index].numpy().astype(np.int64)
-    on_axis = np.flatnonzero(codes < axis.width)
-    codes = codes[on_axis]
-    # A position of a row on an atom is the head's output for some bin: it says nothing there.
-    within = _uniform(len(table), random)[on_axis]
-    if place is not None:
-        positions = table.positions[:, place].numpy()[on_axis]
-        within = np.where(codes < axis.atoms, within, positions)
-    return on_axis, axis.ranks(codes, within)
+class _BinMap:
+    """Maps the ranks of a column's values among its bins to uniform ones, as training has them.
 
-
-def _distribution(
-    ranks: np.ndarray, axis: RankAxis, smooth: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Piecewise-linear distribution function of generated ranks: knots, and shares below them.
-
-    Inside an atom ranks are uniform, so its edges are knots enough; inside bins (``smooth``) the
-    knots follow the generated ranks, densely towards both ends.
+    The knots of the piecewise-linear distribution function follow the generated ranks, densely
+    towards both ends.
     """
-    if not len(ranks):
-        return np.array([0.0, 1.0]), np.array([0.0, 1.0])
-    ranks = np.sort(ranks)
-    knots = axis.edges
-    if smooth:
-        even = (1 - np.cos(np.linspace(0, np.pi, min(RANK_KNOTS, len(ranks)) + 1))) / 2
-        knots = np.union1d(knots, np.quantile(ranks, even))
-    below = np.searchsorted(ranks, knots, side="left") + np.searchsorted(
-        ranks, knots, side="right"
-    )
-    shares = below / (2 * len(ranks))
-    shares[0], shares[-1] = 0.0, 1.0
-    return knots, shares
+
+    def __init__(self, column: NumericColumn, index: int, place: int, pool: EncodedTable):
+        self._index, self._place = index, place
+        self._first, self._bins = len(column.atoms), column.bins
+        rows, ranks = self._ranks(pool)
+        self._knots = self._shares = np.array([0.0, 1.0])
+        if len(rows):
+            ranks = np.sort(ranks)
+            even = (1 - np.cos(np.linspace(0, np.pi, min(RANK_KNOTS, len(ranks)) + 1))) / 2
+            self._knots = np.union1d(self._knots, np.quantile(ranks, even))
+            below = np.searchsorted(ranks, self._knots, side="left")
+            below += np.searchsorted(ranks, self._knots, side="right")
+            self._shares = below / (2 * len(ranks))
+            self._shares[0], self._shares[-1] = 0.0, 1.0
+
+    def apply(self, table: EncodedTable, random: torch.Generator | None = None) -> None:
+        rows, ranks = self._ranks(table)
+        ranks = np.interp(ranks, self._knots, self._shares) * self._bins
+        bins = np.minimum(ranks.astype(np.int64), self._bins - 1)
+        table.codes.numpy()[rows, self._index] = self._first + bins
+        table.positions.numpy()[rows, self._place] = ranks - bins
+
+    def _ranks(self, table: EncodedTable) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that lie in bins, and their ranks in [0, 1] there."""
+        bins = table.codes[:, self._index].numpy().astype(np.int64) - self._first
+        rows = np.flatnonzero((bins >= 0) & (bins < self._bins))
+        positions = table.positions[:, self._place].numpy()[rows].astype(np.float64)
+        return rows, (bins[rows] + positions) / self._bins
 
 
-def _uniform(rows: int, random: torch.Generator) -> np.ndarray:
+class _Extremes:
+    """Moves some rows of a column of atoms to its ends, from the next values that there are."""
+
+    def __init__(self, column: NumericColumn, index: int, pool: EncodedTable):
+        self._index = index
+        width = len(column.atoms)
+        counts = np.asarray(column.counts[:width], dtype=np.float64)
+        codes = pool.codes[:, index].numpy()
+        have = np.bincount(codes[codes < width], minlength=width)
+        shares, have = counts / max(counts.sum(), 1), have / max(have.sum(), 1)
+        # Rows of a code whose uniform draw is in a part of [0, 1) go to an end: code, end, part.
+        self._moves: list[tuple[int, int, float, float]] = []
+        gone = np.zeros(width)
+        for codes in (np.arange(width), np.arange(width)[::-1]):
+            end, others = codes[0], codes[1:]
+            missing = shares[end] - have[end] if shares[end] < RARE else 0.0
+            for code in others:
+                if missing <= 0:
+                    break
+                moved = min(missing, have[code] - gone[code])
+                if moved > 0:
+                    start, stop = gone[code] / have[code], (gone[code] + moved) / have[code]
+                    self._moves.append((int(code), int(end), float(start), float(stop)))
+                    gone[code] += moved
+                    missing -= moved
+
+    def apply(self, table: EncodedTable, random: torch.Generator) -> None:
+        if self._moves:
+            codes = table.codes.numpy()[:, self._index]
+            before, draws = codes.copy(), uniform(len(table), random)
+            for code, end, start, stop in self._moves:
+                codes[(before == code) & (start <= draws) & (draws < stop)] = end
+
+
+def uniform(rows: int, random: torch.Generator) -> np.ndarray:
     """Uniform draws in [0, 1), float64 ``[rows]``, from a generator of any device."""
     draws = torch.rand(rows, device=random.device, generator=random)
     return draws.cpu().double().numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -15,17 +16,15 @@ from torch import nn
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.calibration import (
-    Raking,
-    RankCalibration,
-    pool_rows,
-)
+from sdv_wgangp.models.calibration import Calibration
+from sdv_wgangp.models.conditional_calibration import ConditionalCalibration
 from sdv_wgangp.models.conditions import (
     FREE,
     allowed_codes,
     names_of_conditions,
     native_part,
 )
+from sdv_wgangp.models.cost import warn_of_cost
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Conditions, Generator
 from sdv_wgangp.networks.passes import SamplingPass
@@ -37,6 +36,7 @@ from sdv_wgangp.training.conditions import given_columns
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.trainer import EpochLog, NonFiniteLossError, Trainer
+from sdv_wgangp.training.validation import EarlyStopping, HeldOutScore, held_out_rows
 
 logger = logging.getLogger(__name__)
 WHITENING_ROWS = 50_000
@@ -46,6 +46,10 @@ CHUNK_ROWS = 2**11
 CONDITIONED_BLOCKS = 2
 # Rows of noise over which the probabilities of a column are averaged.
 PROBED_ROWS = 2**8, 2**11
+# The calibration is timed before training on this part of its pool. With the whole pool it takes
+# as many times longer, and more than that where a trained generator needs more sweeps of raking.
+REHEARSED_PART = 8
+REHEARSAL_MARGIN = 1.5
 
 
 class TabularModel:
@@ -110,6 +114,15 @@ class TabularModel:
     ) -> TabularModel:
         """Learn from a frame.
 
+        ``max_seconds`` of the settings covers all of this method. The time for calibration (and
+        the last check of early stopping) is estimated before training by doing a part of it with
+        the untrained generator, and kept free; the fit ends about when it should, not exactly.
+        Where time is too short for all epochs, how many steps are made depends on the machine, so
+        the fit is not reproducible.
+
+        With ``early_stopping`` rows are held out from the critic. They count all the same in the
+        encoding and in the calibration.
+
         Args:
             frame: Training rows; missing values are learned as values of their own.
             discrete_columns: Columns to treat as categories whatever their dtype.
@@ -117,22 +130,28 @@ class TabularModel:
             callbacks: Called with an `EpochLog` after every epoch.
 
         Raises:
-            ValueError: The frame or a setting does not fit; names it, before training starts.
+            ValueError: The frame or a setting does not fit (too few rows to hold out, too little
+                time for anything but the calibration); names it, before training starts.
             NonFiniteLossError: Training diverged. The model can be sampled all the same: it is
                 what it was before.
         """
+        started = time.perf_counter()
         if self.settings.batch_size % self.pac:
             raise ValueError(
                 f"batch_size ({self.settings.batch_size}) must be a multiple of pac ({self.pac})"
             )
         if self.settings.batch_size < 2:
             raise ValueError("batch_size must be at least 2: the generator normalises batches")
+        held_out = 0
+        if self.settings.early_stopping:
+            held_out = held_out_rows(len(frame), self.settings.validation_fraction)
         seed = secrets.randbits(63) if self.random_state is None else self.random_state
-        seeds = np.random.SeedSequence(seed).generate_state(4, np.uint64) >> np.uint64(1)
-        numpy_seed, weight_seed, training_seed, sample_seed = (int(part) for part in seeds)
+        seeds = np.random.SeedSequence(seed).generate_state(5, np.uint64) >> np.uint64(1)
+        numpy_seed, weight_seed, training_seed, sample_seed, held_out_seed = map(int, seeds)
         self.encoder = TableEncoder(discrete_columns, ordinal_columns).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(numpy_seed))
         self.layout = Layout.of(self.encoder)
+        warn_of_cost(self.encoder, self.layout, len(frame), self.settings)
         target = None if self.target is None else self._find_target()
         check_applicable(self.settings.meta_features, FeatureTable.of(self.layout, target))
         initial = torch.Generator().manual_seed(weight_seed)
@@ -142,17 +161,11 @@ class TabularModel:
         views = Views(self.layout)
         part = table.rows(torch.randperm(len(table), generator=initial)[:WHITENING_ROWS])
         views.fit_whitening(self.layout.level_index(part), part.positions)
-        # Layers draw their first weights from the global generator, which is not ours to move.
+        generator = self.new_generator(initial)
+        # A caller's critic draws its weights from the global generator, which is not ours to move.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(weight_seed)
             given = given_columns(self.layout, self.settings, self.pac)
-            generator = Generator(
-                self.embedding_dim,
-                self.generator_dim,
-                self.layout,
-                initial,
-                CONDITIONED_BLOCKS if len(given) else 0,
-            )
             critic = self._critic(views.width + len(given), initial)
         trainer = Trainer(
             generator.to(self._device),
@@ -164,14 +177,40 @@ class TabularModel:
             target,
         )
         self.logs = trainer.logs
+        trained, stopping = table, None
+        if held_out:
+            aside = torch.Generator().manual_seed(held_out_seed)
+            order = torch.randperm(len(table), generator=aside)
+            score = HeldOutScore(table.rows(order[:held_out]), self.layout, held_out_seed % 2**32)
+            trained = table.rows(order[held_out:].sort().values)
+            stopping = EarlyStopping(
+                lambda generator: self._held_out_score(generator, score, held_out_seed),
+                score.noise,
+                self.settings.patience,
+            )
+        seconds = None
+        if self.settings.max_seconds is not None:
+            ending = self._rehearse(trainer.preview(), table, stopping)
+            seconds = started + self.settings.max_seconds - time.perf_counter() - ending
+            if seconds <= 0:
+                raise ValueError(
+                    f"max_seconds ({self.settings.max_seconds:g}) leaves no time for training: "
+                    f"encoding and calibration take about "
+                    f"{self.settings.max_seconds - seconds:.1f} s; give more or leave it out"
+                )
         try:
-            self.generator = trainer.fit(table, callbacks)
+            self.generator = trainer.fit(trained, callbacks, seconds, stopping)
         except NonFiniteLossError:
-            self.generator = trainer.settle()
-            self._calibrate(random)
+            self.generator = trainer.result()
+            self._calibrate(table, random)
             raise
-        self._calibrate(random)
+        self._calibrate(table, random)
         return self
+
+    def _held_out_score(self, generator: Generator, score: HeldOutScore, seed: int) -> float:
+        """The score of rows made of the same noise every time."""
+        random = torch.Generator(self._device).manual_seed(seed)
+        return score(self._draw(score.rows, random, generator))
 
     def _find_target(self) -> Target:
         encoder = self.encoder
@@ -188,6 +227,19 @@ class TabularModel:
         column = encoder.columns[names.index(self.target)]
         classes = torch.arange(column.width)
         return Target(self.target, names.index(self.target), classes, not column.has_positions)
+
+    def new_generator(self, random: torch.Generator) -> Generator:
+        """A generator of the fitted layout with random weights, on the CPU."""
+        given = given_columns(self.layout, self.settings, self.pac)
+        # PyTorch's layers draw weights from the global generator before they get ours.
+        with torch.random.fork_rng(devices=[]):
+            return Generator(
+                self.embedding_dim,
+                self.generator_dim,
+                self.layout,
+                random,
+                CONDITIONED_BLOCKS if len(given) else 0,
+            )
 
     def _critic(self, dense: int, initial: torch.Generator) -> nn.Module:
         """A critic of rows with so many dense channels."""
@@ -238,10 +290,11 @@ class TabularModel:
         if conditions:
             table = self._draw_given(rows, conditions)
         elif self.calibrated:
-            table = self._raking.draw(rows, lambda n: self._draw(n, self._random), self._random)
-            self._rank_calibration.apply(table, self._random)
+            table = self._calibration.draw(
+                rows, lambda n: self._draw(n, self._random, self.generator), self._random
+            )
         else:
-            table = self._draw(rows, self._random)
+            table = self._draw(rows, self._random, self.generator)
         return self.encoder.decode(table)
 
     def _draw_given(self, rows: int, conditions: Mapping[str, Any]) -> EncodedTable:
@@ -258,10 +311,13 @@ class TabularModel:
             if len(codes) > 1:
                 codes = codes[self._choose(given, column, codes)]
             given[:, column] = codes
-        table = self._draw(rows, self._random, given)
+
+        def complete(codes: torch.Tensor) -> EncodedTable:
+            return self._draw(len(codes), self._random, self.generator, codes)
+
         if self.calibrated:
-            self._calibrate_conditional(table)
-        return table
+            return self._conditional_calibration.draw(given, complete, self._random)
+        return complete(given)
 
     @torch.no_grad()
     def _choose(self, given: torch.Tensor, column: int, codes: torch.Tensor) -> torch.Tensor:
@@ -290,7 +346,7 @@ class TabularModel:
         least, most = PROBED_ROWS
         probed = min(max(rows, least), most)
         with matmul_precision(self.settings.precision):
-            passes = self._sampling_pass()
+            passes = self._sampling_pass(self.generator)
             noise, _ = self.generator.draw(probed, self._random)
             return passes.probabilities(noise, column, self._conditions(given.expand(probed, -1)))
 
@@ -301,37 +357,28 @@ class TabularModel:
         levels = torch.where(fixed, given, 0) + self.layout.offsets[:-1].to(self._device)
         return Conditions(levels, fixed)
 
-    def _calibrate_conditional(self, table: EncodedTable) -> None:
-        """What calibration does for conditional rows: the ranks of columns with positions.
-
-        Marginals of the training table say nothing about rows with given values, so none is
-        dropped; the map of ranks corrects how the generator's positions are bent, whatever the
-        row.
-        """
-        codes = table.codes.clone()
-        self._rank_calibration.apply(table, self._random)
-        discrete = torch.ones(self.layout.columns, dtype=torch.bool)
-        discrete[self.layout.positioned] = False
-        table.codes[:, discrete] = codes[:, discrete]
-
-    def _sampling_pass(self) -> SamplingPass:
+    def _sampling_pass(self, generator: Generator) -> SamplingPass:
         offsets = self.layout.offsets.to(self._device)
-        return SamplingPass(self.generator, offsets, uses_bfloat16(self._device))
+        return SamplingPass(generator, offsets, uses_bfloat16(self._device))
 
     @torch.no_grad()
     def _draw(
-        self, rows: int, random: torch.Generator, given: torch.Tensor | None = None
+        self,
+        rows: int,
+        random: torch.Generator,
+        generator: Generator,
+        given: torch.Tensor | None = None,
     ) -> EncodedTable:
-        """Rows as the generator gives them, with given codes ``[rows, columns]`` (or `FREE`)."""
+        """Rows as a generator gives them, with given codes ``[rows, columns]`` (or `FREE`)."""
         offsets = self.layout.offsets.to(self._device)
         codes = torch.empty(rows, self.layout.columns, dtype=torch.int32)
         positions = torch.empty(rows, len(self.layout.positioned))
         with matmul_precision(self.settings.precision):
-            passes = self._sampling_pass()
+            passes = self._sampling_pass(generator)
             for start in range(0, rows, CHUNK_ROWS):
                 part = slice(start, min(start + CHUNK_ROWS, rows))
                 count = part.stop - part.start
-                noise = self.generator.draw(count, random)
+                noise = generator.draw(count, random)
                 uniforms = torch.rand(
                     count, self.layout.columns, device=self._device, generator=random
                 )
@@ -341,12 +388,47 @@ class TabularModel:
                 positions[part] = inside.cpu()
         return EncodedTable(codes, positions)
 
-    def _calibrate(self, random: torch.Generator) -> None:
+    def _calibrate(self, table: EncodedTable, random: torch.Generator) -> None:
         """Prepare calibrated sampling, so that ``calibrated`` can be switched later."""
-        pool = self._draw(pool_rows(self.layout), random)
-        self._raking = Raking(pool, self.layout)
-        kept = pool.rows(torch.from_numpy(self._raking.kept(pool, random)))
-        self._rank_calibration = RankCalibration(kept, self.encoder, random)
+        self._calibration, self._conditional_calibration = self._calibrations_of(
+            self.generator, table, random
+        )
+
+    def _calibrations_of(
+        self, generator: Generator, table: EncodedTable, random: torch.Generator, share: float = 1
+    ) -> tuple[Calibration, ConditionalCalibration | None]:
+        """Of rows without conditions, and of rows with some, where the generator takes any."""
+        plain = Calibration(
+            table,
+            self.encoder,
+            lambda rows: self._draw(rows, random, generator),
+            random,
+            share,
+        )
+        if not generator.conditional:
+            return plain, None
+        return plain, ConditionalCalibration(
+            table,
+            self.layout,
+            plain,
+            given_columns(self.layout, self.settings, self.pac),
+            lambda given: self._draw(len(given), random, generator, given),
+            random,
+            share,
+        )
+
+    def _rehearse(
+        self, generator: Generator, table: EncodedTable, stopping: EarlyStopping | None
+    ) -> float:
+        """Seconds that what follows the training will take."""
+        started = time.perf_counter()
+        random = torch.Generator(self._device).manual_seed(0)
+        self._calibrations_of(generator, table, random, 1 / REHEARSED_PART)
+        calibrated = time.perf_counter()
+        if stopping is not None:
+            stopping.score(generator)
+        calibration = REHEARSAL_MARGIN * REHEARSED_PART * (calibrated - started)
+        return calibration + time.perf_counter() - calibrated
 
     def __getstate__(self) -> dict:
         state = self.__dict__.copy()

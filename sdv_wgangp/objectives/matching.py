@@ -138,9 +138,8 @@ class MetaFeatureObjective:
         distance: One of `DISTANCES`.
         subsets: How many subsets make a cloud.
         fraction: Share of the batch in each, in (0, 1].
-        schedule: "constant"; "warmup", rising from 0 in the first tenth of the steps; "decay",
-            falling to 0 in the last half of them.
-        steps: That training will take; only the schedules ask.
+        schedule: "constant"; "warmup", rising from 0 in the first tenth of the training; "decay",
+            falling to 0 in the last half of it.
 
     Raises:
         ValueError: A name, distance or schedule is unknown, a subset has less than two rows, or
@@ -160,15 +159,14 @@ class MetaFeatureObjective:
         subsets: int = 10,
         fraction: float = 0.5,
         schedule: str = "constant",
-        steps: int = 0,
     ):
         self.names = check_meta_features(names)
-        self.table, self.distance, self.steps = table, distance, steps
+        self.table, self.distance = table, distance
         self._weights = check_weights(self.names, weight)
         self._features = [META_FEATURES[name] for name in self.names]
         self._schedule, self._subsets, self._fraction = schedule, subsets, fraction
         self._random = random
-        self._done = 0
+        self._done, self._phase = 0, 0.0
         self._scale, self._target = self._learn(real, rows)
         self._tracked = [target.clone() for target in self._target]
         self._share = torch.ones((), device=random.device)
@@ -206,12 +204,16 @@ class MetaFeatureObjective:
         on_device = all(feature.static for feature in self._features)
         return on_device and self.distance != "transport"
 
-    def advance(self) -> None:
+    def advance(self, phase: float = 0.0) -> None:
         """Count a step: set how far it moves the averages, and the schedule's factor.
 
         (A CUDA graph may hold `loss`.)
+
+        Args:
+            phase: Share of the training that is done with this step, for the schedules.
         """
         self._done += 1
+        self._phase = phase
         # Early on the average is young: it is the plain mean of the batches so far.
         self._share.fill_(max(1 - TRACKING_DECAY, 1 / self._done))
         self._factor.fill_(self.factor)
@@ -219,7 +221,7 @@ class MetaFeatureObjective:
     @property
     def factor(self) -> float:
         """The schedule's factor of the current step."""
-        part = self._done / max(self.steps, 1)
+        part = self._phase
         if self._schedule == "warmup":
             return min(1.0, part / WARMUP_SHARE)
         if self._schedule == "decay":

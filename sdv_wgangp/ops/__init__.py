@@ -43,6 +43,7 @@ from sdv_wgangp.ops.statistics import (
     symmetric_eigenvalues,
     wasserstein_1d,
 )
+from sdv_wgangp.ops.trees import tree_scores
 from sdv_wgangp.ops.views import ViewTables, row_views, row_views_backward
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "status",
     "symmetric_eigen",
     "symmetric_eigenvalues",
+    "tree_scores",
     "uses_bfloat16",
     "wasserstein_1d",
 ]

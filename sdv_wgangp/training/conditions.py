@@ -52,7 +52,6 @@ class ConditionSampler:
         table: The training rows, on the device.
         rows: Conditional rows in a batch.
         log_frequency: See `TrainingSettings`.
-        random: Source of the draws, on the device.
     """
 
     def __init__(
@@ -62,10 +61,9 @@ class ConditionSampler:
         table: EncodedTable,
         rows: int,
         log_frequency: bool,
-        random: torch.Generator,
     ):
-        device = random.device
-        self.rows, self._random = rows, random
+        device = table.codes.device
+        self.rows = rows
         self.columns = columns.to(device)
         self._most = min(len(columns), layout.columns - 1)
         # Of every column its place among those that may be given, or the one behind them.
@@ -89,29 +87,32 @@ class ConditionSampler:
         self._starts = self._counts.cumsum(0) - self._counts
         self._cumulative = torch.cat(cumulative)
 
-    def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(
+        self, index: torch.Tensor, random: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The real rows of batches, and which of their cells are given.
 
         Args:
             index: Rows of the table, ``[batches, rows of a batch]``.
+            random: Source of the draws, on the device.
 
         Returns:
             The same, with other rows where these are drawn by ``log_frequency``; and the mask of
             the first `rows` of every batch, bool ``[batches * rows, columns]``.
         """
         count = len(index) * self.rows
-        keys = self._uniform(count, len(self.columns))
-        size = torch.exp(self._uniform(count, 1) * math.log(self._most + 1)).long()
+        keys = _uniform(random, count, len(self.columns))
+        size = torch.exp(_uniform(random, count, 1) * math.log(self._most + 1)).long()
         last = keys.sort(1)[0].gather(1, size.clamp(1, self._most) - 1)
         chosen = torch.cat([keys <= last, keys.new_zeros(count, 1, dtype=torch.bool)], 1)
         if self._log_frequency:
-            drawn = self._draw_rows(keys.argmin(1)).view(len(index), self.rows)
+            drawn = self._draw_rows(keys.argmin(1), random).view(len(index), self.rows)
             index = torch.cat([drawn, index[:, self.rows :]], 1)
         return index, chosen.index_select(1, self._place)
 
-    def _draw_rows(self, place: torch.Tensor) -> torch.Tensor:
+    def _draw_rows(self, place: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         """A row of the table for each column (its place), by the log frequency of its value."""
-        level, within = self._uniform(len(place), 2, dtype=torch.float64).unbind(1)
+        level, within = _uniform(random, len(place), 2, dtype=torch.float64).unbind(1)
         level = torch.searchsorted(self._cumulative, place + level, right=True)
         level = level.clamp(max=len(self._counts) - 1)  # a sum may be rounded up to the last end
         counts = self._counts[level]
@@ -124,6 +125,8 @@ class ConditionSampler:
         channels[: len(fixed)] = fixed.index_select(1, self.columns) * MASK_SCALE
         return channels
 
-    def _uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        random = self._random
-        return torch.rand(shape, dtype=dtype, device=random.device, generator=random)
+
+def _uniform(
+    random: torch.Generator, *shape: int, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    return torch.rand(shape, dtype=dtype, device=random.device, generator=random)

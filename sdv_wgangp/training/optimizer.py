@@ -1,8 +1,8 @@
-"""Adam with a falling learning rate, and the average of the weights it makes."""
+"""Adam, and the average of the weights it makes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -15,13 +15,13 @@ ADAM_EPSILON = 1e-8
 
 
 class Adam:
-    """Adam without momentum, whose rate is constant for half of the steps, then falls to 0.
+    """Adam without momentum.
 
     One pass over the memory also moves an average of the weights.
 
     Args:
         parameters: On one device.
-        rate: Learning rate.
+        rate: Learning rate; `advance` scales it (`training.schedule`).
         decay: L2 penalty on the weights.
         average: Parameters of the average, in the order of ``parameters``, or none.
         average_decay: Weight of the past in each step of the average, in [0, 1). It grows from 0
@@ -31,7 +31,7 @@ class Adam:
 
     Attributes:
         steps: How many were made.
-        total: How many will be made; the rate is constant until it is known.
+        rate: Learning rate of the last step that was advanced.
 
     A step has two halves, so that a CUDA graph can hold the second: `advance` sets the rates of
     the next steps, `apply` moves the weights by the rates of one.
@@ -49,27 +49,25 @@ class Adam:
         self.parameters = list(parameters)
         self.average = list(average)
         self.base_rate, self.decay, self.average_decay = rate, decay, average_decay
-        self.steps, self.total = 0, 0
+        self.steps, self.rate = 0, rate
         for parameter in self.parameters:  # whatever their memory format
             parameter.data = parameter.data.contiguous()
         device = self.parameters[0].device
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self._rates = torch.zeros(ahead, 3, dtype=torch.float64, device=device)
 
-    @property
-    def rate(self) -> float:
-        """The learning rate of the next step."""
-        left = 1 - self.steps / self.total if self.total else 1.0
-        return self.base_rate * min(1.0, max(0.0, 2 * left))
+    def advance(self, factors: Sequence[float]) -> None:
+        """Set the rates of the next steps and count these.
 
-    def advance(self) -> None:
-        """Set the rates of the next steps and count these."""
+        Args:
+            factors: Of the learning rate, for each of the ``ahead`` steps.
+        """
         rates = []
-        for _ in range(len(self._rates)):
+        for factor in factors:
             share = 1 - min(self.average_decay, (2 + self.steps) / (11 + self.steps))
-            rate = self.rate
+            self.rate = self.base_rate * factor
             self.steps += 1
-            rates.append([rate, (1 - ADAM_BETAS[1] ** self.steps) ** -0.5, share])
+            rates.append([self.rate, (1 - ADAM_BETAS[1] ** self.steps) ** -0.5, share])
         self._rates.copy_(torch.tensor(rates, dtype=torch.float64))
 
     @torch.no_grad()

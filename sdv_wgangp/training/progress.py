@@ -19,13 +19,16 @@ class ProgressBar:
 
     def __init__(self, epochs: int, disable: bool = False):
         self._bar = tqdm(total=epochs, unit="epoch", desc="Training", disable=disable)
+        self._validation = ""
 
     def __call__(self, log: EpochLog) -> None:
         matched = log.meta_feature_losses
         features = f"meta-features {sum(matched.values()):.2g}, " if matched else ""
+        if log.validation_score is not None:
+            self._validation = f", held-out score {log.validation_score:.3f}"
         self._bar.set_postfix_str(
             f"generator {log.generator_loss:+.3f}, discriminator {log.discriminator_loss:+.3f}, "
-            f"{features}{log.rows_per_second:,.0f} rows/s",
+            f"{features}{log.rows_per_second:,.0f} rows/s{self._validation}",
             refresh=False,
         )
         self._bar.update()

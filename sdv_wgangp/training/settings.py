@@ -21,6 +21,7 @@ class TrainingSettings:
 
     The optimiser is Adam with betas (0, 0.9) (Gulrajani et al. 2017, algorithm 1) and two rates
     (Heusel et al. 2017); both rates are constant for half of the steps, then fall linearly to 0.
+    Where ``max_seconds`` is too short for all epochs, time takes the place of the steps.
 
     Attributes:
         epochs: An epoch has ``rows // batch_size`` generator steps, at least
@@ -53,6 +54,14 @@ class TrainingSettings:
             its frequency.
         precision: Of the matrix products (`training.precision.matmul_precision`).
         cuda_graph: On a GPU, capture the step in a CUDA graph (an `MLPCritic` only).
+        max_seconds: Wall-clock time for a fit, from encoding to calibration; None for as much as
+            it takes (`TabularModel.fit` says how closely it is kept).
+        early_stopping: Hold rows out from the critic, score the generator against them about
+            every 20th part of the training (`training.validation.HeldOutScore`), keep the best
+            one and stop when the score no longer rises (`training.validation.EarlyStopping`).
+        validation_fraction: Share of the rows to hold out for it, in (0, 0.5].
+        patience: Checks without a new highest score after which the learning rates fall to 0
+            soon, and training ends.
     """
 
     epochs: int = 200
@@ -77,6 +86,10 @@ class TrainingSettings:
     log_frequency: bool = True
     precision: str = "medium"
     cuda_graph: bool = True
+    max_seconds: float | None = None
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    patience: int = 5
 
     def __post_init__(self):
         for name in ("generator_lr", "discriminator_lr"):
@@ -97,6 +110,14 @@ class TrainingSettings:
                 "gradient_penalty_interval must be at least 1, got "
                 f"{self.gradient_penalty_interval}"
             )
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise ValueError(f"max_seconds must be None or above 0, got {self.max_seconds:g}")
+        if not 0 < self.validation_fraction <= 0.5:
+            raise ValueError(
+                f"validation_fraction must lie in (0, 0.5], got {self.validation_fraction:g}"
+            )
+        if self.patience < 1:
+            raise ValueError(f"patience must be at least 1, got {self.patience}")
         if self.meta_feature_subsets < 1:
             raise ValueError(
                 f"meta_feature_subsets must be at least 1, got {self.meta_feature_subsets}"
@@ -115,4 +136,4 @@ class TrainingSettings:
 
 
 # A small table is seen several times within an epoch, or 200 epochs would be a few hundred steps.
-MIN_STEPS_PER_EPOCH = 40
+MIN_STEPS_PER_EPOCH = 120

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -38,7 +38,9 @@ from sdv_wgangp.training.graph import GraphedStep
 from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.optimizer import Adam
 from sdv_wgangp.training.precision import matmul_precision
+from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
+from sdv_wgangp.training.validation import EarlyStopping
 
 logger = logging.getLogger(__name__)
 NORM_BATCHES = 50
@@ -54,13 +56,15 @@ class EpochLog:
 
     Attributes:
         epoch: From 0.
-        epochs: How many there will be.
+        epochs: How many there will be if nothing ends the training early.
         generator_loss: Includes the loss of the meta-features and the scores of conditions.
         discriminator_loss: Includes the penalty, as CTGAN's does.
         gradient_penalty: By itself.
         rows_per_second: Real rows the critic has seen per second of this epoch.
         meta_feature_losses: Distance between the generator's and the table's value of each
             meta-feature by its name, before weights and schedule (`objectives.matching`).
+        validation_score: Of the averaged generator after this epoch
+            (`training.validation.HeldOutScore`); None where it was not scored.
     """
 
     epoch: int
@@ -70,6 +74,7 @@ class EpochLog:
     gradient_penalty: float
     rows_per_second: float
     meta_feature_losses: dict[str, float] = field(default_factory=dict)
+    validation_score: float | None = None
 
 
 class Trainer:
@@ -129,6 +134,7 @@ class Trainer:
         self.optimizers = self._generator_adam, self._critic_adam
         self.logs: list[EpochLog] = []
         self._critic_steps = 0
+        self._stopping: EarlyStopping | None = None
         self._index = torch.zeros(
             settings.discriminator_steps,
             settings.batch_size,
@@ -137,45 +143,51 @@ class Trainer:
         )
 
     def fit(
-        self, table: EncodedTable, callbacks: tuple[Callable[[EpochLog], None], ...] = ()
+        self,
+        table: EncodedTable,
+        callbacks: tuple[Callable[[EpochLog], None], ...] = (),
+        seconds: float | None = None,
+        stopping: EarlyStopping | None = None,
     ) -> Generator:
-        """Train for the epochs of the settings, or until interrupted from the keyboard.
+        """Train for the epochs of the settings, or until something ends it early.
+
+        That may be the time, the score of held-out rows or an interruption from the keyboard. The
+        last epoch may then be shorter than the others.
 
         Args:
             table: The training rows; copied to the device once.
             callbacks: Called after every epoch.
+            seconds: Wall-clock time, in which the learning rates fall to 0 as well; None for as
+                much as it takes.
+            stopping: Scores the averaged generator and ends the training; None for neither.
 
         Returns:
-            The averaged generator in evaluation mode.
+            The `result`.
 
         Raises:
-            NonFiniteLossError: Training diverged. `settle` gives the average of the weights
-                before that.
+            NonFiniteLossError: Training diverged. `result` gives what was learned before that.
         """
         settings = self.settings
+        per_epoch = max(len(table) // settings.batch_size, MIN_STEPS_PER_EPOCH)
+        self.schedule = Schedule(settings.epochs * per_epoch, seconds)
+        self._stopping = stopping
         self._table = table.to(self.device)
         if self._conditional:
             self._conditions = ConditionSampler(
-                self._given,
-                self.layout,
-                self._table,
-                self._conditional,
-                settings.log_frequency,
-                self.random,
+                self._given, self.layout, self._table, self._conditional, settings.log_frequency
             )
-        per_epoch = max(len(table) // settings.batch_size, MIN_STEPS_PER_EPOCH)
-        total = settings.epochs * per_epoch
-        self._generator_adam.total = total
-        self._critic_adam.total = total * settings.discriminator_steps
-        self.meta_features = self._match_meta_features(total)
+        self.meta_features = self._match_meta_features()
         with matmul_precision(settings.precision), held_memory() as release:
             self.passes = TrainingPass(self.generator, self.offsets, uses_bfloat16(self.device))
             self._run = self._updates
             if self.device.type == "cuda" and self._capturable:
                 self._run = GraphedStep(self._updates, self.random)
             try:
-                for epoch in range(settings.epochs):
-                    log = self._epoch(epoch, per_epoch)
+                while not self.schedule.done:
+                    log = self._epoch(len(self.logs), per_epoch)
+                    if stopping is not None and stopping.due(self.schedule):
+                        score = stopping.check(self.preview(), self.schedule)
+                        log = replace(log, validation_score=score)
                     self.logs.append(log)
                     release()
                     for callback in callbacks:
@@ -190,7 +202,7 @@ class Trainer:
             finally:
                 # Gradients, copies of weights, graphs: nothing of it is needed any more.
                 self.passes = self._run = None
-            return self.settle()
+            return self.result()
 
     @property
     def _capturable(self) -> bool:
@@ -199,25 +211,42 @@ class Trainer:
         static = self.meta_features is None or self.meta_features.static
         return static and isinstance(self.critic, MLPCritic) and self.settings.cuda_graph
 
-    def settle(self) -> Generator:
-        """The averaged generator, with batch statistics of its own, in evaluation mode."""
+    def result(self) -> Generator:
+        """The best generator that was scored, otherwise the averaged one as it is now.
+
+        In evaluation mode.
+        """
+        if self._stopping is not None and self._stopping.best is not None:
+            return self._stopping.best
+        return self._settle(self.random)
+
+    def preview(self) -> Generator:
+        """The averaged generator as it is now, in evaluation mode, to be looked at.
+
+        It is not a copy. The training goes on as if this had not been called.
+        """
+        aside = torch.Generator(self.device).manual_seed(self.random.initial_seed() + 1)
+        return self._settle(aside)
+
+    def _settle(self, random: torch.Generator) -> Generator:
+        """The averaged generator with batch statistics of its own."""
         return self.average.settle(
-            (self._settling_batch() for _ in range(NORM_BATCHES)), self.average.module.features
+            (self._settling_batch(random) for _ in range(NORM_BATCHES)),
+            self.average.module.features,
         )
 
-    def _settling_batch(self) -> tuple:
+    def _settling_batch(self, random: torch.Generator) -> tuple:
         """Noise, and conditions in the same part of the rows as in training.
 
         The blocks' units were normalised with this mixture when they learned what they do;
         statistics of plain rows alone would make another network of them.
         """
-        noise, _ = self._noise(self.settings.batch_size)
+        rows = self.settings.batch_size
+        noise, _ = self.generator.draw(rows, random)
         if self._conditions is None:
             return (noise,)
-        rows = torch.randint(
-            len(self._table), (1, len(noise)), device=self.device, generator=self.random
-        )
-        return noise, self._draw_conditions(rows)[1]
+        index = torch.randint(len(self._table), (1, rows), device=self.device, generator=random)
+        return noise, self._draw_conditions(index, random)[1]
 
     def _epoch(self, epoch, per_epoch) -> EpochLog:
         settings = self.settings
@@ -226,12 +255,16 @@ class Trainer:
         batches = self._batches(len(self._table), per_epoch * steps)
         names = () if self.meta_features is None else self.meta_features.names
         sums = torch.zeros(3 + len(names), device=self.device)
+        made = 0
         try:
             for index in batches.view(per_epoch, steps, -1):
                 sums += self._step(index)
+                made += 1
+                if self.schedule.done:
+                    break
         except FloatingPointError:
             sums.fill_(torch.nan)
-        generator_loss, critic_loss, penalty, *matched = (sums / per_epoch).tolist()
+        generator_loss, critic_loss, penalty, *matched = (sums / max(made, 1)).tolist()
         seconds = time.perf_counter() - started
         log = EpochLog(
             epoch,
@@ -239,7 +272,7 @@ class Trainer:
             generator_loss,
             critic_loss + penalty,
             penalty,
-            batches.numel() / seconds,
+            made * steps * settings.batch_size / seconds,
             dict(zip(names, matched, strict=True)),
         )
         # The last step's weights have made no loss yet.
@@ -260,10 +293,11 @@ class Trainer:
             index: Rows of the table for each critic step, ``[steps, batch_size]``.
         """
         self._index.copy_(index)
-        for adam in self.optimizers:
-            adam.advance()
+        factors = self.schedule.advance(len(index))
+        self._generator_adam.advance(factors[:1])
+        self._critic_adam.advance(factors)
         if self.meta_features is not None:
-            self.meta_features.advance()
+            self.meta_features.advance(self.schedule.phase)
         phase = self._critic_steps % self.settings.gradient_penalty_interval
         self._critic_steps += len(index)
         return self._run(phase)
@@ -276,7 +310,7 @@ class Trainer:
         """
         settings = self.settings
         steps, rows = settings.discriminator_steps, settings.batch_size
-        index, conditions = self._draw_conditions(self._index)
+        index, conditions = self._draw_conditions(self._index, self.random)
         # The generator rests meanwhile: one pass serves all critic steps.
         made = self._generate(steps * rows, conditions, for_backward=False)
         fakes = Rows(made.levels, self.views(made.levels, made.positions))
@@ -394,7 +428,9 @@ class Trainer:
         )
         return weight * (score + of_ranks), to_conditions
 
-    def _draw_conditions(self, index: torch.Tensor) -> tuple[torch.Tensor, Conditions | None]:
+    def _draw_conditions(
+        self, index: torch.Tensor, random: torch.Generator
+    ) -> tuple[torch.Tensor, Conditions | None]:
         """Real rows of batches, and the given cells of the first rows of each.
 
         Args:
@@ -402,7 +438,7 @@ class Trainer:
         """
         if self._conditions is None:
             return index, None
-        index, fixed = self._conditions.draw(index)
+        index, fixed = self._conditions.draw(index, random)
         levels = self._levels(index[:, : self._conditional].flatten())
         return index, Conditions(levels, fixed)
 
@@ -446,7 +482,7 @@ class Trainer:
         levels = self._levels(index)
         return Rows(levels, self.views(levels, self._table.positions[index]))
 
-    def _match_meta_features(self, steps: int) -> MetaFeatureObjective | None:
+    def _match_meta_features(self) -> MetaFeatureObjective | None:
         settings = self.settings
         if not settings.meta_features:
             return None
@@ -467,7 +503,6 @@ class Trainer:
             subsets=settings.meta_feature_subsets,
             fraction=settings.meta_feature_fraction,
             schedule=settings.meta_feature_schedule,
-            steps=steps,
         )
 
     def _batch(self, rows: Rows) -> Batch:

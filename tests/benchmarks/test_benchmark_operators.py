@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import operators
 import pytest
 import torch
-from operator_cases import critic, generator, penalty, softmax, statistics
+from operator_cases import critic, generator, penalty, softmax, statistics, trees
 from operator_cases.case import Case, Options, Rival, compiled, relative_error
 
 UNCOMPILED = Options(compile=False)
@@ -34,6 +34,8 @@ def small(monkeypatch):
     monkeypatch.setattr(generator, "HIDDEN", 16)
     monkeypatch.setattr(generator, "WIDTHS", (40,))
     monkeypatch.setattr(generator, "PRODUCTS", ((20, 33, 16),))
+    monkeypatch.setattr(trees, "SIZES", ((70, 3, 4, 5),))
+    monkeypatch.setattr(trees, "TRAINING_ROWS", 150)
 
 
 @pytest.mark.parametrize("operator", operators.OPERATORS)
@@ -64,7 +66,7 @@ def test_most_operators_are_compared_with_an_error():
 def test_the_ratios_to_reach_are_carried(small):
     found = {
         (case.operator, case.precision, rival.name): rival.bar
-        for operator in ("critic_step", "moments", "sorted_columns")
+        for operator in ("critic_step", "moments", "sorted_columns", "tree_scores")
         for make in operators.OPERATORS[operator]
         for case in make(UNCOMPILED)
         for rival in case.rivals
@@ -75,6 +77,7 @@ def test_the_ratios_to_reach_are_carried(small):
         ("critic_step", "highest", "eager"): 1.6,
         ("moments", "highest", "its product x' x alone"): 1.0,
         ("sorted_columns", "highest", "torch.sort"): 5.0,
+        ("tree_scores", "highest", "scikit-learn, on the CPU"): 5.0,
     }
 
 

@@ -1,4 +1,4 @@
-"""Rank calibration: the training marginal, and the order of the rows kept."""
+"""Selection restores what the generator lacks; values in bins get their marginals."""
 
 import numpy as np
 import pandas as pd
@@ -6,23 +6,23 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.calibration import Raking, RankCalibration
+from sdv_wgangp.models import calibration as calibration_module
+from sdv_wgangp.models.calibration import Calibration, ValueCalibration
 
 ROWS = 20_000
 
 
-def frame(shift=0.0, seed=0):
+def frame(shift=0.0, seed=0, rows=ROWS):
     """A smooth column, one with a spike, one of few values and one with missing values."""
     random = np.random.default_rng(seed)
-    latent = random.normal(size=ROWS) + shift
+    latent = random.normal(size=rows) + shift
     return pd.DataFrame(
         {
             "smooth": np.exp(latent),
-            "spiked": np.where(latent < 0.3, 0.0, latent + random.normal(size=ROWS) ** 2),
+            "spiked": np.where(latent < 0.3, 0.0, latent + random.normal(size=rows) ** 2),
             "few": np.clip(np.round(latent * 2), -6, 6).astype(int),
-            "gaps": np.where(random.random(ROWS) < 0.2, np.nan, latent.clip(-2.5, 2.5)),
+            "gaps": np.where(random.random(rows) < 0.2, np.nan, latent.clip(-2.5, 2.5)),
             "level": np.where(latent > 0, "a", "b"),
         }
     )
@@ -39,116 +39,155 @@ def mapped():
         wrong[name] = wrong[name].clip(real[name].min(), real[name].max())
     pool = encoder.encode(wrong, np.random.default_rng(0))
     table = EncodedTable(pool.codes.clone(), pool.positions.clone())
-    RankCalibration(pool, encoder, random).apply(table, random)
+    ValueCalibration(pool, encoder).apply(table, random)
     return real, wrong, encoder.decode(table)
 
 
 @pytest.mark.parametrize("name", ["smooth", "spiked", "gaps"])
-def test_marginals_become_the_training_ones(mapped, name):
+def test_values_in_bins_get_their_training_marginals(mapped, name):
     real, wrong, after = mapped
+    known = real[name].mode()[0] if name == "spiked" else None
+    real, wrong, after = (rows.loc[rows[name] != known, name] for rows in (real, wrong, after))
     levels = np.linspace(0.02, 0.98, 49)
-    wanted = real[name].quantile(levels)
-    assert np.abs(wrong[name].quantile(levels) - wanted).mean() > 0.2
+    wanted = real.quantile(levels)
+    assert np.abs(wrong.quantile(levels) - wanted).mean() > 0.1
     # A quantile may stand half a percent of the rows off.
-    low, high = real[name].quantile(levels - 0.008), real[name].quantile(levels + 0.008)
-    got = after[name].quantile(levels).to_numpy()
+    low, high = real.quantile(levels - 0.008), real.quantile(levels + 0.008)
+    got = after.quantile(levels).to_numpy()
     assert ((got >= low.to_numpy() - 1e-6) & (got <= high.to_numpy() + 1e-6)).all()
 
 
-def test_shares_of_few_values_and_of_a_spike(mapped):
-    real, _, after = mapped
-    shares = after["few"].value_counts(normalize=True)
-    assert shares.sub(real["few"].value_counts(normalize=True)).abs().max() < 0.006
-    assert abs((after["spiked"] == 0).mean() - (real["spiked"] == 0).mean()) < 0.006
-
-
-def test_order_missing_values_and_categories_stay(mapped):
+def test_atoms_order_missing_values_and_categories_stay(mapped):
     _, wrong, after = mapped
     assert spearmanr(after["smooth"], wrong["smooth"]).statistic > 0.9999
     assert (after["gaps"].isna() == wrong["gaps"].isna()).all()
     assert (after["level"] == wrong["level"]).all()
+    assert (after["few"] == wrong["few"]).mean() > 0.99  # but for rare extremes
+    assert ((after["spiked"] == 0) == (wrong["spiked"] == 0)).all()
 
 
-def test_a_right_marginal_is_left_alone():
-    real = frame()
-    encoder = TableEncoder(["level"]).fit(real)
-    random = torch.Generator().manual_seed(0)
-    pool = encoder.encode(real, np.random.default_rng(0))
-    table = EncodedTable(pool.codes.clone(), pool.positions.clone())
-    RankCalibration(pool, encoder, random).apply(table, random)
-    changed = encoder.decode(table)["few"].to_numpy() != real["few"].to_numpy()
-    assert changed.mean() < 0.02
+def test_rare_extremes_come_back():
+    """A column of atoms whose rare ends the generator never gives: from the next values."""
+    values = np.repeat([0, 10, 20, 30, 90], [20, 4_000, 3_000, 2_950, 30])
+    real = pd.DataFrame({"few": values})
+    encoder = TableEncoder(ordinal_columns=["few"]).fit(real)
+    generated = real.assign(few=real["few"].replace({0: 10, 90: 30}))
+    pool = encoder.encode(generated)
+    table = encoder.encode(pd.concat([generated] * 4, ignore_index=True))
+    ValueCalibration(pool, encoder).apply(table, torch.Generator().manual_seed(0))
+    counts = encoder.decode(table)["few"].value_counts() / 4
+    assert counts[0] == pytest.approx(20, abs=10)
+    assert counts[90] == pytest.approx(30, abs=12)
+    assert counts[20] == 3_000
+
+
+def test_one_value_can_give_both_ends():
+    real = pd.DataFrame({"few": np.repeat([0, 1, 2], [30, 9_940, 30])})
+    encoder = TableEncoder(ordinal_columns=["few"]).fit(real)
+    table = encoder.encode(pd.DataFrame({"few": [1] * 40_000}))
+    ValueCalibration(table, encoder).apply(table, torch.Generator().manual_seed(0))
+    counts = encoder.decode(table)["few"].value_counts()
+    assert counts[0] == pytest.approx(120, abs=45)
+    assert counts[2] == pytest.approx(120, abs=45)
 
 
 def test_a_table_without_ordered_columns():
     real = pd.DataFrame({"level": ["a", "b"] * 50})
     encoder = TableEncoder().fit(real)
-    random = torch.Generator().manual_seed(0)
     pool = encoder.encode(real)
-    RankCalibration(pool, encoder, random).apply(pool, random)
+    ValueCalibration(pool, encoder).apply(pool, torch.Generator().manual_seed(0))
     assert encoder.decode(pool)["level"].tolist() == real["level"].tolist()
 
 
-def tilted(real, rows=60_000, seed=3):
-    """Rows of a table drawn again, too many of high ``smooth`` and of level "a"."""
-    random = np.random.default_rng(seed)
-    odds = np.exp(0.4 * (real["level"] == "a") + 0.15 * np.log(real["smooth"]).clip(-2, 2))
-    return real.iloc[random.choice(len(real), rows, p=odds / odds.sum())].reset_index(drop=True)
-
-
-def test_raking_gives_the_training_marginals_and_changes_no_row():
-    real = frame()
-    encoder = TableEncoder(["level"]).fit(real)
-    layout = Layout.of(encoder)
-    random = torch.Generator().manual_seed(0)
-    drawn = tilted(real)
-    pool = encoder.encode(drawn, np.random.default_rng(0))
-    raking = Raking(pool, layout)
-    rows = raking.kept(pool, random)
-    assert raking.acceptance > 0.49
-    assert abs(len(rows) / len(pool) - raking.acceptance) < 0.01
-    kept = drawn.iloc[rows]
-    assert (drawn["level"] == "a").mean() > 0.58
-    assert abs((kept["level"] == "a").mean() - (real["level"] == "a").mean()) < 0.01
-    for name in ("smooth", "gaps"):
-        levels = np.linspace(0.05, 0.95, 10)
-        below = np.searchsorted(np.sort(kept[name].dropna()), real[name].quantile(levels))
-        assert np.abs(below / kept[name].notna().sum() - levels).max() < 0.012
-    assert abs((kept["spiked"] == 0).mean() - (real["spiked"] == 0).mean()) < 0.01
-
-
-def test_raking_keeps_every_row_where_nothing_is_wrong():
-    real = frame()
-    encoder = TableEncoder(["level"]).fit(real)
-    pool = encoder.encode(real, np.random.default_rng(0))
-    raking = Raking(pool, Layout.of(encoder))
-    assert raking.acceptance > 0.9
-
-
-def test_raking_draws_as_many_rows_as_asked_for():
-    real = frame()
-    encoder = TableEncoder(["level"]).fit(real)
-    pool = encoder.encode(tilted(real), np.random.default_rng(0))
-    raking = Raking(pool, Layout.of(encoder))
-    asked = []
+def generator_of(pool, asked=None):
+    """Makes the rows of a pool, from the beginning again each time."""
 
     def generate(count):
-        asked.append(count)
+        if asked is not None:
+            asked.append(count)
         return pool.rows(torch.arange(count) % len(pool))
 
+    return generate
+
+
+@pytest.fixture(scope="module")
+def torn():
+    """A table, its encoder, and generated rows without its dependence, marginals right."""
+    real = frame()
+    encoder = TableEncoder(["level"]).fit(real)
+    random = np.random.default_rng(1)
+    wrong = real.apply(lambda column: random.permutation(column.to_numpy()))
+    # Half of the rows are right, or there would be no rows to select.
+    mixed = pd.concat([wrong, frame(seed=2)[lambda rows: rows.smooth.between(*_range(real))]])
+    mixed = mixed.sample(frac=1, random_state=0).reset_index(drop=True)
+    for name in ("smooth", "spiked", "gaps"):
+        mixed[name] = mixed[name].clip(real[name].min(), real[name].max())
+    return real, encoder, mixed
+
+
+def _range(real):
+    return real["smooth"].min(), real["smooth"].max()
+
+
+def test_selection_restores_a_dependence(torn):
+    real, encoder, mixed = torn
+    pool = encoder.encode(mixed, np.random.default_rng(0))
+    random = torch.Generator().manual_seed(0)
+    table = encoder.encode(real, np.random.default_rng(1))
+    calibration = Calibration(table, encoder, generator_of(pool), random)
+    after = encoder.decode(calibration.draw(10_000, generator_of(pool), random))
+
+    def wrong_level(rows):  # level is "a" where the latent of smooth is positive
+        return ((rows["smooth"] > 1) != (rows["level"] == "a")).mean()
+
+    def rank_correlation(rows):
+        return spearmanr(rows["smooth"], rows["gaps"], nan_policy="omit").statistic
+
+    assert wrong_level(real) == 0
+    assert wrong_level(mixed) > 0.2
+    assert wrong_level(after) < 0.03
+    assert rank_correlation(mixed) < 0.6
+    assert rank_correlation(after) > 0.97
+    assert abs((after["level"] == "a").mean() - (real["level"] == "a").mean()) < 0.02
+
+
+def test_calibration_draws_as_many_rows_as_asked_for(torn):
+    real, encoder, mixed = torn
+    pool = encoder.encode(mixed, np.random.default_rng(0))
+    table = encoder.encode(real, np.random.default_rng(1))
+    asked = []
+    generate = generator_of(pool, asked)
+    calibration = Calibration(table, encoder, generate, torch.Generator().manual_seed(0))
     for rows in (0, 1, 7, 5_000):
-        table = raking.draw(rows, generate, torch.Generator().manual_seed(1))
-        assert len(table) == rows
-    assert asked[-1] < 5_000 / raking.acceptance * 1.1 + 16
+        drawn = calibration.draw(rows, generate, torch.Generator().manual_seed(1))
+        assert len(drawn) == rows
+    assert asked[-1] < 5_000 / calibration.acceptance * 1.1 + 16
+    assert 1 / calibration_module.MAX_WEIGHT < calibration.acceptance < 0.7
 
 
-def test_rows_that_no_weight_can_give_do_not_stop_raking():
-    """A level that the generator never makes, and one that it makes always."""
-    real = pd.DataFrame({"level": ["a", "b", "c", "c"] * 100})
-    encoder = TableEncoder().fit(real)
-    code = int(encoder.columns[0].encode(pd.Series(["a"]))[0][0])
-    pool = encoder.encode(real)
-    pool.codes[:] = code
-    raking = Raking(pool, Layout.of(encoder))
-    assert raking.acceptance == 1
-    assert len(raking.kept(pool, torch.Generator().manual_seed(0))) == 400
+def test_most_rows_are_kept_where_nothing_is_wrong():
+    real = frame()
+    encoder = TableEncoder(["level"]).fit(real)
+    table = encoder.encode(real, np.random.default_rng(0))
+    other = frame(seed=5, rows=200_000)
+    for name in ("smooth", "spiked", "gaps"):
+        other[name] = other[name].clip(real[name].min(), real[name].max())
+    pool = encoder.encode(other, np.random.default_rng(0))
+    random = torch.Generator().manual_seed(0)
+    calibration = Calibration(table, encoder, generator_of(pool), random)
+    assert calibration.acceptance > 0.6
+
+
+def test_the_limit_cuts_off_little():
+    weights = np.random.default_rng(0).gamma(20.0, size=10_000)
+    limit = calibration_module.limit(weights)
+    cut = np.maximum(weights - limit, 0).sum() / weights.sum()
+    assert cut == pytest.approx(calibration_module.CUT_OFF, rel=0.05)
+    assert calibration_module.limit(np.ones(7)) == 1
+
+
+def test_the_limit_is_a_multiple_of_what_it_leaves():
+    weights = np.random.default_rng(0).pareto(1.0, 10_000)
+    limit = calibration_module.limit(weights)
+    mean = np.minimum(weights, limit).mean()
+    assert limit == pytest.approx(calibration_module.MAX_WEIGHT * mean, rel=0.01)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import logging
 import pickle
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,12 +18,15 @@ import pytest
 import torch
 from torch import nn
 
-from sdv_wgangp.models import calibration
+from sdv_wgangp.models import calibration, density_ratio, raking
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
 from sdv_wgangp.networks.passes import TrainingPass
 from sdv_wgangp.objectives.matching import DISTANCES
+from sdv_wgangp.training import trainer as trainer_module
+from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
 from sdv_wgangp.training.trainer import Trainer
+from sdv_wgangp.training.validation import HeldOutScore
 
 FAST = TrainingSettings(epochs=2, batch_size=100)
 
@@ -79,8 +84,8 @@ def test_samples_go_on_and_repeat_after_a_seed(frame):
 
 def test_calibrated_marginals_are_those_of_the_table(frame, monkeypatch):
     # After two epochs the marginals are far off; let the weights go as far as they must.
-    for limit in ("MAX_FACTOR", "MAX_WEIGHT"):
-        monkeypatch.setattr(calibration, limit, 50.0)
+    monkeypatch.setattr(raking, "MAX_FACTOR", 50.0)
+    monkeypatch.setattr(calibration, "MAX_WEIGHT", 50.0)
     model = small(random_state=0).fit(frame)
     rows = 40_000
     calibrated = model.sample(rows)
@@ -96,8 +101,8 @@ def test_calibrated_marginals_are_those_of_the_table(frame, monkeypatch):
         ks = max(abs((sample["x"] <= v).mean() - (frame["x"] <= v).mean()) for v in grid)
         return np.array([(shares - real).abs().max(), abs(missing), abs(zero), ks])
 
-    assert (error(calibrated) < 0.012).all()
-    assert error(raw).max() > 0.03, "after two epochs there must be something to calibrate"
+    assert (error(calibrated) < 0.025).all()
+    assert error(raw).max() > 0.05, "after two epochs there must be something to calibrate"
 
 
 def test_it_learns_a_dependence(frame):
@@ -154,6 +159,125 @@ def test_an_interrupt_keeps_what_was_learned(frame, caplog):
     assert len(model.logs) == 3
     assert "interrupted after 3 of 50 epochs" in caplog.text
     assert len(model.sample(10)) == 10
+
+
+def test_a_time_budget_leaves_time_for_what_follows_the_training(frame, monkeypatch):
+    given = []
+
+    def schedule(steps, seconds):
+        given.append(seconds)
+        ticks = itertools.count()
+        return Schedule(steps, 50.0, lambda: next(ticks))  # about three readings in a step
+
+    monkeypatch.setattr(trainer_module, "Schedule", schedule)
+    monkeypatch.setattr(TabularModel, "_rehearse", lambda *arguments: 1000.0)
+    settings = TrainingSettings(epochs=10**6, batch_size=100, max_seconds=4600)
+    model = small(settings, random_state=0).fit(frame)
+    assert 0 < 3600 - given[0] < 600  # encoding; machines can be busy
+    assert len(model.logs) == 1
+    assert np.isfinite(model.logs[0].generator_loss)
+    assert model.logs[0].rows_per_second > 0
+    assert len(model.sample(50)) == 50
+
+
+def test_time_that_suffices_gives_the_same_model(frame):
+    plain = small(random_state=0).fit(frame)
+    timed = small(replace(FAST, max_seconds=3600), random_state=0).fit(frame)
+    pd.testing.assert_frame_equal(plain.sample(50), timed.sample(50))
+
+
+def test_too_little_time_is_refused(frame):
+    model = small(replace(FAST, max_seconds=1e-3), random_state=0)
+    with pytest.raises(ValueError, match=r"max_seconds \(0.001\) leaves no time for training: "
+                       r"encoding and calibration take about [\d.]+ s; give more"):  # fmt: skip
+        model.fit(frame)
+    assert not model.logs
+
+
+@pytest.fixture
+def scores(monkeypatch):
+    """Scores that the trees give, one after another, and how many rows they were shown."""
+    given, shown = [], []
+
+    def score(self, generated):
+        shown.append((self.rows, len(generated)))
+        return given.pop(0)
+
+    monkeypatch.setattr(HeldOutScore, "__call__", score)
+    return given, shown
+
+
+def test_early_stopping_keeps_the_best_generator(frame, scores):
+    given, shown = scores
+    given += [0.2, 0.9, 0.3, 0.3, 0.3]
+    settings = replace(FAST, epochs=20, early_stopping=True, patience=2)
+    snapshots = []
+    model = small(settings, random_state=0)
+    model.fit(frame, callbacks=(lambda log: snapshots.append(log.validation_score),))
+    assert shown[0] == (100, 100)
+    # Two checks after the second begin a decay of one epoch, which ends with a check.
+    assert snapshots == [0.2, 0.9, 0.3, 0.3, 0.3]
+    assert not given
+    again = small(replace(settings, patience=20), random_state=0)
+    given += [0.2, 0.9, *[0.3] * 18]
+    again.fit(frame)
+    assert len(again.logs) == 20
+    pairs = zip(model.generator.parameters(), again.generator.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs), "both keep the second check's"
+    assert len(model.sample(20)) == 20
+
+
+def test_held_out_rows_are_not_trained_on(frame, monkeypatch):
+    seen = {}
+
+    def fit(self, table, callbacks, seconds, stopping):
+        seen["trained"], seen["stopping"] = table, stopping
+        return self.result()
+
+    original = HeldOutScore.__init__
+
+    def keep(self, held_out, layout, seed):
+        seen["held out"] = held_out
+        original(self, held_out, layout, seed)
+
+    monkeypatch.setattr(Trainer, "fit", fit)
+    monkeypatch.setattr(HeldOutScore, "__init__", keep)
+    model = small(replace(FAST, early_stopping=True, validation_fraction=0.3), random_state=0)
+    model.fit(frame)
+    rows = [list(map(tuple, seen[part].positions.tolist())) for part in ("trained", "held out")]
+    assert [len(part) for part in rows] == [700, 300]
+    assert not set(rows[0]) & set(rows[1])
+    assert model.layout.frequencies[:3].mul(len(frame)).sum() == pytest.approx(len(frame))
+
+
+def test_the_held_out_score_is_part_of_a_fit(frame):
+    settings = replace(FAST, epochs=2, early_stopping=True)
+    one, two = (small(settings, random_state=0).fit(frame) for _ in range(2))
+    scores = [log.validation_score for log in one.logs]
+    assert all(0 <= score <= 1 for score in scores)
+    assert scores == [log.validation_score for log in two.logs]
+    pd.testing.assert_frame_equal(one.sample(20), two.sample(20))
+
+
+def test_too_few_rows_to_hold_out_are_refused(frame):
+    model = small(replace(FAST, early_stopping=True), random_state=0)
+    with pytest.raises(ValueError, match=r"at least 50 held-out rows.* 0.1 of 400 rows is 40: "
+                       r"raise validation_fraction to 0.13 or switch"):  # fmt: skip
+        model.fit(frame[:400])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_seconds": 0.0}, "max_seconds must be None or above 0, got 0"),
+        ({"max_seconds": float("nan")}, "max_seconds must be None or above 0, got nan"),
+        ({"validation_fraction": 0.6}, r"validation_fraction must lie in \(0, 0.5\], got 0.6"),
+        ({"patience": 0}, "patience must be at least 1, got 0"),
+    ],
+)
+def test_settings_of_the_end_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingSettings(**options)
 
 
 def test_callbacks_see_every_epoch(frame):
@@ -363,7 +487,8 @@ def test_pickles_hold_no_rows_and_load_elsewhere(frame, tmp_path):
         stream = io.BytesIO()
         pickle.dump(model, stream)
         sizes.append(stream.tell())
-    assert sizes[1] - sizes[0] < 20_000  # knots in the tails, for 27 times the rows
+    # For 27 times the rows: knots in the tails, and more trees, of which there is a limit.
+    assert sizes[1] - sizes[0] < 20_000 + density_ratio.TREES * 2**density_ratio.DEPTH * 9
     (tmp_path / "model.pkl").write_bytes(stream.getvalue())
     model.set_random_state(1)
     expected = model.sample(30)

@@ -11,8 +11,8 @@ from sdv_wgangp.objectives import transport
 
 def clouds(points=7, k=4, seed=0):
     random = torch.Generator().manual_seed(seed)
-    draw = lambda: torch.randn(points, k, dtype=torch.double, generator=random)  # noqa: E731
-    return draw().requires_grad_(), (draw() + 0.5).requires_grad_()
+    x, y = (torch.randn(points, k, dtype=torch.double, generator=random) for _ in range(2))
+    return x.requires_grad_(), (y + 0.5).requires_grad_()
 
 
 def entropic(x, y):

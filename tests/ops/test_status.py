@@ -43,7 +43,7 @@ STATISTICS = {
     "symmetric_eigen",
     "symmetric_eigen_backward",
 }
-EVERY = OPERATORS | PENALTY | GENERATOR | STATISTICS
+EVERY = OPERATORS | PENALTY | GENERATOR | STATISTICS | {"tree_scores"}
 
 compiled = pytest.mark.skipif(not ops.status().compiled, reason="the extension was not built")
 

@@ -39,11 +39,14 @@ def encoded():
     return Layout.of(encoder), encoder.encode(frame, random), frame
 
 
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
 def sampler(encoded, log_frequency, columns=None):
     layout, table, _ = encoded
-    random = torch.Generator().manual_seed(0)
     columns = layout.conditionable if columns is None else columns
-    return ConditionSampler(columns, layout, table, DRAWN, log_frequency, random)
+    return ConditionSampler(columns, layout, table, DRAWN, log_frequency)
 
 
 def test_columns_that_may_be_given_are_sets_of_codes(encoded):
@@ -52,7 +55,7 @@ def test_columns_that_may_be_given_are_sets_of_codes(encoded):
 
 def test_masks_are_any_columns_and_their_number_is_uniform_on_a_log_scale(encoded):
     index = torch.zeros(1, DRAWN, dtype=torch.int64)
-    same, fixed = sampler(encoded, False).draw(index)
+    same, fixed = sampler(encoded, False).draw(index, seeded())
     assert same is index
     assert fixed.shape == (DRAWN, 5)
     assert not fixed[:, [0, 3]].any()
@@ -72,9 +75,8 @@ def test_something_is_left_to_make_up(encoded):
         offsets, layout.frequencies[1:8], layout.ranks[1:8], *(torch.zeros(0).long(),) * 2,
         layout.has_position[1:8],
     )  # fmt: skip
-    random = torch.Generator().manual_seed(0)
-    drawn = ConditionSampler(torch.tensor([0, 1]), narrow, part, 300, True, random)
-    _, fixed = drawn.draw(torch.zeros(2, 400, dtype=torch.int64))
+    drawn = ConditionSampler(torch.tensor([0, 1]), narrow, part, 300, True)
+    _, fixed = drawn.draw(torch.zeros(2, 400, dtype=torch.int64), seeded())
     assert fixed.shape == (600, 2)
     assert (fixed.sum(1) == 1).all()
 
@@ -82,7 +84,7 @@ def test_something_is_left_to_make_up(encoded):
 def test_rows_by_log_frequency(encoded):
     frame = encoded[2]
     index = torch.full((2, DRAWN + 7), -1)
-    drawn, fixed = sampler(encoded, True, torch.tensor([1])).draw(index)
+    drawn, fixed = sampler(encoded, True, torch.tensor([1])).draw(index, seeded())
     assert (drawn[:, DRAWN:] == -1).all()
     assert fixed[:, 1].all()
     assert fixed.sum() == 2 * DRAWN
@@ -99,7 +101,7 @@ def test_rows_by_log_frequency(encoded):
 
 def test_rows_of_several_columns_are_rows_of_the_table(encoded):
     """Averaged over which column is chosen; continuous columns have no say."""
-    drawn, fixed = sampler(encoded, True).draw(torch.zeros(1, DRAWN, dtype=torch.int64))
+    drawn, fixed = sampler(encoded, True).draw(torch.zeros(1, DRAWN, dtype=torch.int64), seeded())
     assert drawn.min() >= 0
     assert drawn.max() < ROWS
     assert len(drawn.unique()) > 0.9 * ROWS

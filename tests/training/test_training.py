@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import itertools
 import os
 from pathlib import Path
 
@@ -23,8 +25,10 @@ from sdv_wgangp.training.conditions import given_columns
 from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.optimizer import Adam
 from sdv_wgangp.training.precision import matmul_precision
+from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
 from sdv_wgangp.training.trainer import Trainer
+from sdv_wgangp.training.validation import EarlyStopping
 
 
 def test_the_average_follows_the_recursion():
@@ -33,7 +37,7 @@ def test_the_average_follows_the_recursion():
     adam = Adam(layer.parameters(), 0.1, 0.0, average.module.parameters(), 0.5)
     expected = layer.weight.item()
     for step in range(1, 30):
-        adam.advance()
+        adam.advance([1.0])
         adam.apply([torch.randn(1, 1)])
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * layer.weight.item()
@@ -44,16 +48,17 @@ def test_adam_is_torchs():
     torch.manual_seed(0)
     networks = [nn.Linear(7, 3), nn.Linear(7, 3)]
     networks[1].load_state_dict(networks[0].state_dict())
-    ours = Adam(networks[0].parameters(), 0.01, 0.1, ahead=2)
-    theirs = torch.optim.Adam(networks[1].parameters(), 0.01, (0.0, 0.9), weight_decay=0.1)
+    ours = Adam(networks[0].parameters(), 0.1, 0.1, ahead=2)
+    theirs = torch.optim.Adam(networks[1].parameters(), 0.1, (0.0, 0.9), weight_decay=0.1)
     for step in range(20):
         x = torch.randn(5, 7)
         for network in networks:
             network.zero_grad()
             network(x).square().sum().backward()
         if step % 2 == 0:
-            ours.advance()
+            ours.advance([0.1, 0.05])
         ours.apply([parameter.grad for parameter in networks[0].parameters()], step % 2)
+        theirs.param_groups[0]["lr"] = 0.1 * (0.1, 0.05)[step % 2]
         theirs.step()
     for one, other in zip(*(network.parameters() for network in networks), strict=True):
         torch.testing.assert_close(one, other)
@@ -159,7 +164,11 @@ def test_learning_rates_stay_for_half_the_steps_then_fall_to_zero(make_trainer):
         table,
         (lambda log: rates.append([adam.rate for adam in trainer.optimizers]),),
     )
-    np.testing.assert_allclose(rates, [[0.5, 0.25], [0.5, 0.25], [0.25, 0.125], [0, 0]], atol=1e-9)
+    # Of the last step of each epoch: the rates reach 0 with the step that is not made any more.
+    step = 1 / (2 * MIN_STEPS_PER_EPOCH)  # of the generator, as a share of the decay
+    generator = [0.5, 0.5, 0.5 * (0.5 + step), 0.5 * step]
+    critic = [0.25, 0.25, 0.25 * (0.5 + step / 2), 0.25 * step / 2]
+    np.testing.assert_allclose(rates, np.transpose([generator, critic]), atol=1e-9)
 
 
 @pytest.mark.parametrize(("interval", "steps"), [(1, 2), (2, 1), (3, 2), (4, 2)])
@@ -241,13 +250,119 @@ def test_parameters_in_any_memory_format_can_be_trained(make_trainer):
     assert trainer.critic.weight.abs().sum() > 0
 
 
-def test_the_rate_never_becomes_negative(make_trainer):
-    trainer, table = make_trainer(epochs=1)
-    trainer.fit(table)
-    assert [adam.rate for adam in trainer.optimizers] == [0, 0]
-    for adam in trainer.optimizers:
-        adam.advance()
-        assert adam.rate == 0
+class Ticking:
+    """A clock that goes on by so many seconds for each training step."""
+
+    def __init__(self, trainer, seconds):
+        self.now = 100.0
+        original = trainer._step
+
+        def step(index):
+            losses = original(index)
+            self.now += seconds
+            return losses
+
+        trainer._step = step
+
+    def __call__(self):
+        return self.now
+
+
+def timed(trainer, table, monkeypatch, per_step, **options):
+    clock = Ticking(trainer, per_step)
+    monkeypatch.setattr(
+        trainer_module, "Schedule", lambda steps, seconds: Schedule(steps, seconds, clock)
+    )
+    rates = []
+
+    def record(log):
+        rates.append(trainer.optimizers[0].rate)
+
+    trainer.fit(table, (record,), **options)
+    return rates
+
+
+def test_rates_have_fallen_to_zero_when_the_time_is_up(make_trainer, monkeypatch):
+    trainer, table = make_trainer(epochs=1000, generator_lr=0.5)
+    steps = int(2.5 * MIN_STEPS_PER_EPOCH)
+    rates = timed(trainer, table, monkeypatch, 0.25, seconds=0.25 * steps)
+    assert trainer.schedule.steps == steps
+    assert [log.epoch for log in trainer.logs] == [0, 1, 2]
+    # Before the last step of an epoch, what is left of the decay in the second half.
+    assert rates == pytest.approx([0.5, 0.5 * 2 * (0.2 + 1 / steps), 0.5 * 2 / steps])
+    assert all(np.isfinite(log.generator_loss) for log in trainer.logs)
+
+
+def test_a_budget_that_is_not_needed_changes_nothing(make_trainer, monkeypatch):
+    weights = []
+    for seconds in (None, 1000.0):
+        trainer, table = make_trainer(epochs=3)
+        timed(trainer, table, monkeypatch, 0.25, seconds=seconds)
+        assert len(trainer.logs) == 3
+        weights.append(torch.cat([p.flatten() for p in trainer.result().parameters()]))
+    assert torch.equal(*weights)
+
+
+def test_checks_do_not_disturb_the_training(make_trainer):
+    """Scores that keep rising stop nothing: the run is the one without checks."""
+    finals, scores = [], itertools.count()
+    for stopping in (None, EarlyStopping(lambda generator: next(scores), 0.0, 1)):
+        trainer, table = make_trainer(epochs=5)
+        trainer.fit(table, stopping=stopping)
+        finals.append(torch.cat([p.flatten() for p in trainer.result().parameters()]))
+    assert torch.equal(*finals)
+    assert [log.validation_score for log in trainer.logs] == list(range(5))
+
+
+def test_a_plateau_brings_the_decay_forward_and_the_best_is_kept(make_trainer):
+    trainer, table = make_trainer(epochs=40, generator_lr=0.5)
+    scores, seen, rates = iter([0.1, 0.5, 0.2, 0.2, 0.2, 0.3, 0.1]), [], []
+
+    def score(generator):
+        assert not generator.training
+        seen.append(generator.logits.weight.clone())
+        return next(scores)
+
+    def callback(log):
+        rates.append(trainer.optimizers[0].rate)
+
+    result = trainer.fit(table, (callback,), stopping=EarlyStopping(score, 0.0, 3))
+    # Checks after every second epoch. The fifth makes a plateau of three, after ten of 40 epochs;
+    # decay takes a quarter of that, and the end is a check.
+    assert [log.epoch for log in trainer.logs if log.validation_score is not None] == [
+        1, 3, 5, 7, 9, 11, 12
+    ]  # fmt: skip
+    assert trainer.schedule.steps == 12.5 * MIN_STEPS_PER_EPOCH
+    assert rates[:10] == [0.5] * 10
+    assert rates[-1] == pytest.approx(0.5 / (2.5 * MIN_STEPS_PER_EPOCH))
+    assert torch.equal(result.logits.weight, seen[1])
+    assert not result.training
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, None])
+def test_what_ends_a_training_leaves_the_best_so_far(make_trainer, monkeypatch, error):
+    trainer, table = make_trainer(epochs=20)
+    scores, seen = iter([0.1, 0.9, 0.2, 0.2]), []
+
+    def score(generator):
+        seen.append(generator.logits.weight.clone())
+        return next(scores)
+
+    def end(log):
+        if log.epoch == 3 and error is not None:
+            raise error
+        if log.epoch == 3:
+            trainer.generator.logits.weight.data.fill_(torch.nan)
+            trainer.passes.refresh()
+
+    fit = functools.partial(trainer.fit, table, (end,), stopping=EarlyStopping(score, 0.0, 9))
+    if error is None:
+        with pytest.raises(trainer_module.NonFiniteLossError):
+            fit()
+    else:
+        fit()
+    assert len(seen) == 4
+    assert torch.equal(trainer.result().logits.weight, seen[1])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

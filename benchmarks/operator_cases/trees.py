@@ -1,0 +1,106 @@
+"""Scores of boosted trees, against scikit-learn's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import ThreadpoolController
+
+from operator_cases.case import Case, Options, Rival, relative_error
+from sdv_wgangp import ops
+from sdv_wgangp.ops.trees import tree_scores_reference
+
+# Rows, columns, trees, depth.
+SIZES = ((100_000, 20, 100, 5), (100_000, 20, 500, 5), (100_000, 50, 100, 6))
+TRAINING_ROWS = 3_000
+BAR = 5.0
+
+
+def _bytes(rows: int, columns: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (rows, columns), dtype=np.uint8)
+
+
+def fitted(columns: int, trees: int, depth: int) -> HistGradientBoostingRegressor:
+    """Trees that have much to learn: all columns count, and some of their products."""
+    cells = _bytes(TRAINING_ROWS, columns, 1).astype(np.float64)
+    random = np.random.default_rng(2)
+    target = cells @ random.normal(size=columns) + cells[:, 0] * cells[:, 1] / 50
+    model = HistGradientBoostingRegressor(
+        max_iter=trees, max_depth=depth, max_leaf_nodes=2**depth, min_samples_leaf=5,
+        early_stopping=False, random_state=0,
+    )  # fmt: skip
+    return model.fit(cells, target + 50 * random.normal(size=TRAINING_ROWS))
+
+
+def perfect_trees(
+    model: HistGradientBoostingRegressor, depth: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A model's trees as `tree_scores` takes them: features, thresholds and leaves.
+
+    A leaf above the last level is there as a subtree of nodes that send every row to the left.
+    """
+    ensemble = [tree.nodes for (tree,) in model._predictors]
+    inner = 2**depth - 1
+    features = np.zeros((len(ensemble), inner), np.int32)
+    thresholds = np.full((len(ensemble), inner), 255, np.uint8)
+    leaves = np.zeros((len(ensemble), inner + 1), np.float32)
+
+    def place(tree: int, given: int, node: int) -> None:
+        known = ensemble[tree][given]
+        if node >= inner:
+            leaves[tree, node - inner] = known["value"]
+        elif known["is_leaf"]:
+            place(tree, given, 2 * node + 1)
+        else:
+            features[tree, node] = known["feature_idx"]
+            thresholds[tree, node] = np.floor(known["num_threshold"])
+            place(tree, known["left"], 2 * node + 1)
+            place(tree, known["right"], 2 * node + 2)
+
+    for tree in range(len(ensemble)):
+        place(tree, 0, 0)
+    return tuple(torch.from_numpy(part) for part in (features, thresholds, leaves))
+
+
+def cases(options: Options) -> Iterator[Case]:
+    """Of rows of bytes; scikit-learn is given them as the floats that it takes."""
+    for rows, columns, count, depth in SIZES:
+        model = fitted(columns, count, depth)
+        cells = _bytes(rows, columns, 0)
+        numbers = cells.astype(np.float64)
+        given = tuple(
+            part.to(options.device)
+            for part in (torch.from_numpy(cells), *perfect_trees(model, depth))
+        )
+        pools = ThreadpoolController()
+
+        def predict(model=model, numbers=numbers, pools=pools):
+            with pools.limit(limits=torch.get_num_threads(), user_api="openmp"):
+                return model.predict(numbers)
+
+        found = ops.tree_scores(*given)
+        start = float(model._baseline_prediction.item())
+        yield Case(
+            "tree_scores",
+            f"{rows:,} x {columns}, {count} trees of depth {depth}",
+            lambda given=given: ops.tree_scores(*given),
+            (
+                Rival(
+                    "scikit-learn, on the CPU",
+                    predict,
+                    error=relative_error(found.cpu(), torch.from_numpy(predict() - start)),
+                    bar=BAR,
+                ),
+                Rival(
+                    "all rows level by level",
+                    lambda given=given: tree_scores_reference(*given),
+                    error=relative_error(found, tree_scores_reference(*given)),
+                ),
+            ),
+        )
+
+
+CASES = {"tree_scores": (cases,)}

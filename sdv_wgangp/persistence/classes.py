@@ -1,0 +1,189 @@
+"""The classes of which a model file may hold objects: ours, SDV's, RDT's, and nothing else."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import copulas.univariate
+import numpy as np
+import rdt
+import rdt.transformers
+import sdv.cag
+import torch
+from rdt.transformers.base import BaseTransformer
+from rdt.transformers.null import NullTransformer
+from sdv.data_processing.data_processor import DataProcessor
+from sdv.data_processing.datetime_formatter import DatetimeFormatter
+from sdv.data_processing.numerical_formatter import NumericalFormatter
+from sdv.metadata import Metadata
+from sklearn.mixture import BayesianGaussianMixture
+
+from sdv_wgangp.encoding.axis import RankAxis
+from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
+from sdv_wgangp.encoding.derived import DerivedColumn
+from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.encoding.quantiles import QuantileMap
+from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.models.calibration import Calibration, ValueCalibration, _BinMap, _Extremes
+from sdv_wgangp.models.cells import Cells
+from sdv_wgangp.models.density_ratio import DensityRatio
+from sdv_wgangp.models.raking import Raking
+from sdv_wgangp.models.tabular import TabularModel
+from sdv_wgangp.persistence.graph import Kind, check_attribute
+from sdv_wgangp.training.settings import TrainingSettings
+from sdv_wgangp.training.trainer import EpochLog
+from sdv_wgangp.transformers import TimestampEncoder
+
+PLAIN = (
+    *(RankAxis, CategoricalColumn, NumericColumn, DerivedColumn, QuantileMap, TableEncoder),
+    *(Calibration, Cells, DensityRatio, Raking, ValueCalibration, _BinMap, _Extremes),
+    *(TrainingSettings, EpochLog),
+    *(DataProcessor, DatetimeFormatter, NumericalFormatter, rdt.HyperTransformer, NullTransformer),
+    *(sdv.cag.FixedCombinations, sdv.cag.FixedIncrements, sdv.cag.Inequality),
+    *(sdv.cag.OneHotEncoding, sdv.cag.Range),
+    BayesianGaussianMixture,  # of RDT's ClusterBasedNormalizer
+)
+# Random states, and what is made from them and from the parameters when sampling begins anew.
+REMADE = frozenset({"random_states", "faker", "generator"})
+
+
+@cache
+def kinds() -> dict[str, Kind]:
+    """The allow-list, by the names that the files use."""
+    # The faces of SDV save themselves with this package: they are not there yet when it begins.
+    from sdv_wgangp.multi_table import Cardinality, IndependentWGANGPMFSSynthesizer
+    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+
+    faces = (WGANGPMFSSynthesizer, IndependentWGANGPMFSSynthesizer, Cardinality)
+    found = [Kind(cls) for cls in (*PLAIN, *faces)]
+    found.append(Kind(TabularModel, _model_state, _make_model))
+    metadata = Metadata()
+    metadata.add_table("table")
+    found += [Kind(Metadata), Kind(type(metadata.tables["table"]))]
+    found += [Kind(cls) for cls in _members(copulas.univariate, copulas.univariate.Univariate)]
+    for cls in _members(rdt.transformers, BaseTransformer):
+        found.append(Kind(cls, _transformer_state, _transformer_maker(cls)))
+    found.append(Kind(TimestampEncoder, _transformer_state, _transformer_maker(TimestampEncoder)))
+    mapping = getattr(rdt.transformers.utils, "WarnDict", None)  # RDT 1 only
+    if mapping is not None:
+        found.append(Kind(mapping, _pairs_of, lambda state: mapping(state["pairs"])))
+    return {f"{kind.cls.__module__.split('.')[0]}.{kind.cls.__name__}": kind for kind in found}
+
+
+def _members(module: Any, base: type) -> list[type]:
+    """The subclasses of ``base`` in a module that come from its own package, not an add-on's."""
+    package = base.__module__.split(".")[0]
+    return [
+        each
+        for each in vars(module).values()
+        if isinstance(each, type)
+        and issubclass(each, base)
+        and each.__module__.split(".")[0] == package
+    ]
+
+
+def _pairs_of(mapping: dict) -> dict[str, Any]:
+    return {"pairs": dict(mapping)}
+
+
+# --------------------------------------------------------------------------- transformers of RDT
+
+
+def _transformer_state(transformer: BaseTransformer) -> dict[str, Any]:
+    state = {name: each for name, each in vars(transformer).items() if name not in REMADE}
+    return state | {"random_seed": transformer.random_seed}
+
+
+def _transformer_maker(cls: type[BaseTransformer]):
+    """Makes fitted transformers of one class, at the beginning of their random numbers."""
+
+    def make(state: dict[str, Any]) -> BaseTransformer:
+        for name in state:
+            check_attribute(cls, name)
+        made = object.__new__(cls)
+        made.__dict__.update(state)
+        if isinstance(made, rdt.transformers.AnonymizedFaker):
+            # The name of a method that sampling will call.
+            if made.function_name.startswith("_"):
+                raise ValueError(f"an anonymised column from {made.function_name!r}")
+            made.check_provider_function(made.provider_name, made.function_name)
+        BaseTransformer.reset_randomization(made)  # not all of them call it
+        made.reset_randomization()
+        return made
+
+    return make
+
+
+# --------------------------------------------------------------------------- our model
+
+
+def _model_state(model: TabularModel) -> dict[str, Any]:
+    state = model.__getstate__()
+    for name in ("layout", "_device", "_random"):
+        del state[name]
+    state["generator"] = dict(state["generator"].state_dict())
+    return state
+
+
+def _make_model(state: dict[str, Any]) -> TabularModel:
+    """The model of a state; whatever follows from the columns is computed anew."""
+    model = object.__new__(TabularModel)
+    weights = state.pop("generator")
+    encoder = state["encoder"]
+    _check_columns(encoder)
+    _check_calibration(state["_calibration"])
+    if not all(torch.isfinite(weight).all() for weight in weights.values()):
+        raise ValueError("weights that are not finite")
+    model.__dict__.update(state)
+    model.layout = Layout.of(encoder)
+    generator = model.new_generator(torch.Generator().manual_seed(0))
+    generator.load_state_dict(weights)
+    model.__setstate__(
+        {"generator": generator.eval().requires_grad_(False), "_random": ("", None)}
+    )
+    return model
+
+
+def _check_columns(encoder: TableEncoder) -> None:
+    """Refuse columns whose parts do not fit together."""
+    modelled = encoder.columns
+    for column in [*modelled, *(derived.column for derived in encoder.derived)]:
+        numeric = isinstance(column, NumericColumn)
+        codes = len(column.atoms) + column.bins if numeric else len(column.levels)
+        missing = column.missing_code is not None
+        fits = column.counts.shape == (codes + missing,)
+        if missing:
+            fits &= column.missing_code == codes
+        if numeric:
+            fits &= column.ranks.shape == (column.width, 2) and column.axis.width == codes
+        if not fits:
+            raise ValueError(f"column {column.name!r} with parts that do not fit together")
+    for derived in encoder.derived:
+        codes = derived.codes
+        if len(codes) != modelled[derived.source].width or codes.max() >= derived.column.width:
+            raise ValueError(f"column {derived.column.name!r} derived from codes that are not")
+    names = [c.name for c in modelled] + [derived.column.name for derived in encoder.derived]
+    if sorted(names, key=str) != sorted(encoder.names, key=str):
+        raise ValueError("columns under other names than the table's")
+
+
+def _check_calibration(calibration: Calibration) -> None:
+    """Refuse a calibration whose parts do not fit, or with which sampling would never end."""
+    columns, ratio, raking = calibration.columns, calibration._ratio, calibration._raking
+    for column, places, factors in zip(columns, ratio._places, raking._factors, strict=True):
+        if not column.size == len(places) == len(factors):
+            raise ValueError("calibration factors that do not fit the columns")
+        if not (np.isfinite(factors).all() and factors.min() > 0):
+            raise ValueError("calibration factors that are not positive")
+    if len(ratio._features) and not 0 <= ratio._features.min() <= ratio._features.max() < len(
+        columns
+    ):
+        raise ValueError("trees of other columns")
+    if not torch.isfinite(ratio._leaves).all():
+        raise ValueError("trees with leaves that are not finite")
+    if not (np.isfinite(raking.limit) and 0 < calibration.acceptance <= 1):
+        raise ValueError(f"a calibration that accepts {calibration.acceptance} of the rows")
+    for mapped in calibration.values._maps:
+        if isinstance(mapped, _BinMap) and mapped._knots.shape != mapped._shares.shape:
+            raise ValueError("rank maps of unequal lengths")

@@ -1,0 +1,80 @@
+"""How far a training has come, and what is left of its learning rates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sdv_wgangp.objectives.matching import DECAY_FROM
+
+# A decay from the full rates that `Schedule.hasten` begins lasts this share of the progress made.
+SHORT_DECAY = 0.25
+
+
+class Schedule:
+    """Constant learning rates, then a linear decay to 0 that is complete when training ends.
+
+    Progress runs from 0 to 1. It is the share of the steps that were made or, where that is more,
+    the share of the time that has passed: with too little time for all steps the rates fall as
+    the time does, and with enough of it time changes nothing.
+
+    Args:
+        steps: Of a training that nothing ends early.
+        seconds: Wall-clock time from now on; None for as much as it takes.
+        clock: Seconds since some moment.
+
+    Attributes:
+        steps: How many were made.
+    """
+
+    def __init__(
+        self,
+        steps: int,
+        seconds: float | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        self.total, self.steps = steps, 0
+        self._seconds, self._clock, self._started = seconds, clock, clock()
+        self._end, self._length = 1.0, 1 - DECAY_FROM  # of the decay
+
+    @property
+    def progress(self) -> float:
+        """In [0, 1], never falling."""
+        return self._progress(self.steps)
+
+    @property
+    def phase(self) -> float:
+        """Progress on a scale on which every decay begins at `DECAY_FROM` and ends at 1."""
+        now = self.progress
+        factor = self._factor(now)
+        return now if factor == 1 else 1 - (1 - DECAY_FROM) * factor
+
+    @property
+    def done(self) -> bool:
+        """Whether no step is left."""
+        return self.progress >= self._end
+
+    def advance(self, parts: int) -> list[float]:
+        """Factors of the learning rates in the ``parts`` equal parts of the next step."""
+        made = [self._progress(self.steps + part / parts) for part in range(parts)]
+        self.steps += 1
+        return [self._factor(share) for share in made]
+
+    def hasten(self) -> None:
+        """Go over to a short decay: the rates fall faster from where they are.
+
+        A decay that is as short already stays as it is.
+        """
+        now = self.progress
+        length = SHORT_DECAY * now
+        if length < self._length:
+            self._end, self._length = now + length * self._factor(now), length
+
+    def _factor(self, progress: float) -> float:
+        return min(1.0, max(0.0, (self._end - progress) / self._length))
+
+    def _progress(self, steps: float) -> float:
+        made = steps / self.total if self.total else 1.0
+        if self._seconds is None:
+            return min(made, 1.0)
+        return min(max(made, (self._clock() - self._started) / self._seconds), 1.0)

@@ -1,0 +1,163 @@
+"""Early stopping: checkpoints are scored against rows that were held out from the critic."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+from torch import nn
+
+from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.encoding.table import EncodedTable
+from sdv_wgangp.training.schedule import Schedule
+
+# Fewer held-out rows say too little; more cost time and say nothing new (a check sees as many
+# generated ones).
+MIN_HELD_OUT, MAX_HELD_OUT = 50, 10_000
+FOLDS = 3
+TREES = 100
+# What scikit-learn's trees accept in a categorical column.
+MAX_LEVELS = 255
+# Progress from one check to the next, and the largest share of the progress (that is, of the
+# time, where it is limited) that checks may take.
+CHECK_INTERVAL = 0.05
+CHECK_SHARE = 0.2
+
+
+def held_out_rows(rows: int, fraction: float) -> int:
+    """How many of a table's rows to hold out, at most `MAX_HELD_OUT`.
+
+    Raises:
+        ValueError: They are fewer than `MIN_HELD_OUT`.
+    """
+    held = int(rows * fraction)
+    if held < MIN_HELD_OUT:
+        enough = math.ceil(100 * MIN_HELD_OUT / rows) / 100 if rows else 1
+        remedy = "switch early_stopping off"
+        if enough <= 0.5:
+            remedy = f"raise validation_fraction to {enough:g} or {remedy}"
+        raise ValueError(
+            f"early_stopping needs at least {MIN_HELD_OUT} held-out rows, and validation_fraction "
+            f"{fraction:g} of {rows} rows is {held}: {remedy}"
+        )
+    return min(held, MAX_HELD_OUT)
+
+
+class HeldOutScore:
+    """How hard boosted trees find it to tell generated rows from held-out ones.
+
+    The score is ``1 - (2 max(AUC, 1/2) - 1)``, the AUC being the mean over three folds: 1 where
+    the trees only guess, 0 where they are always right. (A classifier two-sample test,
+    Lopez-Paz and Oquab 2017.) The trees see the ranks of the columns with an order, and all
+    codes: as categories where there is no order and they are not too many, else as numbers (of
+    a category these are in the order of frequency). With a hundred held-out rows the score soon
+    is near 1: so few cannot tell good rows from better ones.
+
+    Args:
+        held_out: Encoded rows, of which there are at least `MIN_HELD_OUT`.
+        layout: The table's layout.
+        seed: Of the folds and the trees.
+
+    Attributes:
+        noise: Standard error of the score of rows that cannot be told apart, from the variance of
+            the rank-sum statistic (Mann and Whitney 1947).
+    """
+
+    def __init__(self, held_out: EncodedTable, layout: Layout, seed: int):
+        self._layout, self._seed = layout, seed
+        self._real = self._features(held_out)
+        categorical = (layout.offsets.diff() <= MAX_LEVELS).numpy()
+        categorical[layout.ordered.numpy()] = False
+        self._categorical = np.concatenate([np.zeros(len(layout.ordered), bool), categorical])
+        rows = len(held_out)
+        self.noise = 2 * math.sqrt((2 * rows + 1) / (12 * rows**2))
+
+    @property
+    def rows(self) -> int:
+        """How many generated rows to score."""
+        return len(self._real)
+
+    def __call__(self, generated: EncodedTable) -> float:
+        """The score of as many generated rows, in [0, 1].
+
+        Args:
+            generated: Encoded, not calibrated.
+        """
+        rows = np.concatenate([self._real, self._features(generated)])
+        is_real = np.arange(len(rows)) < len(self._real)
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self._seed)
+        areas = []
+        for train, test in folds.split(rows, is_real):
+            trees = HistGradientBoostingClassifier(
+                max_iter=TREES,
+                categorical_features=self._categorical,
+                early_stopping=False,
+                random_state=self._seed,
+            ).fit(rows[train], is_real[train])
+            told = trees.predict_proba(rows[test])[:, 1]
+            areas.append(roc_auc_score(is_real[test], told))
+        return float(2 - 2 * max(np.mean(areas), 0.5))
+
+    def _features(self, table: EncodedTable) -> np.ndarray:
+        """Ranks of the ordered columns, then all codes; float32 ``[rows, ordered + columns]``."""
+        layout = self._layout
+        levels = layout.level_index(table)
+        inside = torch.zeros(levels.shape)
+        inside[:, layout.positioned] = table.positions
+        first, span = layout.ranks[levels].unbind(2)
+        ranks = (first + span * inside)[:, layout.ordered]
+        return torch.cat([ranks, table.codes.float()], 1).numpy()
+
+
+class EarlyStopping:
+    """Scores the generator as training goes on, keeps the best, and ends it when that helps.
+
+    Much of the quality comes while the learning rates fall, so a training that has stopped
+    improving is never cut off: after ``patience`` checks without a new highest score the rates
+    fall to 0 within a quarter of the progress made so far (`Schedule.hasten`), or within a part
+    of that if they were falling already. Then training ends, with a last check.
+
+    The *best* generator is the latest one whose score is not below the highest by more than its
+    noise: of scores that differ by chance alone, the highest is an accident, and later weights
+    have had more training.
+
+    Args:
+        score: Of a generator in evaluation mode; higher is better.
+        noise: Standard error of the score.
+        patience: How many checks.
+
+    Attributes:
+        score: As given.
+        best: The best generator so far, a copy; None before the first check.
+    """
+
+    def __init__(self, score: Callable[[nn.Module], float], noise: float, patience: int):
+        self.score, self._noise, self._patience = score, noise, patience
+        self._highest, self._waited, self._next = -math.inf, 0, CHECK_INTERVAL
+        self.best: nn.Module | None = None
+
+    def due(self, schedule: Schedule) -> bool:
+        """Whether it is time for a check."""
+        # Intervals add up to a little more than the share of steps that they should be.
+        return schedule.done or schedule.progress >= self._next - 1e-9
+
+    def check(self, generator: nn.Module, schedule: Schedule) -> float:
+        """Score a generator, keep it if it is the best, and tell the schedule of a plateau."""
+        before = schedule.progress
+        score = self.score(generator)
+        now = schedule.progress
+        # Progress that the check itself has made is time that training has lost.
+        self._next = now + max(CHECK_INTERVAL, (now - before) / CHECK_SHARE)
+        if score >= self._highest - self._noise:
+            self.best = copy.deepcopy(generator)
+        self._waited = 0 if score > self._highest else self._waited + 1
+        self._highest = max(score, self._highest)
+        if self._waited >= self._patience:
+            schedule.hasten()
+        return score

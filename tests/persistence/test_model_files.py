@@ -1,0 +1,554 @@
+"""Synthesizers in model files and pickles."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import rdt.transformers
+import sdv.cag
+import torch
+from sdv.errors import VersionError
+from sdv.metadata import Metadata
+from sdv.sampling import Condition
+
+import sdv_wgangp
+from sdv_wgangp import persistence, sdv_versions
+from sdv_wgangp.persistence import ModelFileError
+from sdv_wgangp.persistence.container import ModelFile
+from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+
+FAST = {
+    "epochs": 0,
+    "batch_size": 100,
+    "generator_dim": (16,),
+    "discriminator_dim": (16,),
+    "random_state": 0,
+}
+ROWS = 240
+
+
+def visits(rows=ROWS):
+    """A key, an alternate key, personal data, dates, nulls, mixed types; numbers of all kinds."""
+    random = np.random.default_rng(0)
+    low = random.integers(0, 50, rows)
+    kind = random.choice(["a", "b", "c"], rows)
+    day = pd.Timestamp("2020-01-01") + pd.to_timedelta(random.integers(0, 500, rows), "D")
+    one = random.integers(0, 3, rows)
+    return pd.DataFrame(
+        {
+            "code": [f"V-{i:04}" for i in range(rows)],
+            "email": [f"u{i}@example.org" for i in range(rows)],
+            "ticket": [f"t{i:05}" for i in range(rows)],
+            "low": low,
+            "middle": low + random.integers(1, 5, rows),
+            "high": low + 10.5,
+            "share": random.random(rows).round(3) * 0.8 + 0.1,
+            "five": 5 * random.integers(0, 9, rows),
+            "kind": np.where(random.random(rows) < 0.2, None, kind),
+            "twin": pd.Series(kind).map({"a": "p", "b": "q", "c": "r"}),
+            "letter": kind,
+            "member": random.random(rows) < 0.5,
+            "start": day,
+            "end": day + pd.Timedelta("3D"),
+            "mixed": random.choice(np.array([1, "one", 1.5, None], dtype=object), rows),
+            **{f"is_{place}": (one == place).astype(int) for place in range(3)},
+        }
+    )
+
+
+def metadata():
+    sdtypes = {
+        "numerical": ["low", "middle", "high", "share", "five", "is_0", "is_1", "is_2"],
+        "categorical": ["kind", "twin", "letter", "mixed"],
+        "boolean": ["member"],
+        "datetime": ["start", "end"],
+    }
+    columns = {name: {"sdtype": kind} for kind, names in sdtypes.items() for name in names}
+    columns["code"] = {"sdtype": "id", "regex_format": r"V-\d{4}"}
+    columns["ticket"] = {"sdtype": "id", "regex_format": r"t\d{5}"}
+    columns["email"] = {"sdtype": "email", "pii": True}
+    columns = {name: columns[name] for name in visits(1)}
+    table = {"columns": columns, "primary_key": "code", "alternate_keys": ["ticket"]}
+    return Metadata.load_from_dict({"tables": {"visits": table}})
+
+
+def fitted(constraints=(), transformers=None, frame=None, **options):
+    synthesizer = WGANGPMFSSynthesizer(metadata(), **FAST | options)
+    data = sdv_versions.as_fit_input(metadata(), visits() if frame is None else frame)
+    if constraints:
+        synthesizer.add_constraints(list(constraints))
+    if transformers:
+        synthesizer.auto_assign_transformers(data)
+        synthesizer.update_transformers(transformers)
+    synthesizer.fit(data)
+    return synthesizer
+
+
+def rows_of(synthesizer, rows=60):
+    synthesizer.reset_sampling()
+    return sdv_versions.as_frame(synthesizer.sample(rows))
+
+
+def through_file(synthesizer, tmp_path):
+    synthesizer.save_model(tmp_path / "model.safetensors")
+    return WGANGPMFSSynthesizer.load_model(tmp_path / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def synthesizer():
+    return fitted(epochs=1)
+
+
+@pytest.fixture
+def file(synthesizer, tmp_path):
+    synthesizer.save_model(tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+# ------------------------------------------------------------------------------ what comes back
+
+
+def test_a_loaded_model_samples_as_the_saved_one(synthesizer, tmp_path):
+    expected = rows_of(synthesizer)
+    synthesizer.sample(7)  # somewhere in the middle of its random numbers
+    loaded = through_file(synthesizer, tmp_path)
+    pd.testing.assert_frame_equal(sdv_versions.as_frame(loaded.sample(60)), expected)
+    more = sdv_versions.as_frame(loaded.sample(60))
+    assert not more["low"].equals(expected["low"])
+    assert not set(more["code"]) & set(expected["code"])
+    pd.testing.assert_frame_equal(rows_of(loaded), expected)
+
+
+def test_everything_else_is_there_too(synthesizer, tmp_path):
+    loaded = through_file(synthesizer, tmp_path)
+    assert loaded.get_parameters() == synthesizer.get_parameters()
+    assert loaded.get_info() == synthesizer.get_info()
+    for version in ("original", "modified"):
+        assert (
+            loaded.get_metadata(version).to_dict() == synthesizer.get_metadata(version).to_dict()
+        )
+    pd.testing.assert_frame_equal(loaded.get_loss_values(), synthesizer.get_loss_values())
+    assert repr(loaded.get_transformers()) == repr(synthesizer.get_transformers())
+    condition = [Condition({"letter": "b"}, num_rows=20)]
+    both = []
+    for each in (synthesizer, loaded):
+        each.reset_sampling()
+        both.append(sdv_versions.as_frame(each.sample_from_conditions(condition)))
+    pd.testing.assert_frame_equal(*both)
+    assert both[1]["letter"].eq("b").all()
+    loaded.validate(sdv_versions.as_fit_input(metadata(), visits()))
+
+
+def test_a_loaded_model_can_be_fitted_again(synthesizer, tmp_path):
+    loaded = through_file(synthesizer, tmp_path)
+    expected = rows_of(fitted(frame=visits(150), epochs=1))
+    loaded.fit(sdv_versions.as_fit_input(metadata(), visits(150)))
+    pd.testing.assert_frame_equal(rows_of(loaded), expected)
+
+
+def test_a_loaded_model_is_saved_as_it_was(file, tmp_path):
+    again = [tmp_path / "second.safetensors", tmp_path / "third.safetensors"]
+    for source, path in zip([file, again[0]], again, strict=True):
+        WGANGPMFSSynthesizer.load_model(source).save_model(path)
+    first, second = map(ModelFile.read, again)
+    assert first.state == second.state
+    assert first.tensors.keys() == second.tensors.keys()
+    for name, tensor in first.tensors.items():
+        assert torch.equal(tensor, second.tensors[name])
+
+
+IN_A_NEW_PROCESS = """
+import sys
+from sdv_wgangp import load_model, sdv_versions
+loaded = load_model(sys.argv[1])
+sdv_versions.as_frame(loaded.sample(60)).to_pickle(sys.argv[2])
+"""
+
+
+def test_a_new_process_samples_the_same(synthesizer, file, tmp_path):
+    out = tmp_path / "rows.pkl"
+    command = [sys.executable, "-c", IN_A_NEW_PROCESS, str(file), str(out)]
+    subprocess.run(command, check=True)
+    pd.testing.assert_frame_equal(pd.read_pickle(out), rows_of(synthesizer))
+
+
+def test_before_fit_and_without_a_model(tmp_path):
+    synthesizer = WGANGPMFSSynthesizer(metadata(), **FAST)
+    with pytest.warns(UserWarning, match="not yet been fitted"):
+        loaded = through_file(synthesizer, tmp_path)
+    data = sdv_versions.as_fit_input(metadata(), visits())
+    for each in (synthesizer, loaded):
+        each.fit(data)
+    pd.testing.assert_frame_equal(rows_of(loaded), rows_of(synthesizer))
+    table = {"columns": {"email": {"sdtype": "email", "pii": True}}}
+    keys = Metadata.load_from_dict({"tables": {"visits": table}})
+    synthesizer = WGANGPMFSSynthesizer(keys, **FAST)
+    synthesizer.fit(sdv_versions.as_fit_input(keys, visits()[["email"]]))
+    loaded = through_file(synthesizer, tmp_path)
+    pd.testing.assert_frame_equal(rows_of(loaded), rows_of(synthesizer))
+
+
+CONSTRAINTS = {
+    "numbers": [sdv.cag.Inequality("low", "high")],
+    "dates": [sdv.cag.Inequality("start", "end", strict_boundaries=True)],
+    "range": [sdv.cag.Range("low", "middle", "high")],
+    "combinations": [sdv.cag.FixedCombinations(["twin", "letter"])],
+    "increments": [sdv.cag.FixedIncrements("five", 5)],
+    "one hot": [sdv.cag.OneHotEncoding(["is_0", "is_1", "is_2"])],
+}
+CONSTRAINTS["all"] = [
+    CONSTRAINTS[name][0] for name in ("dates", "range", "combinations", "increments", "one hot")
+]
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_constraints_are_kept(name, tmp_path):
+    synthesizer = fitted(CONSTRAINTS[name])
+    loaded = through_file(synthesizer, tmp_path)
+    rows = rows_of(loaded)
+    pd.testing.assert_frame_equal(rows, rows_of(synthesizer))
+    loaded.validate_constraints(rows)
+    assert repr(loaded.get_constraints()[0].get_constraint_dict()) == repr(
+        synthesizer.get_constraints()[0].get_constraint_dict()
+    )
+
+
+TRANSFORMERS = {
+    "share": [
+        rdt.transformers.FloatFormatter(missing_value_generation="from_column"),
+        rdt.transformers.ClusterBasedNormalizer(max_clusters=3),
+        rdt.transformers.GaussianNormalizer(),
+        rdt.transformers.LogScaler(constant=0.0),
+        rdt.transformers.LogitScaler(min_value=0.0, max_value=1.0),
+    ],
+    "letter": [
+        rdt.transformers.LabelEncoder(add_noise=True),
+        rdt.transformers.OneHotEncoder(),
+        rdt.transformers.UniformEncoder(),
+    ],
+    "member": [rdt.transformers.BinaryEncoder()],
+    "start": [rdt.transformers.OptimizedTimestampEncoder()],
+    "ticket": [
+        rdt.transformers.IndexGenerator(prefix="t"),
+        rdt.transformers.RegexGenerator(regex_format=r"x\d{4}", cardinality_rule="unique"),
+    ],
+    "email": [
+        rdt.transformers.AnonymizedFaker("person", "name", locales=["de_DE", "fr_FR"]),
+        rdt.transformers.AnonymizedFaker("company", "company", cardinality_rule="match"),
+        rdt.transformers.AnonymizedFaker("company", "company", cardinality_rule="scale"),
+        rdt.transformers.PseudoAnonymizedFaker(
+            function_name="bothify", function_kwargs={"text": "?" * 8}
+        ),
+    ],
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("column", "transformer"),
+    [(column, each) for column, several in TRANSFORMERS.items() for each in several],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_transformers_of_rdt_are_kept(column, transformer, tmp_path):
+    synthesizer = fitted(transformers={column: transformer})
+    rows_of(synthesizer)  # some of them settle their values when they are first drawn
+    pd.testing.assert_frame_equal(
+        rows_of(through_file(synthesizer, tmp_path)), rows_of(synthesizer)
+    )
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "string", "category", "int8", "int64[pyarrow]"])
+def test_dtypes_of_pandas_are_kept(dtype, tmp_path):
+    frame = visits().assign(low=visits()["low"].astype(dtype))
+    meta = metadata()
+    sdtype = "categorical" if dtype in ("string", "category") else "numerical"
+    meta.update_column(table_name="visits", column_name="low", sdtype=sdtype)
+    synthesizer = WGANGPMFSSynthesizer(meta, **FAST)
+    synthesizer.fit(sdv_versions.as_fit_input(meta, frame))
+    rows = rows_of(through_file(synthesizer, tmp_path))
+    assert rows["low"].dtype == frame["low"].dtype
+    pd.testing.assert_frame_equal(rows, rows_of(synthesizer))
+
+
+def test_without_compiled_operators(file):
+    code = (
+        "import sys; sys.modules['sdv_wgangp._C'] = None\n"
+        "from sdv_wgangp import load_model, sdv_versions\n"
+        "print(len(sdv_versions.as_frame(load_model(sys.argv[1]).sample(25))))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "25"
+
+
+# ------------------------------------------------------------------------------ what is refused
+
+
+class Mine(rdt.transformers.FloatFormatter):
+    pass
+
+
+def test_code_of_the_user_is_named(tmp_path):
+    synthesizer = fitted(transformers={"share": Mine()})
+    with pytest.raises(ModelFileError, match=r"Mine \(at .*'share'.*\).* use save\(\) instead"):
+        synthesizer.save_model(tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_class_of_the_user_is_named(tmp_path):
+    class Own(WGANGPMFSSynthesizer):
+        pass
+
+    with (
+        pytest.warns(UserWarning, match="not yet been fitted"),
+        pytest.raises(ModelFileError, match=r"an object of .*Own"),
+    ):
+        Own(metadata(), **FAST).save_model(tmp_path / "model.safetensors")
+
+
+def resigned(path, change):
+    """The file with its content changed and a right checksum: what an attacker would make."""
+    file = ModelFile.read(path)
+    change(file)
+    file.write(path)
+
+
+def replace(value, old, new):
+    """JSON with every ``old`` replaced."""
+    if value == old:
+        return new
+    if isinstance(value, list):
+        return [replace(each, old, new) for each in value]
+    if isinstance(value, dict):
+        return {key: replace(each, old, new) for key, each in value.items()}
+    return value
+
+
+def rewrite(old, new):
+    def change(file):
+        text = json.dumps(file.state)
+        assert json.dumps(old) in text
+        changed = replace(file.state, old, new)
+        file.state.clear()
+        file.state.update(changed)
+
+    return change
+
+
+def drop_first(ending):
+    def change(file):
+        name = next(name for name in sorted(file.tensors) if name.endswith(ending))
+        file.tensors[name] = file.tensors[name][1:]
+
+    return change
+
+
+def poison(file):
+    name = next(name for name in file.tensors if name.endswith("['logits.weight']"))
+    file.tensors[name] = torch.full_like(file.tensors[name], torch.nan)
+
+
+def hide_a_method(file):
+    file.state["object"][2]["sample"] = "data"
+
+
+ATTACKS = {
+    "a class of the system": rewrite("sdv_wgangp.TableEncoder", "os.system"),
+    "another class": rewrite("sdv_wgangp.TableEncoder", "sdv.CTGANSynthesizer"),
+    "a wrong class": rewrite("sdv_wgangp.TableEncoder", "sdv_wgangp.RankAxis"),
+    "no synthesizer": rewrite("sdv_wgangp.WGANGPMFSSynthesizer", "sdv_wgangp.RankAxis"),
+    "a method of faker": rewrite("email", "__init_subclass__"),
+    "a function of faker": rewrite("internet", "no.such.provider"),
+    "a method hidden": hide_a_method,
+    "a regular expression": rewrite(r"V-\d{4}", "("),
+    "a locale": rewrite("en_US", "os"),
+    "a parameter": rewrite(FAST["batch_size"], -5),
+    "weights of another shape": drop_first("['logits.weight']"),
+    "weights that are not finite": poison,
+    "counts of another shape": drop_first("].counts"),
+    "ranks of another shape": drop_first("].ranks"),
+    "factors of another shape": drop_first("._factors[0]"),
+    "an absent tensor": lambda file: file.tensors.popitem(),
+    "no state": lambda file: file.state.clear(),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_tampered_files_with_a_right_checksum_are_refused(name, file):
+    resigned(file, ATTACKS[name])
+    with pytest.raises(ModelFileError, match="does not hold a model") as caught:
+        WGANGPMFSSynthesizer.load_model(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_pickle_is_no_model_file(synthesizer, tmp_path):
+    synthesizer.save(str(tmp_path / "model.pkl"))
+    with pytest.raises(ModelFileError, match="is not a model file"):
+        persistence.load_model(tmp_path / "model.pkl")
+
+
+class Bomb:
+    """Unpickling one is noticed."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+def test_no_pickle_is_read_and_no_process_begun(file, tmp_path):
+    """Told by the interpreter's own audit of what runs."""
+    code = """
+import sys
+from sdv_wgangp import load_model
+from sdv_wgangp.persistence.classes import kinds
+kinds()
+seen = []
+sys.addaudithook(lambda event, arguments: seen.append(event))
+load_model(sys.argv[1])
+suspect = ("pickle", "marshal.load", "os.system", "os.exec", "os.spawn", "subprocess", "socket",
+           "ctypes.dlopen", "compile")
+print(sorted({event for event in seen if event.startswith(suspect)}))
+assert "open" in seen
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
+    file.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ModelFileError):
+        persistence.load_model(file)
+
+
+# ----------------------------------------------------------------------------------- versions
+
+
+def versions_changed(path, **versions):
+    names = {name.replace("_", "-"): version for name, version in versions.items()}
+    resigned(path, lambda file: file.versions.update(names))
+
+
+def test_a_later_plugin_is_asked_for(file):
+    versions_changed(file, sdv_wgangp="99.1.0")
+    with pytest.raises(VersionError, match=r"saved with sdv-wgangp 99\.1\.0, and .* is installed"):
+        persistence.load_model(file)
+
+
+def test_another_patch_of_the_plugin_is_fine(file):
+    major, minor, _ = sdv_wgangp.__version__.split(".")
+    versions_changed(file, sdv_wgangp=f"{major}.{minor}.99")
+    assert len(rows_of(persistence.load_model(file), 5)) == 5
+
+
+@pytest.mark.parametrize("version", ["0.9.0", "99.0.0"])
+@pytest.mark.parametrize("package", ["sdv", "rdt"])
+def test_another_line_of_sdv_is_told(package, version, file):
+    versions_changed(file, **{package: version})
+    with pytest.raises(VersionError, match=f"saved under {package} {version}.*or fit and save"):
+        persistence.load_model(file)
+
+
+def test_a_version_that_is_none_is_told(file):
+    versions_changed(file, sdv="old")
+    with pytest.raises(ModelFileError, match="'old' is not the version of a release"):
+        persistence.load_model(file)
+
+
+def test_pickles_know_the_plugin(synthesizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(persistence, "__version__", "99.0.0")
+    synthesizer.save(str(tmp_path / "model.pkl"))
+    monkeypatch.undo()
+    with pytest.raises(VersionError, match=r"saved with sdv-wgangp 99\.0\.0.*pip install"):
+        sdv_versions.load(tmp_path / "model.pkl")
+    synthesizer.save(str(tmp_path / "model.pkl"))
+    loaded = sdv_versions.load(tmp_path / "model.pkl")
+    assert vars(loaded).keys() == vars(synthesizer).keys()
+
+
+# ----------------------------------------------------------------------------------- sizes
+
+
+def wide_table(rows):
+    """Adult's columns: 9 of categories, 102 levels; 6 of numbers, some smooth."""
+    random = np.random.default_rng(0)
+    levels = (9, 16, 7, 15, 6, 5, 2, 40, 2)
+    table = {
+        f"c{i}": random.integers(0, width, rows).astype(str) for i, width in enumerate(levels)
+    }
+    table |= {"age": random.integers(17, 91, rows), "weight": random.lognormal(12, 0.5, rows)}
+    table |= {"gain": np.where(random.random(rows) < 0.9, 0, random.integers(1, 99_999, rows))}
+    table |= {f"n{i}": random.normal(size=rows) for i in range(3)}
+    return pd.DataFrame(table)
+
+
+def test_sizes_do_not_grow_with_the_rows(tmp_path):
+    """At the default widths, an Adult-like table takes less than 3 MB, whatever its rows."""
+    sizes = {}
+    for rows in (1_000, 10_000, 100_000):
+        frame = wide_table(rows)
+        meta = Metadata.load_from_dict(
+            {
+                "tables": {
+                    "wide": {
+                        "columns": {
+                            name: {"sdtype": "categorical" if name[0] == "c" else "numerical"}
+                            for name in frame
+                        }
+                    }
+                }
+            }
+        )
+        synthesizer = WGANGPMFSSynthesizer(meta, epochs=0, random_state=0)
+        synthesizer.fit(sdv_versions.as_fit_input(meta, frame))
+        synthesizer.save(str(tmp_path / "model.pkl"))
+        synthesizer.save_model(tmp_path / "model.safetensors")
+        sizes[rows] = [
+            (tmp_path / name).stat().st_size for name in ("model.pkl", "model.safetensors")
+        ]
+    assert max(max(each) for each in sizes.values()) < 3e6, sizes
+    for small, middle, large in zip(*sizes.values(), strict=True):
+        assert large < 1.1 * middle, sizes  # more trees, of which there is a limit
+        assert large < 1.5 * small, sizes
+
+
+def reachable(value):
+    """Every object inside another one, as pickle would walk it."""
+    found, waiting = {}, [value]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in found:
+            continue
+        found[id(each)] = each
+        if isinstance(each, dict):
+            waiting += [*each.keys(), *each.values()]
+        elif isinstance(each, (list, tuple, set, frozenset)):
+            waiting += list(each)
+        elif hasattr(each, "__dict__") and not isinstance(each, type):
+            waiting += list(vars(each).values())
+    return list(found.values())
+
+
+def test_no_rows_and_no_trainer_are_kept(tmp_path):
+    """No array, tensor or frame is as long as the table, and nothing of the training is left."""
+    rows = 7_919
+    frame = visits(rows)
+    synthesizer = fitted(frame=frame, calibrate=True, meta_features=["mean"])
+    synthesizer.save(str(tmp_path / "model.pkl"))
+    for each in (synthesizer, sdv_versions.load(tmp_path / "model.pkl")):
+        for held in reachable(each):
+            module = type(held).__module__
+            assert not isinstance(held, torch.optim.Optimizer)
+            assert type(held).__name__ not in ("Trainer", "MLPCritic", "Views", "EncodedTable")
+            if module.split(".")[0] in ("numpy", "pandas", "torch") and hasattr(held, "shape"):
+                assert not held.shape or held.shape[0] < rows / 2, type(held)
+    text = (tmp_path / "model.pkl").read_bytes()
+    for private in ("u123@example.org", "V-0123", "t00123"):
+        assert private in set(frame[["email", "code", "ticket"]].to_numpy().ravel())
+        assert private.encode() not in text

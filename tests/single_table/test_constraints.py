@@ -1,0 +1,238 @@
+"""Constraints of `sdv.cag`: sampled rows meet all of them, and columns stay what they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sdv.cag import (
+    FixedCombinations,
+    FixedIncrements,
+    Inequality,
+    OneHotEncoding,
+    Range,
+)
+from sdv.cag._errors import ConstraintNotMetError
+from sdv.cag.programmable_constraint import SingleTableProgrammableConstraint
+from shared_tables import FAST, as_input, describe, rows_of
+
+from sdv_wgangp import sdv_versions
+from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+
+pytestmark = pytest.mark.usefixtures("quick")
+ROWS = 250
+METADATA = describe(
+    {
+        "id": "id",
+        "low": "numerical",
+        "middle": "numerical",
+        "high": "numerical",
+        "batch": "numerical",
+        "start": "datetime",
+        "end": "datetime",
+        "city": "categorical",
+        "country": "categorical",
+        "is_a": "categorical",
+        "is_b": "categorical",
+        "is_c": "categorical",
+        "free": "numerical",
+        "word": "categorical",
+    },
+    primary_key="id",
+)
+COUNTRIES = {"Paris": "FR", "Lyon": "FR", "Rome": "IT", "Bonn": "DE"}
+
+
+class Below(SingleTableProgrammableConstraint):
+    """A column stays under a limit: nothing is transformed, rows beyond are thrown away."""
+
+    def __init__(self, column: str, limit: float):
+        self.column, self.limit = column, limit
+
+    def transform(self, data):
+        return data
+
+    def get_updated_metadata(self, metadata):
+        return metadata
+
+    def reverse_transform(self, transformed_data):
+        return transformed_data
+
+    def is_valid(self, synthetic_data):
+        return ~(synthetic_data[self.column] >= self.limit)
+
+
+class Doubled(SingleTableProgrammableConstraint):
+    """``high`` is learned as half of itself and given back doubled."""
+
+    def transform(self, data):
+        return data.assign(high=data["high"] / 2)
+
+    def get_updated_metadata(self, metadata):
+        return metadata
+
+    def reverse_transform(self, transformed_data):
+        return transformed_data.assign(high=transformed_data["high"] * 2)
+
+    def is_valid(self, synthetic_data):
+        return pd.Series(True, index=synthetic_data.index)
+
+
+def table(nulls: bool) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    low = random.integers(0, 50, ROWS).astype(float)
+    kind = random.integers(0, 3, ROWS)
+    start = pd.Timestamp("2001-01-01") + pd.to_timedelta(random.integers(0, 900, ROWS), "D")
+    frame = pd.DataFrame(
+        {
+            "id": np.arange(ROWS),
+            "low": low,
+            "middle": low + random.integers(1, 9, ROWS),
+            "high": low + random.integers(10, 40, ROWS),
+            "batch": random.integers(1, 9, ROWS) * 25.0,
+            "start": start,
+            "end": start + pd.to_timedelta(random.integers(1, 90, ROWS), "D"),
+            "city": random.choice([*COUNTRIES], ROWS),
+            **{f"is_{letter}": (kind == i).astype(int) for i, letter in enumerate("abc")},
+            "free": random.normal(size=ROWS),
+            "word": random.choice(["x", "y"], ROWS),
+        }
+    )
+    frame.insert(8, "country", frame["city"].map(COUNTRIES))
+    if nulls:
+        for name in ("low", "middle", "high", "batch", "start", "end", "city", "free", "word"):
+            frame[name] = frame[name].mask(random.random(ROWS) < 0.15)
+    return frame
+
+
+def combinations_met(real, drawn):
+    pairs = set(map(tuple, real[["city", "country"]].astype(object).fillna("").to_numpy()))
+    return [
+        tuple(row) in pairs for row in drawn[["city", "country"]].astype(object).fillna("").values
+    ]
+
+
+def missing_or(condition, *columns):
+    """True where the condition holds or one of the columns is missing."""
+    return condition | pd.concat(columns, axis=1).isna().any(axis=1)
+
+
+# Constraints, and what must be true of every row of the samples.
+NAMES = ("low", "middle", "high")
+CASES = {
+    "fixed combinations": (
+        lambda: [FixedCombinations(["city", "country"])],
+        combinations_met,
+    ),
+    "fixed increments": (
+        lambda: [FixedIncrements("batch", 25)],
+        lambda real, drawn: missing_or(drawn["batch"] % 25 == 0, drawn["batch"]),
+    ),
+    "inequality of numbers": (
+        lambda: [Inequality("low", "high", strict_boundaries=True)],
+        lambda real, drawn: missing_or(drawn["low"] < drawn["high"], drawn["low"], drawn["high"]),
+    ),
+    "inequality of dates": (
+        lambda: [Inequality("start", "end")],
+        lambda real, drawn: missing_or(
+            drawn["start"] <= drawn["end"], drawn["start"], drawn["end"]
+        ),
+    ),
+    "range": (
+        lambda: [Range(*NAMES)],
+        lambda real, drawn: (
+            missing_or(drawn["low"] <= drawn["middle"], drawn["low"], drawn["middle"])
+            & missing_or(drawn["middle"] <= drawn["high"], drawn["middle"], drawn["high"])
+            & missing_or(drawn["low"] <= drawn["high"], drawn["low"], drawn["high"])
+        ),
+    ),
+    "one-hot encoding": (
+        lambda: [OneHotEncoding(["is_a", "is_b", "is_c"])],
+        lambda real, drawn: drawn[["is_a", "is_b", "is_c"]].sum(axis=1) == 1,
+    ),
+    "programmable, by rejection": (
+        lambda: [Below("free", 1.0)],
+        lambda real, drawn: missing_or(drawn["free"] < 1.0, drawn["free"]),
+    ),
+    "programmable, transforming": (
+        lambda: [Doubled()],
+        lambda real, drawn: missing_or(
+            drawn["high"].between(real["high"].min(), real["high"].max()), drawn["high"]
+        ),
+    ),
+}
+ALL = [*CASES]
+CASES["all of them"] = (
+    lambda: [*(each for name in ALL if "transforming" not in name for each in CASES[name][0]())],
+    lambda real, drawn: np.logical_and.reduce(
+        [np.asarray(CASES[name][1](real, drawn), dtype=bool) for name in ALL]
+    ),
+)
+# Both of the same columns: SDV can transform for one of them and rejects rows for the other.
+CASES["two of the same column"] = (
+    lambda: [Inequality("low", "high"), Inequality("low", "middle")],
+    lambda real, drawn: (
+        missing_or(drawn["low"] <= drawn["high"], drawn["low"], drawn["high"])
+        & missing_or(drawn["low"] <= drawn["middle"], drawn["low"], drawn["middle"])
+    ),
+)
+
+
+@pytest.mark.parametrize("nulls", [False, True], ids=["full", "nulls"])
+@pytest.mark.parametrize("name", CASES)
+def test_every_row_meets_the_constraints(name, nulls):
+    make, met = CASES[name]
+    real = table(nulls)
+    synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
+    synthesizer.add_constraints(make())
+    synthesizer.fit(as_input(real))
+    drawn = rows_of(synthesizer.sample(300))
+    assert len(drawn) == 300
+    assert np.asarray(met(real, drawn), dtype=bool).all()
+    assert list(drawn) == list(real)
+    assert drawn.dtypes.equals(real.dtypes)
+    assert set(drawn.columns[drawn.isna().any()]) <= set(real.columns[real.isna().any()])
+    synthesizer.validate_constraints(drawn)
+
+
+def test_discrete_columns_stay_discrete_beside_constraints():
+    """SDV builds a new data processor for constraints, without the transformers of the model."""
+    plain, constrained = (WGANGPMFSSynthesizer(METADATA, **FAST) for _ in range(2))
+    constrained.add_constraints([Inequality("low", "high")])
+    kinds = []
+    for synthesizer in (plain, constrained):
+        synthesizer.fit(as_input(table(nulls=True)))
+        columns = synthesizer._model.encoder.columns
+        kinds.append(
+            {c.name: type(c) for c in columns if c.name in METADATA.tables["people"].columns}
+        )
+    assert kinds[1] == {name: kinds[0][name] for name in kinds[1]}
+    assert {"city", "word", "middle", "start"} <= set(kinds[1])
+
+
+def test_constraints_survive_a_refit_and_a_pickle(tmp_path):
+    synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
+    synthesizer.add_constraints([FixedCombinations(["city", "country"]), Range(*NAMES)])
+    real = table(nulls=False)
+    synthesizer.fit(as_input(real))
+    synthesizer.fit(as_input(real.head(200)))
+    synthesizer.save(tmp_path / "model.pkl")
+    loaded = sdv_versions.load(tmp_path / "model.pkl")
+    assert [type(each).__name__ for each in loaded.get_constraints()] == [
+        "FixedCombinations",
+        "Range",
+    ]
+    drawn = rows_of(loaded.sample(100))
+    loaded.validate_constraints(drawn)
+    assert all(combinations_met(real, drawn))
+    assert set(loaded.get_metadata("modified").tables["people"].columns) >= {"city#country"}
+    assert set(loaded.get_metadata().tables["people"].columns) == set(real)
+
+
+def test_data_that_breaks_a_constraint_is_refused():
+    real = table(nulls=False)
+    real.loc[3, "high"] = real.loc[3, "low"] - 1
+    synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
+    synthesizer.add_constraints([Inequality("low", "high")])
+    with pytest.raises(ConstraintNotMetError, match="'Inequality' constraint"):
+        synthesizer.fit(as_input(real))

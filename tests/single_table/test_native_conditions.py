@@ -1,0 +1,190 @@
+"""Native conditions: discrete columns are given to the generator, and no row is rejected."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sdv.errors import NotFittedError, SynthesizerInputError
+from sdv.sampling import Condition
+from shared_tables import PEOPLE, describe, fit, people, rows_of
+
+from sdv_wgangp.models.tabular import TabularModel
+from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    """A synthesizer of a table with missing categories, few numbers and a derived column."""
+    frame = people(600)
+    random = np.random.default_rng(1)
+    frame["plan"] = random.choice(np.array(["s", "m", "l", None], dtype=object), len(frame))
+    frame["cars"] = random.integers(0, 3, len(frame))
+    frame["region"] = frame["group"].map({"a": "north", "b": "north", "c": "south"})
+    columns = PEOPLE.to_dict()["tables"]["people"]["columns"]
+    columns |= {"plan": "categorical", "cars": "numerical", "region": "categorical"}
+    return fit(describe(columns, primary_key="id"), frame, epochs=2), frame
+
+
+def conditioned(synthesizer, *conditions, **options):
+    given = [Condition(values, num_rows=rows) for values, rows in conditions]
+    return rows_of(synthesizer.sample_from_conditions(given, **options))
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """How many rows the model was asked for, and under which conditions."""
+    asked = []
+    original = TabularModel.sample
+
+    def sample(self, rows, conditions=None):
+        asked.append((rows, dict(conditions or {})))
+        return original(self, rows, conditions)
+
+    monkeypatch.setattr(TabularModel, "sample", sample)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"group": "b"},
+        {"plan": None},
+        {"plan": np.nan, "group": "a"},
+        {"member": True, "plan": "l", "group": "c"},
+        {"cars": 2},
+        {"region": "south"},
+        {"region": "north", "group": "b", "cars": 0},
+        {"region": "north", "member": False},
+    ],
+    ids=str,
+)
+def test_conditions_on_discrete_columns_reject_no_row(conditional, drawn, values):
+    synthesizer, frame = conditional
+    sample = conditioned(synthesizer, (values, 30))
+    assert [rows for rows, _ in drawn] == [30]
+    assert set(drawn[0][1]) == set(values)
+    assert len(sample) == 30
+    assert list(sample) == list(frame)
+    for name, value in values.items():
+        assert (sample[name].isna() if pd.isna(value) else sample[name] == value).all()
+    assert (
+        sample["region"] == sample["group"].map({"a": "north", "b": "north", "c": "south"})
+    ).all()
+    assert (
+        sample["income"].nunique() > 5 or values.get("group") == "c" or "south" in values.values()
+    )
+
+
+def test_conditions_on_numbers_are_filtered_among_rows_that_meet_the_others(conditional, drawn):
+    synthesizer, frame = conditional
+    income = frame["income"].median()
+    sample = conditioned(synthesizer, ({"income": income, "plan": "m"}, 3))
+    assert (sample[["income", "plan"]] == [income, "m"]).all(axis=None)
+    assert len(sample) == 3
+    assert {tuple(given) for _, given in drawn} == {("plan",)}
+
+
+def test_a_missing_number_is_filtered(conditional):
+    synthesizer, _ = conditional
+    sample = conditioned(synthesizer, ({"income": np.nan, "group": "c"}, 5))
+    assert sample["income"].isna().all()
+    assert sample["group"].eq("c").all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"group": "z"},
+        {"group": None},
+        {"region": "west"},
+        {"region": "south", "group": "a"},
+        {"cars": 7},
+        {"age": 1_000_000},
+    ],
+    ids=str,
+)
+def test_conditions_that_cannot_be_met_end_in_the_error_of_sdv(conditional, values):
+    synthesizer, _ = conditional
+    with pytest.raises(ValueError, match="Unable to sample any rows for the given conditions"):
+        conditioned(synthesizer, (values, 5), max_tries_per_batch=3)
+
+
+def test_several_conditions_and_batches(conditional):
+    synthesizer, _ = conditional
+    wanted = [({"group": "a"}, 7), ({"group": "c"}, 5), ({"plan": None, "cars": 1}, 4)]
+    sample = conditioned(synthesizer, *wanted, batch_size=3)
+    assert len(sample) == 16
+    assert sample["group"].head(12).tolist() == ["a"] * 7 + ["c"] * 5
+    assert sample["plan"].tail(4).isna().all()
+    assert sample["id"].is_unique
+
+
+def test_remaining_columns_follow_the_known_ones_row_by_row(conditional):
+    synthesizer, frame = conditional
+    known = frame[["group", "plan", "member"]].head(25)
+    sample = rows_of(synthesizer.sample_remaining_columns(known.copy()))
+    for name in known:
+        same = sample[name].eq(known[name]) | (sample[name].isna() & known[name].isna())
+        assert same.all()
+    assert list(sample) == list(frame)
+
+
+def test_without_conditional_training_rows_are_rejected_until_enough_meet_them(drawn):
+    synthesizer = fit(PEOPLE, people(), epochs=2, conditional_share=0.0)
+    sample = conditioned(synthesizer, ({"group": "b"}, 20))
+    assert sample["group"].eq("b").all()
+    assert len(sample) == 20
+    assert sum(rows for rows, _ in drawn) > 20
+
+
+# --------------------------------------------------------------------------- marginals
+
+
+def test_a_balanced_marginal(conditional):
+    synthesizer, frame = conditional
+    sample = rows_of(synthesizer.sample_marginal(61, "group"))
+    assert sorted(sample["group"].value_counts()) == [20, 20, 21]
+    assert list(sample) == list(frame)
+    assert sample["id"].is_unique
+    assert sample["group"].ne(sample["group"].shift()).sum() > 10, "rows must be in random order"
+    balanced = rows_of(synthesizer.sample_marginal(30, "plan"))["plan"]
+    assert balanced.value_counts().to_dict() == {"s": 10, "m": 10, "l": 10}
+
+
+def test_a_given_marginal(conditional):
+    synthesizer, _ = conditional
+    sample = rows_of(synthesizer.sample_marginal(40, "plan", {"s": 3, None: 1, "l": 0}))
+    assert sample["plan"].eq("s").sum() == 30
+    assert sample["plan"].isna().sum() == 10
+    numbers = rows_of(synthesizer.sample_marginal(10, "cars", {0: 0.9, 2: 0.1}))["cars"]
+    assert numbers.value_counts().to_dict() == {0: 9, 2: 1}
+    derived = rows_of(synthesizer.sample_marginal(10, "region", {"south": 1.0}))
+    assert derived["group"].eq("c").all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, "group"), "num_rows must be a whole number of at least 1, not 0"),
+        (
+            (5, "group", "even"),
+            "marginal must be 'balanced' or a dictionary of shares, not 'even'",
+        ),
+        ((5, "group", {"a": -1}), "marginal of 'a' must be a finite number of at least 0"),
+        ((5, "group", {"a": 0}), "marginal must give a share above 0 to some value"),
+        ((5, "income"), "column 'income' is no column of categories or few values: name one of"),
+        ((5, "since"), "marginal of the datetime column 'since' must be a dictionary"),
+        ((5, "group", {"z": 1}), "Unable to sample any rows for the given conditions"),
+    ],
+    ids=str,
+)
+def test_marginals_that_cannot_be_are_named(conditional, arguments, message):
+    synthesizer, _ = conditional
+    with pytest.raises((SynthesizerInputError, ValueError), match=message):
+        synthesizer.sample_marginal(*arguments)
+
+
+def test_a_marginal_needs_a_fit():
+    with pytest.raises(NotFittedError, match="Fit the synthesizer"):
+        WGANGPMFSSynthesizer(PEOPLE).sample_marginal(5, "group")
