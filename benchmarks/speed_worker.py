@@ -215,7 +215,7 @@ def fit(turns: Turns, spec: dict) -> None:
 
     (after_our_steps if ours else register_optimizer_step_post_hook)(after)
     wall, cpu = time.perf_counter(), time.process_time()
-    synthesizer.fit(synthesizers._sdv_frames(dataset.train))
+    synthesizer.fit(synthesizers.sdv_frames(dataset.train))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if spec.get("save"):
         synthesizer.save(spec["save"])
@@ -238,13 +238,13 @@ def sample(turns: Turns, spec: dict) -> None:
     synthesizer = load_synthesizer(spec["model"])
     if spec.get("calibrated") is not None:
         synthesizer._model.calibrated = spec["calibrated"]
-    synthesizers._sdv_sample(synthesizer, 1_000)
+    synthesizers.sdv_sample(synthesizer, 1_000)
     turns.answer(base_mb=job.peak_memory_mb())
     while True:
         turns.wait()
         synthesizer.reset_sampling()
         wall, cpu = time.perf_counter(), time.process_time()
-        frame = synthesizers._sdv_sample(synthesizer, spec["rows"])
+        frame = synthesizers.sdv_sample(synthesizer, spec["rows"])
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         if len(frame) != spec["rows"]:
             raise RuntimeError(f"{len(frame)} rows instead of {spec['rows']}")

@@ -46,14 +46,14 @@ class Recipe:
     ours: bool = False
 
 
-def _sdv_frames(frame: pd.DataFrame) -> pd.DataFrame | dict[str, pd.DataFrame]:
+def sdv_frames(frame: pd.DataFrame) -> pd.DataFrame | dict[str, pd.DataFrame]:
     """A table as SDV takes it: a dictionary of frames from 2.0 on, a frame before."""
     import sdv
 
     return {TABLE: frame} if int(sdv.__version__.split(".")[0]) >= 2 else frame
 
 
-def _sdv_sample(synthesizer, rows: int) -> pd.DataFrame:
+def sdv_sample(synthesizer, rows: int) -> pd.DataFrame:
     sample = synthesizer.sample(rows)
     return sample[TABLE] if isinstance(sample, dict) else sample
 
@@ -82,7 +82,7 @@ def _fitted_sdv(class_name: str, dataset: Dataset, seed: int, epochs: int | None
     options = {} if epochs is None else {"epochs": epochs}
     synthesizer = getattr(single_table, class_name)(_sdv_metadata(dataset), **options)
     _seed_globally(seed)
-    synthesizer.fit(_sdv_frames(dataset.train))
+    synthesizer.fit(sdv_frames(dataset.train))
     return synthesizer
 
 
@@ -93,7 +93,7 @@ def fit_sdv(class_name: str, output: str) -> Callable[[Dataset, int, int | None]
         synthesizer = _fitted_sdv(class_name, dataset, seed, epochs)
         rows = len(dataset.train)
         return Fitted(
-            {output: lambda: _sdv_sample(synthesizer, rows)}, synthesizer.get_parameters()
+            {output: lambda: sdv_sample(synthesizer, rows)}, synthesizer.get_parameters()
         )
 
     return fit
@@ -104,7 +104,7 @@ def fit_calibrated_ctgan(dataset: Dataset, seed: int, epochs: int | None) -> Fit
     synthesizer = _fitted_sdv("CTGANSynthesizer", dataset, seed, epochs)
 
     def sample() -> pd.DataFrame:
-        return calibrated(dataset, lambda rows: _sdv_sample(synthesizer, rows), seed)
+        return calibrated(dataset, lambda rows: sdv_sample(synthesizer, rows), seed)
 
     return Fitted({"ctgan-calibrated": sample}, synthesizer.get_parameters())
 
@@ -150,13 +150,18 @@ def _nearest(values: pd.Series, known: np.ndarray) -> pd.Series:
     return values.mask(values.notna(), np.where(values - lower <= upper - values, lower, upper))
 
 
-def fit_wgangp(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
-    """Ours with default parameters. Calibration comes after training, so both samples share it."""
+def new_wgangp(dataset: Dataset, seed: int, epochs: int | None):
+    """Ours with default parameters, not fitted yet."""
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
     options = {} if epochs is None else {"epochs": epochs}
-    synthesizer = WGANGPMFSSynthesizer(_sdv_metadata(dataset), random_state=seed, **options)
-    synthesizer.fit(_sdv_frames(dataset.train))
+    return WGANGPMFSSynthesizer(_sdv_metadata(dataset), random_state=seed, **options)
+
+
+def fit_wgangp(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
+    """Ours with default parameters. Calibration comes after training, so both samples share it."""
+    synthesizer = new_wgangp(dataset, seed, epochs)
+    synthesizer.fit(sdv_frames(dataset.train))
     model = synthesizer._model
     if model.calibrated is not True:
         raise RuntimeError("the default fit is not calibrated: the two samples would be one")
@@ -165,7 +170,7 @@ def fit_wgangp(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
         model.calibrated = calibrated
         synthesizer.reset_sampling()
         try:
-            return _sdv_sample(synthesizer, len(dataset.train))
+            return sdv_sample(synthesizer, len(dataset.train))
         finally:
             model.calibrated = True
 

@@ -14,6 +14,7 @@ training table say nothing about such rows: there is no raking.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -29,8 +30,8 @@ from sdv_wgangp.training.conditions import ConditionSampler
 
 # Training rows the trees learn from, at most.
 TRAINING_ROWS = 2**15
-# Candidates for a row, at most. Where none is kept, one is chosen by the weights.
-ROUNDS = 8
+# Candidates for a row, at most about.
+MOST_CANDIDATES = 8
 
 Complete = Callable[[torch.Tensor], EncodedTable]
 
@@ -104,26 +105,35 @@ class ConditionalCalibration:
             complete: Makes rows with such codes.
             random: Source of the choice among them.
         """
-        fixed = given != FREE
-        found = complete(given)
         if not len(given):
-            return found
-        sums = self._weights(found, fixed)
-        waiting = np.flatnonzero(uniform(len(given), random) * self._limit >= sums)
-        for _ in range(ROUNDS - 1):
+            return complete(given)
+        fixed = given != FREE
+        times = min(math.ceil(1 / self.acceptance), MOST_CANDIDATES)
+        sums = np.zeros(len(given))
+        waiting = np.arange(len(given))
+        found = None
+        for _ in range(-(-MOST_CANDIDATES // times)):
+            rows = torch.from_numpy(waiting).repeat_interleave(times)
+            drawn = complete(given[rows])
+            weights = self._weights(drawn, fixed[rows]).reshape(-1, times)
+            kept = uniform(weights.size, random).reshape(weights.shape) * self._limit < weights
+            settled = kept.any(1)
+            # Where none is kept, one of the candidates so far stands in, by the weights.
+            below = weights.cumsum(1)
+            chance, replaced = uniform(2 * len(waiting), random).reshape(2, -1)
+            likely = (below <= chance[:, None] * below[:, -1:]).sum(1).clip(max=times - 1)
+            place = np.where(settled, kept.argmax(1), likely)
+            sums[waiting] += below[:, -1]
+            new = np.flatnonzero(settled | (replaced * sums[waiting] < below[:, -1]))
+            chosen = drawn.rows(torch.from_numpy(new * times + place[new]))
+            if found is None:
+                found = chosen
+            else:
+                found.codes[waiting[new]] = chosen.codes
+                found.positions[waiting[new]] = chosen.positions
+            waiting = waiting[~settled]
             if not len(waiting):
                 break
-            rows = torch.from_numpy(waiting)
-            drawn = complete(given[rows])
-            weights = self._weights(drawn, fixed[rows])
-            sums[waiting] += weights
-            kept, replaced = uniform(2 * len(waiting), random).reshape(2, -1)
-            kept = kept * self._limit < weights
-            # Those that are not kept are still one of the candidates so far, by the weights.
-            new = torch.from_numpy(np.flatnonzero(kept | (replaced * sums[waiting] < weights)))
-            found.codes[rows[new]] = drawn.codes[new]
-            found.positions[rows[new]] = drawn.positions[new]
-            waiting = waiting[~kept]
         self._values.apply_inside_bins(found)
         return found
 

@@ -361,6 +361,7 @@ class SamplingPass:
         self.hidden = sum(len(bias) for _, bias, _ in self.layers)
         self.logits = _LogitHead(generator, offsets, self.dtype)
         self._features: torch.Tensor | None = None
+        self._tables: list[torch.Tensor | None] | None = None
 
     @torch.no_grad()
     def draw(
@@ -397,13 +398,26 @@ class SamplingPass:
             self._features = _feature_buffer(noise, self.hidden, self.dtype)
         features = self._features[: len(noise)]
         features[:, self.hidden :] = noise
+        tables = [None] * len(self.layers)
+        if conditions is not None:
+            tables = self._condition_tables()
+            given = conditions.derivative(self.logits.levels, self.dtype)
         start = self.hidden
-        for block, (weight, bias, scale) in zip(self.generator.body, self.layers, strict=True):
+        for (weight, bias, _), table in zip(self.layers, tables, strict=True):
             stop, start = start, start - len(bias)
             made = features[:, start:stop]
             ops.multiply(features[:, stop:], weight.T, made)
             made.add_(bias)
-            if conditions is not None and block.condition is not None:
-                made[: conditions.rows] += scale * conditions.summed(block.condition)
+            if table is not None:
+                ops.multiply(given, table, made[: conditions.rows], add=True)
             made.relu_()
         return features
+
+    def _condition_tables(self) -> list[torch.Tensor | None]:
+        """What every level adds to the blocks where it is given, in the type of products."""
+        if self._tables is None:
+            self._tables = [
+                None if block.condition is None else (scale * block.condition).to(self.dtype)
+                for block, (_, _, scale) in zip(self.generator.body, self.layers, strict=True)
+            ]
+        return self._tables

@@ -40,11 +40,11 @@ class PairGroup:
 
     Attributes:
         first: The levels of that block, begin and end.
-        partners: The levels of the other blocks, one after the other, int64.
+        partners: The levels of the other blocks, likewise; blocks side by side are one run.
     """
 
     first: tuple[int, int]
-    partners: torch.Tensor
+    partners: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,7 @@ class FeatureTable:
         groups = []
         for first in sorted({pair[0] for pair in pairs}):
             spans = [self.span(second) for head, second in pairs if head == first]
-            partners = torch.cat([torch.arange(*span) for span in spans])
-            groups.append(PairGroup(self.span(first), partners.to(device)))
+            groups.append(PairGroup(self.span(first), _joined(spans)))
         ends = np.cumsum([self.width(a) * self.width(b) for a, b in pairs], dtype=np.int64)
         return replace(
             self, pairs=pairs, groups=tuple(groups), pair_ends=torch.from_numpy(ends).to(device)
@@ -203,3 +202,14 @@ class FeatureTable:
             np.add.reduceat((totals > 0).numpy().astype(np.int64), starts),
             len(levels),
         )
+
+
+def _joined(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Ascending spans, those that touch made one."""
+    runs = [spans[0]]
+    for begin, end in spans[1:]:
+        if begin == runs[-1][1]:
+            runs[-1] = (runs[-1][0], end)
+        else:
+            runs.append((begin, end))
+    return tuple(runs)

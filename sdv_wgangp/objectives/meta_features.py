@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
+from torch.autograd.function import once_differentiable
 
 from sdv_wgangp.objectives.feature_table import FeatureTable
 from sdv_wgangp.ops import (
@@ -170,12 +171,41 @@ def joint_entropy(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
 
 def _joint_shares(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
     """`contingency` in float64, exact whatever products the networks are multiplied with."""
-    codes = codes.double()
-    cells = [
-        (codes.index_select(-1, group.partners).mT @ codes[..., slice(*group.first)]).flatten(-2)
-        for group in table.groups
-    ]
-    return torch.cat(cells, -1) / codes.shape[-2]
+    return _PairProducts.apply(codes.double(), table) / codes.shape[-2]
+
+
+class _PairProducts(torch.autograd.Function):
+    """Sums over rows of the products of two blocks' codes, for all pairs, group by group.
+
+    By automatic differentiation every slice of the codes would have a gradient of full width.
+    """
+
+    @staticmethod
+    def forward(ctx, codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
+        ctx.save_for_backward(codes)
+        ctx.table = table
+        cells = [
+            (codes[..., slice(*run)].mT @ codes[..., slice(*group.first)]).flatten(-2)
+            for group in table.groups
+            for run in group.partners
+        ]
+        return torch.cat(cells, -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (codes,) = ctx.saved_tensors
+        found = torch.zeros_like(codes)
+        start = 0
+        for group in ctx.table.groups:
+            first = slice(*group.first)
+            for begin, end in group.partners:
+                run, shape = slice(begin, end), (end - begin, first.stop - first.start)
+                own = gradient[..., start : start + shape[0] * shape[1]].unflatten(-1, shape)
+                found[..., first] += codes[..., run] @ own
+                found[..., run] += codes[..., first] @ own.mT
+                start += shape[0] * shape[1]
+        return found, None
 
 
 def gravity(channels: torch.Tensor, codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
