@@ -11,17 +11,18 @@ native      `sample_from_conditions` of the synthesizer
 rejection   rows of the same model, drawn without conditions, that happen to meet them
 training    training rows that meet them: no generator can be expected to do better
 
-by the total-variation distance of every other column to the test rows that meet the conditions
-(of numbers in ten quantiles of the training table), the mean over columns. All three have equally
-many rows in a comparison, as many as the one with the fewest, and it counts where they have
-`LEAST_ROWS`. A distance between samples is above 0 where the distributions agree: compare the
-three with each other. Times are of `sample_from_conditions` against `sample` of as many rows, in
-turn.
+by the total-variation distance of the other columns to the test rows that meet the conditions (of
+numbers in ten quantiles of the training table), the mean over columns and over pairs of columns.
+All three have equally many rows in a comparison, as many as the one with the fewest, and it counts
+where they have `LEAST_ROWS`. A distance between samples is above 0 where the distributions agree:
+compare the three with each other. Times are of `sample_from_conditions` against `sample` of as
+many rows, in turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -33,6 +34,7 @@ import timing
 from synthesizers import new_wgangp, sdv_frames, sdv_sample
 
 ROWS = 1_000
+WAYS = ("native", "rejection", "training")
 SETS = {"1": 1, "2": 2, "5": 5, "rare": 1}
 CONDITIONS = 20
 RARE = 0.01
@@ -79,7 +81,7 @@ def choose(
 
 
 class Distance:
-    """Mean total-variation distance of the columns of two frames.
+    """Mean total-variation distances of two frames.
 
     Args:
         train: Its quantiles cut the columns of numbers.
@@ -93,23 +95,40 @@ class Distance:
             if kind == "numerical"
         }
 
-    def _shares(self, column: pd.Series) -> pd.Series:
-        if column.name in self._cuts:
-            bins = np.searchsorted(self._cuts[column.name], column.astype(float), side="right")
-            column = pd.Series(np.where(column.isna(), -1, bins))
-        return (
-            column.astype(object)
-            .where(column.notna(), None)
-            .value_counts(normalize=True, dropna=False)
-        )
+    def _bins(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        """Every column as its values, or the numbers of their quantiles, as text."""
+        return {
+            name: np.searchsorted(self._cuts[name], frame[name].astype(float), side="right")
+            + np.where(frame[name].isna(), BINS, 0)
+            if name in self._cuts
+            else frame[name].astype(object).where(frame[name].notna(), None)
+            for name in frame
+        }
 
-    def __call__(self, one: pd.DataFrame, other: pd.DataFrame, given: Condition) -> float:
-        """Over the columns that are not given."""
-        names = [name for name in other if name not in given]
-        gaps = [
-            self._shares(one[name]).sub(self._shares(other[name]), fill_value=0) for name in names
+    def __call__(
+        self, one: pd.DataFrame, other: pd.DataFrame, given: Condition
+    ) -> tuple[float, float]:
+        """Over the columns that are not given, and over their pairs."""
+        both = pd.concat([one, other], ignore_index=True)
+        first = np.arange(len(both)) < len(one)
+        codes = {
+            name: pd.factorize(values, use_na_sentinel=False)[0].astype(np.int64)
+            for name, values in self._bins(both.drop(columns=list(given))).items()
+        }
+        singles = [_distance(values, first) for values in codes.values()]
+        pairs = [
+            _distance(a * (b.max() + 1) + b, first)
+            for a, b in itertools.combinations(codes.values(), 2)
         ]
-        return float(np.mean([gap.abs().sum() / 2 for gap in gaps]))
+        return float(np.mean(singles)), float(np.mean(pairs))
+
+
+def _distance(codes: np.ndarray, first: np.ndarray) -> float:
+    """Between the shares of codes among the first rows and among the others."""
+    ours, theirs = (
+        np.bincount(codes[rows], minlength=codes.max() + 1) for rows in (first, ~first)
+    )
+    return np.abs(ours / ours.sum() - theirs / theirs.sum()).sum() / 2
 
 
 def compare(
@@ -139,10 +158,12 @@ def compare(
             "compared_rows": count,
         }
         if min(count, len(real)) >= LEAST_ROWS:
-            entry["distance"] = {
+            found_distances = {
                 name: distance(way.sample(count, random_state=0), real, condition)
                 for name, way in ways.items()
             }
+            for place, of in enumerate(("columns", "pairs")):
+                entry[of] = {name: each[place] for name, each in found_distances.items()}
         found.append(entry)
     return {"conditions": found}
 
@@ -154,28 +175,23 @@ def discrete_columns(dataset: datasets.Dataset) -> list[str]:
 def summary(name: str, content: Mapping) -> list[str]:
     """A line of the table."""
     entries = content["conditions"]
-    distances = [entry["distance"] for entry in entries if "distance" in entry]
-    cells = []
-    for way in ("native", "rejection", "training"):
-        values = [each[way] for each in distances]
-        cells.append(f"{np.mean(values):.3f}" if values else "-")
-    gaps = np.array([each["native"] - each["rejection"] for each in distances])
-    gap = "-"
-    if len(gaps) > 1:
-        gap = f"{gaps.mean():+.4f} ± {gaps.std(ddof=1) / len(gaps) ** 0.5:.4f}"
-    satisfied = np.mean([entry["satisfied"] for entry in entries])
-    complete = all(entry["rows"] == ROWS for entry in entries)
-    ratio = content.get("time_ratio")
-    return [
-        name,
-        str(len(entries)),
-        f"{100 * satisfied:.0f} %" + ("" if complete else ", rows missing"),
-        *cells,
-        gap,
-        "-"
-        if ratio is None
-        else f"{timing.spread(ratio, 2)} {timing.bar_text(ratio[1], BAR_TIME, most=True)}",
-    ]
+    compared = [entry for entry in entries if "columns" in entry]
+    satisfied = 100 * np.mean([entry["satisfied"] for entry in entries])
+    missing = "" if all(entry["rows"] == ROWS for entry in entries) else ", rows missing"
+    line = [name, f"{len(entries)}, {len(compared)} compared", f"{satisfied:.0f} %{missing}"]
+    for of in ("columns", "pairs"):
+        means = [
+            f"{np.mean([entry[of][way] for entry in compared]):.3f}" if compared else "-"
+            for way in WAYS
+        ]
+        line.append(" / ".join(means))
+        gaps = np.array([entry[of]["native"] - entry[of]["rejection"] for entry in compared])
+        error = f"{gaps.std(ddof=1) / len(gaps) ** 0.5:.4f}" if len(gaps) > 1 else "-"
+        line.append(f"{gaps.mean():+.4f} ± {error}" if compared else "-")
+    if "time_ratio" in content:
+        ratio = content["time_ratio"]
+        line.append(f"{timing.spread(ratio, 2)} {timing.bar_text(ratio[1], BAR_TIME, most=True)}")
+    return line
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -205,8 +221,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.save:
             synthesizer.save_model(given.save)
     content = run(dataset, synthesizer, given.pool, given.seed)
-    headings = ["given columns", "conditions", "met", "native", "rejection", "training"]
-    headings += ["native - rejection (± s.e.)", "time / plain"]
+    headings = ["given", "conditions", "met"]
+    for of in ("columns", "pairs"):
+        headings += [f"{of}: {' / '.join(WAYS)}", "native - rejection (± s.e.)"]
+    headings.append("time / plain")
     print(timing.markdown(headings, [summary(name, each) for name, each in content.items()]))
     if given.output:
         given.output.mkdir(parents=True, exist_ok=True)

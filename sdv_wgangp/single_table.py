@@ -172,7 +172,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
         target: str | None = None,
         ema_decay: float = 0.999,
         calibrate: bool = True,
-        conditional_share: float = 0.25,
+        conditional_share: float = 0.1,
         random_state: int | None = None,
         max_seconds: float | None = None,
         early_stopping: bool = False,

@@ -44,6 +44,8 @@ WHITENING_ROWS = 50_000
 CHUNK_ROWS = 2**11
 # Blocks of the generator that read conditions, from the first.
 CONDITIONED_BLOCKS = 2
+# Calibrated rows that tell conditional distributions, and cells of them.
+REFERENCE_ROWS, REFERENCE_CELLS, REFERENCE_SEED = 2**17, 2**25, 0
 # Rows of noise over which the probabilities of a column are averaged.
 PROBED_ROWS = 2**8, 2**11
 # The calibration is timed before training on this part of its pool. With the whole pool it takes
@@ -103,6 +105,7 @@ class TabularModel:
         self._make_critic = critic
         self._device = _device(enable_gpu)
         self._random: torch.Generator | None = None
+        self._conditional_calibration: ConditionalCalibration | None = None
         self.logs: list[EpochLog] = []
 
     def fit(
@@ -136,6 +139,7 @@ class TabularModel:
                 what it was before.
         """
         started = time.perf_counter()
+        self._conditional_calibration = None
         if self.settings.batch_size % self.pac:
             raise ValueError(
                 f"batch_size ({self.settings.batch_size}) must be a multiple of pac ({self.pac})"
@@ -315,9 +319,20 @@ class TabularModel:
         def complete(codes: torch.Tensor) -> EncodedTable:
             return self._draw(len(codes), self._random, self.generator, codes)
 
-        if self.calibrated:
-            return self._conditional_calibration.draw(given, complete, self._random)
-        return complete(given)
+        if not self.calibrated:
+            return complete(given)
+        if self._conditional_calibration is None:
+            self._conditional_calibration = self._calibrate_conditional()
+        return self._conditional_calibration.draw(given, complete, self._random)
+
+    def _calibrate_conditional(self) -> ConditionalCalibration:
+        """From random numbers of its own: those of `sample` go on as if nothing had been drawn."""
+        random = torch.Generator(self._device).manual_seed(REFERENCE_SEED)
+        rows = min(REFERENCE_ROWS, REFERENCE_CELLS // self.layout.columns)
+        reference = self._calibration.draw(
+            rows, lambda count: self._draw(count, random, self.generator), random
+        )
+        return ConditionalCalibration(self._calibration, reference)
 
     @torch.no_grad()
     def _choose(self, given: torch.Tensor, column: int, codes: torch.Tensor) -> torch.Tensor:
@@ -348,7 +363,7 @@ class TabularModel:
         with matmul_precision(self.settings.precision):
             passes = self._sampling_pass(self.generator)
             noise, _ = self.generator.draw(probed, self._random)
-            return passes.probabilities(noise, column, self._conditions(given.expand(probed, -1)))
+            return passes.probabilities(noise, column, self._conditions(given[None]))
 
     def _conditions(self, given: torch.Tensor) -> Conditions:
         """Codes ``[rows, columns]``, or `FREE`, as the generator reads them."""
@@ -382,7 +397,7 @@ class TabularModel:
                 uniforms = torch.rand(
                     count, self.layout.columns, device=self._device, generator=random
                 )
-                conditions = None if given is None else self._conditions(given[part])
+                conditions = None if given is None else self._conditions(_shared(given[part]))
                 levels, inside = passes.draw(*noise, uniforms, conditions)
                 codes[part] = levels.sub_(offsets[:-1]).cpu()
                 positions[part] = inside.cpu()
@@ -390,29 +405,15 @@ class TabularModel:
 
     def _calibrate(self, table: EncodedTable, random: torch.Generator) -> None:
         """Prepare calibrated sampling, so that ``calibrated`` can be switched later."""
-        self._calibration, self._conditional_calibration = self._calibrations_of(
-            self.generator, table, random
-        )
+        self._calibration = self._calibration_of(self.generator, table, random)
 
-    def _calibrations_of(
+    def _calibration_of(
         self, generator: Generator, table: EncodedTable, random: torch.Generator, share: float = 1
-    ) -> tuple[Calibration, ConditionalCalibration | None]:
-        """Of rows without conditions, and of rows with some, where the generator takes any."""
-        plain = Calibration(
+    ) -> Calibration:
+        return Calibration(
             table,
             self.encoder,
             lambda rows: self._draw(rows, random, generator),
-            random,
-            share,
-        )
-        if not generator.conditional:
-            return plain, None
-        return plain, ConditionalCalibration(
-            table,
-            self.layout,
-            plain,
-            given_columns(self.layout, self.settings, self.pac),
-            lambda given: self._draw(len(given), random, generator, given),
             random,
             share,
         )
@@ -423,7 +424,7 @@ class TabularModel:
         """Seconds that what follows the training will take."""
         started = time.perf_counter()
         random = torch.Generator(self._device).manual_seed(0)
-        self._calibrations_of(generator, table, random, 1 / REHEARSED_PART)
+        self._calibration_of(generator, table, random, 1 / REHEARSED_PART)
         calibrated = time.perf_counter()
         if stopping is not None:
             stopping.score(generator)
@@ -431,7 +432,8 @@ class TabularModel:
         return calibration + time.perf_counter() - calibrated
 
     def __getstate__(self) -> dict:
-        state = self.__dict__.copy()
+        # It is made again when it is needed.
+        state = self.__dict__ | {"_conditional_calibration": None}
         if "generator" in state:
             # `to` would move the module itself.
             state["generator"] = copy.deepcopy(self.generator).to("cpu")
@@ -452,6 +454,11 @@ class TabularModel:
             self._random.set_state(random_state)
         else:  # another device's generator: begin anew, the same way every time
             self._random.manual_seed(0)
+
+
+def _shared(given: torch.Tensor) -> torch.Tensor:
+    """Rows of codes, or one of them where all are alike."""
+    return given[:1] if len(given) and (given == given[0]).all() else given
 
 
 def _forgotten_critic(width: int) -> nn.Module:

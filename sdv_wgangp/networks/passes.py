@@ -361,7 +361,6 @@ class SamplingPass:
         self.hidden = sum(len(bias) for _, bias, _ in self.layers)
         self.logits = _LogitHead(generator, offsets, self.dtype)
         self._features: torch.Tensor | None = None
-        self._tables: list[torch.Tensor | None] | None = None
 
     @torch.no_grad()
     def draw(
@@ -371,11 +370,14 @@ class SamplingPass:
         uniforms: torch.Tensor,
         conditions: Conditions | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Levels ``[rows, columns]`` and positions ``[rows, positions]``; see `TrainingPass`."""
+        """Levels ``[rows, columns]`` and positions ``[rows, positions]``; see `TrainingPass`.
+
+        Conditions are those of every row, or one row of them for all.
+        """
         features = self._make_features(noise, conditions)
         levels = self.logits.draw_levels(features, uniforms)
         if conditions is not None:
-            conditions.impose(levels)
+            torch.where(conditions.fixed, conditions.levels, levels, out=levels)
         if self.generator.positions is None:
             return levels, jitter
         head = self.generator.positions
@@ -398,26 +400,12 @@ class SamplingPass:
             self._features = _feature_buffer(noise, self.hidden, self.dtype)
         features = self._features[: len(noise)]
         features[:, self.hidden :] = noise
-        tables = [None] * len(self.layers)
-        if conditions is not None:
-            tables = self._condition_tables()
-            given = conditions.derivative(self.logits.levels, self.dtype)
         start = self.hidden
-        for (weight, bias, _), table in zip(self.layers, tables, strict=True):
+        for block, (weight, bias, scale) in zip(self.generator.body, self.layers, strict=True):
             stop, start = start, start - len(bias)
             made = features[:, start:stop]
             ops.multiply(features[:, stop:], weight.T, made)
-            made.add_(bias)
-            if table is not None:
-                ops.multiply(given, table, made[: conditions.rows], add=True)
-            made.relu_()
+            if conditions is not None and block.condition is not None:
+                bias = bias + (scale * conditions.summed(block.condition)).to(self.dtype)
+            made.add_(bias).relu_()
         return features
-
-    def _condition_tables(self) -> list[torch.Tensor | None]:
-        """What every level adds to the blocks where it is given, in the type of products."""
-        if self._tables is None:
-            self._tables = [
-                None if block.condition is None else (scale * block.condition).to(self.dtype)
-                for block, (_, _, scale) in zip(self.generator.body, self.layers, strict=True)
-            ]
-        return self._tables

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -28,7 +27,6 @@ from sdv_wgangp.encoding.quantiles import QuantileMap
 from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.models.calibration import Calibration, ValueCalibration, _BinMap, _Extremes
 from sdv_wgangp.models.cells import Cells
-from sdv_wgangp.models.conditional_calibration import ConditionalCalibration, Flag
 from sdv_wgangp.models.density_ratio import DensityRatio
 from sdv_wgangp.models.raking import Raking
 from sdv_wgangp.models.tabular import TabularModel
@@ -40,7 +38,6 @@ from sdv_wgangp.transformers import TimestampEncoder
 PLAIN = (
     *(RankAxis, CategoricalColumn, NumericColumn, DerivedColumn, QuantileMap, TableEncoder),
     *(Calibration, Cells, DensityRatio, Raking, ValueCalibration, _BinMap, _Extremes),
-    ConditionalCalibration,
     *(TrainingSettings, EpochLog),
     *(DataProcessor, DatetimeFormatter, NumericalFormatter, rdt.HyperTransformer, NullTransformer),
     *(sdv.cag.FixedCombinations, sdv.cag.FixedIncrements, sdv.cag.Inequality),
@@ -136,8 +133,6 @@ def _make_model(state: dict[str, Any]) -> TabularModel:
     encoder = state["encoder"]
     _check_columns(encoder)
     _check_calibration(state["_calibration"])
-    if state["_conditional_calibration"] is not None:
-        _check_conditional_calibration(state["_conditional_calibration"], len(encoder.columns))
     if not all(torch.isfinite(weight).all() for weight in weights.values()):
         raise ValueError("weights that are not finite")
     model.__dict__.update(state)
@@ -175,40 +170,20 @@ def _check_columns(encoder: TableEncoder) -> None:
 
 def _check_calibration(calibration: Calibration) -> None:
     """Refuse a calibration whose parts do not fit, or with which sampling would never end."""
-    columns, raking = calibration.columns, calibration._raking
-    _check_ratio(calibration._ratio, [column.size for column in columns])
-    for column, factors in zip(columns, raking._factors, strict=True):
-        if column.size != len(factors):
+    columns, ratio, raking = calibration.columns, calibration._ratio, calibration._raking
+    for column, places, factors in zip(columns, ratio._places, raking._factors, strict=True):
+        if not column.size == len(places) == len(factors):
             raise ValueError("calibration factors that do not fit the columns")
         if not (np.isfinite(factors).all() and factors.min() > 0):
             raise ValueError("calibration factors that are not positive")
-    _check_acceptance(calibration.acceptance, raking.limit)
-    for mapped in calibration.values._maps:
-        if isinstance(mapped, _BinMap) and mapped._knots.shape != mapped._shares.shape:
-            raise ValueError("rank maps of unequal lengths")
-
-
-def _check_conditional_calibration(calibration: ConditionalCalibration, columns: int) -> None:
-    """The same for rows under conditions, of so many columns."""
-    given = calibration._given
-    if len(calibration._columns) != columns or not all(0 <= place < columns for place in given):
-        raise ValueError("conditions on columns that are not")
-    sizes = [column.size for column in calibration._columns] + [Flag().size] * len(given)
-    _check_ratio(calibration._ratio, sizes)
-    _check_acceptance(calibration.acceptance, calibration._limit)
-
-
-def _check_ratio(ratio: DensityRatio, sizes: Sequence[int]) -> None:
-    """Refuse trees that do not fit columns with so many cells."""
-    if [len(places) for places in ratio._places] != list(sizes):
-        raise ValueError("places of cells that do not fit the columns")
-    features = ratio._features
-    if len(features) and not 0 <= features.min() <= features.max() < len(sizes):
+    if len(ratio._features) and not 0 <= ratio._features.min() <= ratio._features.max() < len(
+        columns
+    ):
         raise ValueError("trees of other columns")
     if not torch.isfinite(ratio._leaves).all():
         raise ValueError("trees with leaves that are not finite")
-
-
-def _check_acceptance(acceptance: float, limit: float) -> None:
-    if not (np.isfinite(limit) and 0 < acceptance <= 1):
-        raise ValueError(f"a calibration that accepts {acceptance} of the rows")
+    if not (np.isfinite(raking.limit) and 0 < calibration.acceptance <= 1):
+        raise ValueError(f"a calibration that accepts {calibration.acceptance} of the rows")
+    for mapped in calibration.values._maps:
+        if isinstance(mapped, _BinMap) and mapped._knots.shape != mapped._shares.shape:
+            raise ValueError("rank maps of unequal lengths")

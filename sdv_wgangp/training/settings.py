@@ -81,7 +81,7 @@ class TrainingSettings:
     meta_feature_subsets: int = 10
     meta_feature_fraction: float = 0.5
     meta_feature_schedule: str = "constant"
-    conditional_share: float = 0.25
+    conditional_share: float = 0.1
     conditional_weight: float = 1.0
     log_frequency: bool = True
     precision: str = "medium"

@@ -289,10 +289,10 @@ def test_the_rest_follows_its_conditional_distribution():
             far[a + b] = distance(sample, "y", Y, P_Y[i, j])
             means[a + b] = abs(sample["value"].mean() - (2 * i - j))
     # Without the conditions' effect distances are .2 to .7, means of rare "r" 3 off, others 1.
-    assert np.mean(list(far.values())) < 0.1
-    assert max(far.values()) < 0.25
+    assert np.mean(list(far.values())) < 0.08
+    assert max(far.values()) < 0.2
     assert max(gap for cell, gap in means.items() if "r" not in cell) < 0.35
-    assert max(means.values()) < 0.8
+    assert max(means.values()) < 1.5
     free = model.sample(6000)
     assert distance(free, "a", A, P_A) < 0.02
     joint = free.groupby("a")["b"].value_counts(normalize=True).unstack(fill_value=0)

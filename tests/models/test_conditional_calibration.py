@@ -1,0 +1,136 @@
+"""Choosing among rows made for conditions: against distributions that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
+from sdv_wgangp.models.cells import Cells
+from sdv_wgangp.models.conditional_calibration import (
+    CANDIDATES,
+    LEAST_CANDIDATES,
+    ConditionalCalibration,
+    _systematic,
+)
+from sdv_wgangp.models.conditions import FREE
+
+ROWS = 20_000
+# Of `y` for each value of `a`; what the generator of the tests makes is the same for all.
+TRUTH = np.array([[0.6, 0.25, 0.15], [0.2, 0.3, 0.5]])
+MADE = np.array([0.4, 0.3, 0.3])
+
+
+class NoValues:
+    def apply_inside_bins(self, table):
+        pass
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    random = np.random.default_rng(2)
+    levels = {"a": list("pq"), "y": list("xyz"), "z": list("st")}
+    frame = pd.DataFrame({name: random.choice(of, 200) for name, of in levels.items()})
+    return TableEncoder().fit(frame)
+
+
+def codes(random, a: np.ndarray) -> np.ndarray:
+    """The truth: `y` given `a`; `z` is `a`."""
+    y = (random.random((len(a), 1)) > TRUTH[a].cumsum(1)).sum(1)
+    return np.stack([a, y, a], 1)
+
+
+def table(rows: np.ndarray) -> EncodedTable:
+    return EncodedTable(torch.from_numpy(rows.astype(np.int32)), torch.zeros(len(rows), 0))
+
+
+@pytest.fixture
+def calibration(encoder):
+    random = np.random.default_rng(0)
+    reference = codes(random, (random.random(ROWS) < 0.3).astype(int))
+
+    class Plain:
+        columns = Cells.all_of(encoder, 20)
+        values = NoValues()
+
+    return ConditionalCalibration(Plain, table(reference))
+
+
+class Complete:
+    """A generator that knows nothing of what `y` depends on; counts what it makes."""
+
+    def __init__(self):
+        self.random, self.made = np.random.default_rng(1), 0
+
+    def __call__(self, given: torch.Tensor) -> EncodedTable:
+        self.made += len(given)
+        count = len(given)
+        given = given.numpy()
+        a = np.where(given[:, 0] == FREE, self.random.integers(0, 2, count), given[:, 0])
+        z = np.where(self.random.random(count) < 0.9, a, 1 - a)
+        free = np.stack([a, self.random.choice(3, count, p=MADE), z], 1)
+        return table(np.where(given == FREE, free, given))
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def conditions(rows: int, **fixed: int) -> torch.Tensor:
+    given = torch.full((rows, 3), FREE)
+    for name, code in fixed.items():
+        given[:, "ayz".index(name)] = code
+    return given
+
+
+@pytest.mark.parametrize("a", [0, 1])
+def test_marginals_are_those_of_reference_rows_that_meet_the_condition(calibration, a):
+    complete = Complete()
+    drawn = calibration.draw(conditions(3000, a=a), complete, seeded()).codes.numpy()
+    assert complete.made == CANDIDATES * 3000
+    assert (drawn[:, 0] == a).all()
+    # No level can be had more than CANDIDATES times as often as it is made.
+    shares = np.bincount(drawn[:, 1], minlength=3) / 3000
+    np.testing.assert_allclose(shares, TRUTH[a], atol=0.03)
+    assert (drawn[:, 2] == a).mean() > 0.95
+
+
+def test_rows_stay_in_their_places(calibration):
+    given = torch.cat([conditions(40, a=1), conditions(30, a=0, y=2), conditions(50, a=1)])
+    given = given[torch.randperm(len(given), generator=seeded())]
+    drawn = calibration.draw(given, Complete(), seeded()).codes.long()
+    fixed = given != FREE
+    assert torch.equal(drawn[fixed], given[fixed])
+
+
+def test_a_single_row_is_chosen_among_many(calibration):
+    complete, random = Complete(), seeded()
+    ys = [int(calibration.draw(conditions(1, a=0), complete, random).codes[0, 1])
+          for _ in range(600)]  # fmt: skip
+    assert complete.made == 600 * LEAST_CANDIDATES
+    np.testing.assert_allclose(np.bincount(ys, minlength=3) / 600, TRUTH[0], atol=0.07)
+
+
+def test_conditions_that_no_reference_row_meets_leave_rows_as_they_are_made(calibration):
+    drawn = calibration.draw(conditions(5000, a=0, z=1), Complete(), seeded()).codes.numpy()
+    np.testing.assert_allclose(np.bincount(drawn[:, 1]) / 5000, MADE, atol=0.03)
+
+
+def test_no_rows(calibration):
+    assert len(calibration.draw(conditions(0), Complete(), seeded())) == 0
+
+
+def test_systematic_sampling_keeps_the_probabilities_and_repeats_nothing():
+    random = np.random.default_rng(0)
+    weights = random.random(60) + 0.1
+    weights[7] = 1e9  # more than a single row's share
+    count, counts = 20, np.zeros(60)
+    for _ in range(4000):
+        chosen = _systematic(weights, count, random.random())
+        assert len(np.unique(chosen)) == count
+        counts[chosen] += 1
+    expected = weights * (19 / np.delete(weights, 7).sum())
+    expected[7] = 1
+    np.testing.assert_allclose(counts / 4000, expected, atol=0.04)
