@@ -12,6 +12,7 @@ import pandas as pd
 TABLE = "table"
 ADULT_TRAIN_ROWS = 32_561
 MAX_TARGET_CLASSES = 20
+VALIDATION = "@validation"
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,23 @@ def load(name_or_path: str, target: str | None = None, folder: Path | None = Non
     ISO 8601 throughout is a datetime, other text is categorical, numbers are numerical; a numeric
     `target` of at most `MAX_TARGET_CLASSES` distinct values is a class, of more it is regressed.
 
+    ``NAME@validation`` has no test rows in it: the training rows, permuted and cut 85/15, for
+    choices that must not look at test rows.
+
     Raises:
         SystemExit: for an unknown name, a missing file, or a target that is no column.
     """
+    name_or_path, _, part = name_or_path.partition(VALIDATION[0])
+    if part:
+        if part != VALIDATION[1:]:
+            raise SystemExit(f"unknown part {part!r} of a table: {name_or_path}{VALIDATION}")
+        whole = load(name_or_path, target, folder)
+        order = np.random.RandomState(7).permutation(len(whole.train))
+        cut = int(len(order) * 0.85)
+        train, test = (
+            whole.train.iloc[rows].reset_index(drop=True) for rows in (order[:cut], order[cut:])
+        )
+        return replace(whole, name=whole.name + VALIDATION, train=train, test=test)
     path = Path(name_or_path)
     named = path.suffix != ".csv"
     if not named:

@@ -150,34 +150,39 @@ def _nearest(values: pd.Series, known: np.ndarray) -> pd.Series:
     return values.mask(values.notna(), np.where(values - lower <= upper - values, lower, upper))
 
 
-def new_wgangp(dataset: Dataset, seed: int, epochs: int | None):
-    """Ours with default parameters, not fitted yet."""
+def new_wgangp(dataset: Dataset, seed: int, epochs: int | None, **options):
+    """Ours, with default parameters but for the options, not fitted yet."""
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
-    options = {} if epochs is None else {"epochs": epochs}
+    if epochs is not None:
+        options["epochs"] = epochs
     return WGANGPMFSSynthesizer(_sdv_metadata(dataset), random_state=seed, **options)
 
 
-def fit_wgangp(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
-    """Ours with default parameters. Calibration comes after training, so both samples share it."""
-    synthesizer = new_wgangp(dataset, seed, epochs)
-    synthesizer.fit(sdv_frames(dataset.train))
-    model = synthesizer._model
-    if model.calibrated is not True:
-        raise RuntimeError("the default fit is not calibrated: the two samples would be one")
+def fit_wgangp(output: str, **options) -> Callable[[Dataset, int, int | None], Fitted]:
+    """A fit function for ours. Calibration comes after training, so both samples share it."""
 
-    def sample(calibrated: bool) -> pd.DataFrame:
-        model.calibrated = calibrated
-        synthesizer.reset_sampling()
-        try:
-            return sdv_sample(synthesizer, len(dataset.train))
-        finally:
-            model.calibrated = True
+    def fit(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
+        synthesizer = new_wgangp(dataset, seed, epochs, **options)
+        synthesizer.fit(sdv_frames(dataset.train))
+        model = synthesizer._model
+        if model.calibrated is not True:
+            raise RuntimeError("the fit is not calibrated: the two samples would be one")
 
-    return Fitted(
-        {"wgangp": lambda: sample(True), "wgangp-uncalibrated": lambda: sample(False)},
-        synthesizer.get_parameters(),
-    )
+        def sample(calibrated: bool) -> pd.DataFrame:
+            model.calibrated = calibrated
+            synthesizer.reset_sampling()
+            try:
+                return sdv_sample(synthesizer, len(dataset.train))
+            finally:
+                model.calibrated = True
+
+        return Fitted(
+            {output: lambda: sample(True), f"{output}-uncalibrated": lambda: sample(False)},
+            synthesizer.get_parameters(),
+        )
+
+    return fit
 
 
 def fit_independent(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
@@ -200,7 +205,9 @@ def fit_real(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
 
 RECIPES = {
     "real": Recipe(fit_real, ("real",), random=False),
-    "wgangp": Recipe(fit_wgangp, ("wgangp", "wgangp-uncalibrated"), has_epochs=True, ours=True),
+    "wgangp": Recipe(
+        fit_wgangp("wgangp"), ("wgangp", "wgangp-uncalibrated"), has_epochs=True, ours=True
+    ),
     "ctgan": Recipe(fit_sdv("CTGANSynthesizer", "ctgan"), ("ctgan",), has_epochs=True),
     "ctgan-calibrated": Recipe(
         fit_calibrated_ctgan, ("ctgan-calibrated",), has_epochs=True, ours=True
@@ -216,6 +223,15 @@ RECIPES = {
     "independent": Recipe(fit_independent, ("independent",)),
     "chow_liu": Recipe(fit_chow_liu, ("chow_liu",)),
 }
+# The meta-feature objective, without and with; one of the two is the default.
+ABLATION = {"vanilla": None, "mfs": "auto"}
+for name, names in ABLATION.items():
+    RECIPES[name] = Recipe(
+        fit_wgangp(name, meta_features=names),
+        (name, f"{name}-uncalibrated"),
+        has_epochs=True,
+        ours=True,
+    )
 SYNTHESIZERS = {output: name for name, recipe in RECIPES.items() for output in recipe.outputs}
 
 

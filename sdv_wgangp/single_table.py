@@ -24,7 +24,7 @@ from sdv_wgangp.objectives.matching import (
     check_weights,
     sample_size,
 )
-from sdv_wgangp.objectives.meta_features import check_meta_features
+from sdv_wgangp.objectives.meta_features import AUTO, check_meta_features
 from sdv_wgangp.persistence import Saved
 from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
@@ -95,8 +95,9 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
         enable_gpu: Train and sample on CUDA where there is a device.
         gradient_penalty_weight: Lambda, the weight of the gradient penalty.
         meta_features: Names of statistics of the training table that the generator is made to
-            match (`sdv_wgangp.objectives.meta_features`), like ``["mean", "cor"]``; None for
-            vanilla training without them.
+            match (`sdv_wgangp.objectives.meta_features`), like ``["mean", "cor"]``; "auto" for
+            means, variances and covariances of ranks, frequencies of levels and joint frequencies
+            of pairs of columns, whichever the table has; None for vanilla training without any.
         meta_feature_weight: Factor of their losses, or a dictionary with one for each name.
         meta_feature_distance: How generated statistics are compared with real ones: "tracked"
             (by a moving average), "product" (over two halves of a batch), or between clouds of
@@ -282,12 +283,16 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
             )
         self._check_meta_features()
 
+    def _meta_feature_names(self) -> tuple[str, ...] | str:
+        names = self.meta_features or ()
+        return names if names == AUTO else check_meta_features(names)
+
     def _check_meta_features(self) -> None:
         """The same for what concerns the meta-features."""
         names, weight = self.meta_features, self.meta_feature_weight
         if names is not None and not isinstance(names, Sequence):
             raise SynthesizerInputError(
-                f"meta_features must be None or a list of names, not {names!r}."
+                f"meta_features must be None, 'auto' or a list of names, not {names!r}."
             )
         weights = weight if isinstance(weight, Mapping) else {None: weight}
         for name, value in weights.items():
@@ -366,7 +371,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
                 discriminator_decay=self.discriminator_decay,
                 gradient_penalty_weight=self.gradient_penalty_weight,
                 ema_decay=self.ema_decay,
-                meta_features=check_meta_features(self.meta_features or ()),
+                meta_features=self._meta_feature_names(),
                 meta_feature_weight=self.meta_feature_weight,
                 meta_feature_distance=self.meta_feature_distance,
                 meta_feature_subsets=self.meta_feature_subsets,
@@ -517,14 +522,15 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
         schedule; with "tracked" that of the moving average.
 
         Returns:
-            Columns Epoch and one for each name of ``meta_features``.
+            Columns Epoch and one for each meta-feature that was matched.
 
         Raises:
             NotFittedError: Before `fit`.
         """
-        names = check_meta_features(self.meta_features or ())
+        logs = self._logs()
+        names = list(logs[0].meta_feature_losses) if logs else []
         return pd.DataFrame(
-            [(log.epoch, *map(log.meta_feature_losses.get, names)) for log in self._logs()],
+            [(log.epoch, *log.meta_feature_losses.values()) for log in logs],
             columns=["Epoch", *names],
         )
 

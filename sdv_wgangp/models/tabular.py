@@ -30,7 +30,6 @@ from sdv_wgangp.networks.generator import Conditions, Generator
 from sdv_wgangp.networks.passes import SamplingPass
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.feature_table import FeatureTable, Target
-from sdv_wgangp.objectives.meta_features import check_applicable
 from sdv_wgangp.ops import uses_bfloat16
 from sdv_wgangp.training.conditions import given_columns
 from sdv_wgangp.training.precision import matmul_precision
@@ -157,7 +156,7 @@ class TabularModel:
         self.layout = Layout.of(self.encoder)
         warn_of_cost(self.encoder, self.layout, len(frame), self.settings)
         target = None if self.target is None else self._find_target()
-        check_applicable(self.settings.meta_features, FeatureTable.of(self.layout, target))
+        settings = self.settings.for_table(FeatureTable.of(self.layout, target))
         initial = torch.Generator().manual_seed(weight_seed)
         random = torch.Generator(self._device).manual_seed(training_seed)
         self.set_random_state(sample_seed)
@@ -176,7 +175,7 @@ class TabularModel:
             critic.to(self._device),
             views.to(self._device),
             self.layout,
-            self.settings,
+            settings,
             random,
             target,
         )

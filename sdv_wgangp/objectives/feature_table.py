@@ -117,6 +117,13 @@ class FeatureTable:
         return [c for c in range(len(self.offsets) - 1) if self.width(c) > 1]
 
     @property
+    def has_pairs(self) -> bool:
+        """Whether `with_pairs` finds any."""
+        widths = sorted(self.width(block) for block in self.blocks)
+        of_target = self.target is not None and self.target.column in self.blocks
+        return len(widths) > 1 and (of_target or widths[0] * widths[1] <= PAIR_CELLS)
+
+    @property
     def target_channel(self) -> int | None:
         """The ordering channel of the target column, if it has one."""
         if self.target is None or self.target.column not in self.ordered:

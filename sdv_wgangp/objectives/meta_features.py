@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch.autograd.function import once_differentiable
 
-from sdv_wgangp.objectives.feature_table import FeatureTable
+from sdv_wgangp.objectives.feature_table import PAIR_CELLS, FeatureTable
 from sdv_wgangp.ops import (
     correlation,
     moments,
@@ -324,12 +324,20 @@ def register_meta_feature(
     )
 
 
+# What "auto" stands for, where a table can have it: every marginal, and what pairs of columns have
+# in common. (docs/ablation.md compares with training without them.)
+AUTO = "auto"
+AUTO_META_FEATURES = ("mean", "var", "cov", "frequency", "contingency")
+
+
 def check_meta_features(names: Iterable[str]) -> tuple[str, ...]:
-    """The names as a tuple.
+    """The names as a tuple; those that "auto" stands for.
 
     Raises:
         ValueError: A name is unknown (the message lists the known ones) or there twice.
     """
+    if isinstance(names, str) and names == AUTO:
+        return AUTO_META_FEATURES
     names = (names,) if isinstance(names, str) else tuple(names)
     for name in names:
         if name not in META_FEATURES:
@@ -341,45 +349,64 @@ def check_meta_features(names: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def check_applicable(names: Iterable[str], table: FeatureTable) -> None:
-    """Refuse meta-features that a table cannot have.
+def applicable(names: Iterable[str], table: FeatureTable) -> tuple[str, ...]:
+    """The names; of those that "auto" stands for, only the ones that a table can have.
 
     Raises:
-        ValueError: Too few ordered columns or blocks, or no target with classes.
+        ValueError: The table cannot have one that was named: too few ordered columns or blocks,
+            or no target with classes.
     """
-    for feature in (META_FEATURES[name] for name in names):
-        ordered = len(table.ordered)
-        if feature.needs_target:
-            _check_target(feature.name, table)
-            ordered -= table.target_channel is not None
-        for needed, there, kind in (
-            (feature.ordered, ordered, "ordered column(s), like numbers"),
-            (feature.blocks, len(table.blocks), "column(s) of categories, atoms or bins"),
-        ):
-            if there < needed:
-                beside = " beside the target" if feature.needs_target else ""
-                raise ValueError(
-                    f"meta-feature {feature.name!r} needs {needed} {kind}{beside}, and the table "
-                    f"has {there}: leave it out"
-                )
+    obstacles = {
+        name: _obstacle(META_FEATURES[name], table) for name in check_meta_features(names)
+    }
+    if names != AUTO:
+        for obstacle in filter(None, obstacles.values()):
+            raise ValueError(obstacle)
+    return tuple(name for name, obstacle in obstacles.items() if obstacle is None)
 
 
-def _check_target(name: str, table: FeatureTable) -> None:
+def _obstacle(feature: MetaFeature, table: FeatureTable) -> str | None:
+    """Why a table cannot have a meta-feature."""
+    ordered = len(table.ordered)
+    if feature.needs_target:
+        if (obstacle := _target_obstacle(feature.name, table)) is not None:
+            return obstacle
+        ordered -= table.target_channel is not None
+    for needed, there, kind in (
+        (feature.ordered, ordered, "ordered column(s), like numbers"),
+        (feature.blocks, len(table.blocks), "column(s) of categories, atoms or bins"),
+    ):
+        if there < needed:
+            beside = " beside the target" if feature.needs_target else ""
+            return (
+                f"meta-feature {feature.name!r} needs {needed} {kind}{beside}, and the table "
+                f"has {there}: leave it out"
+            )
+    if feature.blocks > 1 and not table.has_pairs:
+        return (
+            f"meta-feature {feature.name!r} looks at joint tables of two columns, and none has at "
+            f"most {PAIR_CELLS} cells: leave it out, or name a target"
+        )
+    return None
+
+
+def _target_obstacle(name: str, table: FeatureTable) -> str | None:
     if table.target is None:
-        raise ValueError(
+        return (
             f"meta-feature {name!r} needs the classes of a target column: name one with target=..."
         )
     column = table.target.name
     if not table.target.categorical:
-        raise ValueError(
+        return (
             f"meta-feature {name!r} needs a target with classes, and {column!r} is continuous: "
             "choose a categorical target or leave the meta-feature out"
         )
     if table.contrast is None:
-        raise ValueError(
+        return (
             f"meta-feature {name!r} needs a target with two classes or more, and {column!r} has "
             "one: choose another target or leave the meta-feature out"
         )
+    return None
 
 
 def _root(square: torch.Tensor) -> torch.Tensor:

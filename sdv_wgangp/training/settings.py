@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sdv_wgangp.objectives.feature_table import FeatureTable
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
     SCHEDULES,
     check_weights,
     sample_size,
 )
-from sdv_wgangp.objectives.meta_features import check_meta_features
+from sdv_wgangp.objectives.meta_features import applicable, check_meta_features
 from sdv_wgangp.ops import PENALTIES
 
 
@@ -37,7 +38,8 @@ class TrainingSettings:
             "Analyzing and Improving the Image Quality of StyleGAN", section 3.1.)
         ema_decay: Decay of the generator's weight average per step, in [0, 1).
         meta_features: Names of the statistics the generator matches (`objectives.meta_features`);
-            none for vanilla training.
+            "auto" for those of `AUTO_META_FEATURES` that the table can have; none for vanilla
+            training.
         meta_feature_weight: Factor of their losses, or one by name for each.
         meta_feature_distance: Between generated and real statistics (`objectives.matching`).
         meta_feature_subsets: Subsets of a batch in a cloud of statistics; distances between
@@ -75,7 +77,7 @@ class TrainingSettings:
     gradient_penalty: str = "wgan-gp"
     gradient_penalty_interval: int = 1
     ema_decay: float = 0.999
-    meta_features: tuple[str, ...] = ()
+    meta_features: tuple[str, ...] | str = ()
     meta_feature_weight: float | Mapping[str, float] = 1.0
     meta_feature_distance: str = "tracked"
     meta_feature_subsets: int = 10
@@ -130,9 +132,20 @@ class TrainingSettings:
             raise ValueError(
                 f"conditional_share must lie in [0, 1), got {self.conditional_share:g}"
             )
-        if check_meta_features(self.meta_features):
-            check_weights(self.meta_features, self.meta_feature_weight)
+        if names := check_meta_features(self.meta_features):
+            check_weights(names, self.meta_feature_weight)
             sample_size(self.meta_feature_distance, self.meta_feature_fraction, self.batch_size)
+
+    def for_table(self, table: FeatureTable) -> TrainingSettings:
+        """These settings with the meta-features that a table can have.
+
+        Raises:
+            ValueError: It cannot have one that was named.
+        """
+        names, weight = applicable(self.meta_features, table), self.meta_feature_weight
+        if isinstance(weight, Mapping):
+            weight = {name: weight[name] for name in names}
+        return replace(self, meta_features=names, meta_feature_weight=weight)
 
 
 # A small table is seen several times within an epoch, or 200 epochs would be a few hundred steps.

@@ -22,6 +22,7 @@ from sdv_wgangp.models import calibration, density_ratio, raking
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
 from sdv_wgangp.networks.passes import TrainingPass
 from sdv_wgangp.objectives.matching import DISTANCES
+from sdv_wgangp.objectives.meta_features import AUTO_META_FEATURES
 from sdv_wgangp.training import trainer as trainer_module
 from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
@@ -379,6 +380,19 @@ def test_meta_features_that_a_table_cannot_have_are_refused(frame):
     ):
         with pytest.raises(ValueError, match=message):
             small(with_features(*names), target=target).fit(frame[columns])
+
+
+def test_auto_matches_what_the_table_has(frame):
+    for columns, weight, names in (
+        (["kind", "x", "count"], 1.0, AUTO_META_FEATURES),
+        (["kind"], 1.0, ("frequency",)),
+        (["kind"], dict.fromkeys(AUTO_META_FEATURES, 0.5), ("frequency",)),
+    ):
+        settings = TrainingSettings(
+            epochs=1, batch_size=10, meta_features="auto", meta_feature_weight=weight
+        )
+        model = small(settings, random_state=0).fit(frame[columns])
+        assert tuple(model.logs[0].meta_feature_losses) == names
 
 
 def test_a_target_that_follows_from_another_column_has_classes(frame):

@@ -14,8 +14,9 @@ from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.objectives import feature_table, meta_features
 from sdv_wgangp.objectives.feature_table import FeatureTable, Target
 from sdv_wgangp.objectives.meta_features import (
+    AUTO_META_FEATURES,
     META_FEATURES,
-    check_applicable,
+    applicable,
     check_meta_features,
     register_meta_feature,
 )
@@ -353,4 +354,31 @@ def test_unknown_names_list_the_known_ones():
 )
 def test_what_a_table_cannot_have_is_refused(name, table, message):
     with pytest.raises(ValueError, match=message):
-        check_applicable([name], table_of(**table))
+        applicable([name], table_of(**table))
+
+
+@pytest.mark.parametrize(
+    ("table", "names"),
+    [
+        ({}, AUTO_META_FEATURES),
+        ({"ordered": ()}, ("frequency", "contingency")),
+        ({"ordered": (2,)}, ("mean", "var", "frequency", "contingency")),
+        ({"widths": (3, 1), "ordered": (0, 1)}, ("mean", "var", "cov", "frequency")),
+        ({"widths": (200, 100), "ordered": ()}, ("frequency",)),
+        ({"widths": (200, 100), "target": target_of(range(200)), "ordered": ()},
+         ("frequency", "contingency")),
+    ],
+)  # fmt: skip
+def test_auto_takes_what_a_table_can_have(table, names):
+    assert applicable("auto", table_of(**table)) == names
+
+
+def test_auto_finds_pairs_wherever_they_are(levels):
+    for widths in ((128, 128), (129, 128)):
+        table = table_of(widths=widths, ordered=())
+        rows = torch.stack([torch.arange(50) % 128, widths[0] + torch.arange(50) % 7], 1)
+        if "contingency" in applicable("auto", table):
+            assert table.with_pairs(rows).pairs == ((0, 1),)
+        else:
+            with pytest.raises(ValueError, match="no two columns"):
+                table.with_pairs(rows)
