@@ -15,7 +15,7 @@ import pytest
 def table(tmp_path_factory):
     random = np.random.default_rng(0)
     rows = 4000
-    kind = random.choice(["a", "b", "c"], rows, p=[0.6, 0.391, 0.009])
+    kind = random.choice(["a", "b", "c"], rows, p=[0.6, 0.393, 0.007])
     frame = pd.DataFrame(
         {
             "kind": kind,
