@@ -1,0 +1,87 @@
+"""What the meta-feature objective changes: differences of paired fits, from quality.py's summary.
+
+    python benchmarks/quality.py --datasets magic@validation ... --seeds 0 1 2 --epochs 50 \\
+        --synthesizers vanilla vanilla-uncalibrated mfs mfs-uncalibrated --json ablation.json
+    python benchmarks/ablation.py ablation.json
+
+A pair is a table and a seed: the two fits see the same rows in the same split. Differences are MFS
+less vanilla; the error of a table's mean is that over its seeds, and of the mean over tables that
+over tables. TSTR is the AUC, or minus the error relative to that of training rows, so that more is
+better in every column but the first two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import timing
+
+SCORES = {
+    "shape error, %": "shape_error",
+    "trend error, %": "trend_error",
+    "detection, train": "detection_train",
+    "detection, test": "detection_test",
+}
+TSTR = ("tstr_auc", "tstr_log_rmse", "tstr_rmse")
+KINDS = {"calibrated": "", "uncalibrated": "-uncalibrated"}
+
+
+def differences(summary: Mapping, suffix: str) -> dict[str, dict[str, np.ndarray]]:
+    """{table: {column: difference of each seed}} of quality.py's JSON."""
+    fits = {
+        (entry["dataset"], entry["synthesizer"], entry["seed"]): entry["scores"]
+        for entry in summary["results"]
+    }
+    found: dict[str, dict[str, list[float]]] = {}
+    for (table, name, seed), mfs in sorted(fits.items()):
+        vanilla = fits.get((table, f"vanilla{suffix}", seed))
+        if name != f"mfs{suffix}" or vanilla is None:
+            continue
+        row = found.setdefault(table, {})
+        for heading, key in SCORES.items():
+            row.setdefault(heading, []).append(mfs[key] - vanilla[key])
+        key = next(key for key in TSTR if mfs.get(key) is not None)
+        scale = 1.0 if key == "tstr_auc" else -1 / fits[table, "real", 0][key]
+        row.setdefault("TSTR", []).append(scale * (mfs[key] - vanilla[key]))
+    return {
+        table: {heading: np.array(values) for heading, values in row.items()}
+        for table, row in found.items()
+    }
+
+
+def _mean(values: np.ndarray) -> str:
+    mean = f"{values.mean():+.3f}"
+    if len(values) < 2:
+        return mean
+    return f"{mean} ± {values.std(ddof=1) / len(values) ** 0.5:.3f}"
+
+
+def table(found: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """Markdown: a line for each table, and their mean."""
+    headings = [*SCORES, "TSTR"]
+    lines = [
+        [name.partition("@")[0], *(_mean(row[heading]) for heading in headings)]
+        for name, row in found.items()
+    ]
+    means = [np.array([row[heading].mean() for row in found.values()]) for heading in headings]
+    lines.append(["**mean**", *map(_mean, means)])
+    return timing.markdown(["MFS - vanilla", *headings], lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("summary", type=Path, help="JSON file of quality.py")
+    summary = json.loads(parser.parse_args(arguments).summary.read_text())
+    for kind, suffix in KINDS.items():
+        if found := differences(summary, suffix):
+            print(f"\n{kind}\n\n{table(found)}")
+
+
+if __name__ == "__main__":
+    main()
