@@ -1,7 +1,7 @@
 """Are rows under conditions as good as those that rejection leaves, and what do they cost?
 
-    python benchmarks/conditions.py                            # Adult, fitted with the defaults
-    python benchmarks/conditions.py --dataset shoppers --model fitted.pkl --output results
+    python benchmarks/conditions.py               # Adult, fitted with the defaults
+    python benchmarks/conditions.py --dataset shoppers --model fitted.safetensors
 
 Of 1, 2 and 5 discrete columns, chosen at random, the values of a test row are given; `rare` gives
 one value that less than a hundredth of the training rows have. Each condition is asked for 1,000
@@ -16,7 +16,7 @@ numbers in ten quantiles of the training table), the mean over columns and over 
 All three have equally many rows in a comparison, as many as the one with the fewest, and it counts
 where they have `LEAST_ROWS`. A distance between samples is above 0 where the distributions agree:
 compare the three with each other. Times are of `sample_from_conditions` against `sample` of as
-many rows, in turn.
+many rows, in turn; the first conditions, for which the model draws its reference, come before.
 """
 
 from __future__ import annotations

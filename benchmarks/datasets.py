@@ -137,10 +137,8 @@ def load(name_or_path: str, target: str | None = None, folder: Path | None = Non
     Raises:
         SystemExit: for an unknown name, a missing file, or a target that is no column.
     """
-    name_or_path, _, part = name_or_path.partition(VALIDATION[0])
-    if part:
-        if part != VALIDATION[1:]:
-            raise SystemExit(f"unknown part {part!r} of a table: {name_or_path}{VALIDATION}")
+    if name_or_path.endswith(VALIDATION):
+        name_or_path = name_or_path.removesuffix(VALIDATION)
         whole = load(name_or_path, target, folder)
         order = np.random.RandomState(7).permutation(len(whole.train))
         cut = int(len(order) * 0.85)

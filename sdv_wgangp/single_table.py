@@ -27,7 +27,7 @@ from sdv_wgangp.objectives.matching import (
 from sdv_wgangp.objectives.meta_features import AUTO, check_meta_features
 from sdv_wgangp.persistence import Saved
 from sdv_wgangp.training.progress import ProgressBar
-from sdv_wgangp.training.settings import TrainingSettings
+from sdv_wgangp.training.settings import MOST_CONDITIONAL, TrainingSettings
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 
 # Stands for a missing value among the conditions that `_sample` gets.
@@ -49,6 +49,10 @@ def _check_not_negative(name: str, value) -> None:
         raise SynthesizerInputError(
             f"{name} must be a finite number of at least 0, not {value!r}."
         )
+
+
+def _are(column: pd.Series, value) -> pd.Series:
+    return column.isna() if pd.isna(value) else column == value
 
 
 def _apportion(rows: int, shares: Sequence[float]) -> list[int]:
@@ -112,7 +116,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
         ema_decay: Decay of the moving average of the generator's weights, in [0, 1).
         calibrate: Select among generated rows by how much likelier they are in the training
             table, marginals included, and map numbers by rank (`models.calibration`).
-        conditional_share: Share of each batch that is trained with some cells given, in [0, 1).
+        conditional_share: Share of each batch that is trained with some cells given, in [0, 0.5].
             Conditions on discrete columns are then met without rejecting rows
             (`sample_from_conditions`, `sample_remaining_columns`, `sample_marginal`); with 0
             SDV rejects rows until enough meet them.
@@ -276,10 +280,11 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
             raise SynthesizerInputError(
                 f"ema_decay must be in [0, 1), not {self.ema_decay!r}; 0 switches it off."
             )
-        if not _is_number(self.conditional_share) or not 0 <= self.conditional_share < 1:
+        share = self.conditional_share
+        if not _is_number(share) or not 0 <= share <= MOST_CONDITIONAL:
             raise SynthesizerInputError(
-                f"conditional_share must be in [0, 1), not {self.conditional_share!r}; 0 switches "
-                "conditions off."
+                f"conditional_share must be in [0, {MOST_CONDITIONAL:g}], not {share!r}; 0 "
+                "switches conditions off."
             )
         self._check_meta_features()
 
@@ -458,7 +463,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
         Raises:
             NotFittedError: Before `fit`.
             SynthesizerInputError: An argument is out of range; names it.
-            ValueError: A value was not in the training table.
+            ValueError: A value was not in the training table, or is too rare to be drawn.
         """
         if not self._fitted or self._model is None:
             raise NotFittedError("Fit the synthesizer to a table with columns to model first.")
@@ -467,15 +472,26 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
                 f"num_rows must be a whole number of at least 1, not {num_rows!r}."
             )
         values, shares = self._read_marginal(column, marginal)
+        wanted = [
+            (value, count)
+            for value, count in zip(values, _apportion(num_rows, shares), strict=True)
+            if count
+        ]
         sampled = self.sample_from_conditions(
-            [
-                Condition({column: value}, num_rows=count)
-                for value, count in zip(values, _apportion(num_rows, shares), strict=True)
-                if count
-            ],
+            [Condition({column: value}, num_rows=count) for value, count in wanted],
             max_tries_per_batch=max_tries_per_batch,
         )
         frame = sdv_versions.as_frame(sampled)
+        if len(frame) < num_rows:
+            missed = [repr(value) for value, _ in wanted if not _are(frame[column], value).any()]
+            raise ValueError(
+                f"only {len(frame)} of {num_rows} rows could be drawn: "
+                + (
+                    f"none with {column!r} = {' or '.join(missed)}; leave it out of marginal"
+                    if missed
+                    else "raise max_tries_per_batch"
+                )
+            )
         frame = frame.iloc[self._model.permutation(len(frame))].reset_index(drop=True)
         return sdv_versions.as_fit_input(self.metadata, frame)
 
@@ -493,9 +509,11 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
             raise SynthesizerInputError(
                 f"marginal must be 'balanced' or a dictionary of shares, not {marginal!r}."
             )
-        if self._data_processor.get_sdtypes().get(column) == "datetime":
+        transformer = self._data_processor._hyper_transformer.field_transformers.get(column)
+        if transformer is not None:
             raise SynthesizerInputError(
-                f"marginal of the datetime column {column!r} must be a dictionary of shares."
+                f"marginal of {column!r}, which goes through a {type(transformer).__name__}, must "
+                "be a dictionary of shares."
             )
         try:
             values = values_of(self._model.encoder, column)

@@ -118,6 +118,15 @@ class TableEncoder:
                 rank = NumericColumn(frame[column.name], continuous=True)
                 self.columns[place[column.name]] = rank
 
+    def column(self, name) -> CategoricalColumn | NumericColumn:
+        """The column of that name, modelled or derived.
+
+        Raises:
+            KeyError: There is none.
+        """
+        derived = [derived.column for derived in self.derived]
+        return {column.name: column for column in [*self.columns, *derived]}[name]
+
     @property
     def widths(self) -> list[int]:
         """Number of codes of each modelled column."""

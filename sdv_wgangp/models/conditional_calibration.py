@@ -1,35 +1,32 @@
-"""Calibration of rows under conditions.
+"""Calibration of rows under a condition.
 
 The training table's marginals say nothing about rows with given cells, and few training rows have
 them all. The model itself can tell: among many calibrated rows drawn without conditions, the
 *reference*, those that happen to have the given cells follow its conditional distribution exactly.
-They are too few to be handed out, but their marginals are what rows made for the conditions are
+They are too few to be handed out, but their marginals are what rows made for the condition are
 brought to: more candidates are made than wanted, raking finds their weights, and as many as wanted
 are chosen by these. What holds between the other columns comes from the generator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 
 from sdv_wgangp.encoding.table import EncodedTable
 from sdv_wgangp.models.calibration import Calibration, uniform
-from sdv_wgangp.models.conditions import FREE
 
-# Candidates for each wanted row, and at least for each condition.
+# Candidates for each wanted row, and at least.
 CANDIDATES, LEAST_CANDIDATES = 2, 64
 SWEEPS = 10
 # What is known from so many rows of the reference weighs as much as the generator's own shares.
 DOUBT = 20.0
 
-Complete = Callable[[torch.Tensor], EncodedTable]
-
 
 class ConditionalCalibration:
-    """Chooses among rows that are made for conditions.
+    """Chooses among rows that are made for a condition.
 
     Args:
         calibration: Of rows without conditions.
@@ -39,60 +36,45 @@ class ConditionalCalibration:
     def __init__(self, calibration: Calibration, reference: EncodedTable):
         self._columns, self._values = calibration.columns, calibration.values
         self._codes = reference.codes.numpy().T.copy()  # a column's rows side by side
-        self._reference = self._coarse(reference)
+        self._reference = [cells.astype(np.int32) for cells in self._coarse(reference)]
 
     def draw(
-        self, given: torch.Tensor, complete: Complete, random: torch.Generator
+        self,
+        rows: int,
+        allowed: Mapping[int, np.ndarray],
+        generate: Callable[[int], EncodedTable],
+        random: torch.Generator,
     ) -> EncodedTable:
         """Calibrated rows.
 
         Args:
-            given: Codes ``[rows, columns]``, or `FREE`.
-            complete: Makes rows with such codes.
+            rows: How many.
+            allowed: The condition: by index of the column, the codes it may have.
+            generate: Makes that many rows that meet it.
             random: Source of the choice among them.
         """
-        if not len(given):
-            return complete(given)
-        if (given == given[0]).all():  # faster than finding it out
-            conditions, group, counts = given[:1], given.new_zeros(len(given)), None
-        else:
-            conditions, group, counts = given.unique(
-                dim=0, return_inverse=True, return_counts=True
-            )
-        wanted = np.array([len(given)]) if counts is None else counts.numpy()
-        sizes = np.maximum(CANDIDATES * wanted, LEAST_CANDIDATES)
-        candidates = complete(conditions.repeat_interleave(torch.from_numpy(sizes), 0))
+        if not rows:
+            return generate(0)
+        candidates = generate(max(CANDIDATES * rows, LEAST_CANDIDATES))
         self._values.apply_inside_bins(candidates)
-        cells = self._coarse(candidates)
-        shifts = uniform(len(wanted), random)
-        chosen, start = [], 0
-        for place, (size, count) in enumerate(zip(sizes, wanted, strict=True)):
-            own = slice(start, start + size)
-            weights = self._weights(
-                conditions[place].numpy(), [of[own] for of in cells], size / count
-            )
-            chosen.append(start + _systematic(weights, count, shifts[place]))
-            start += size
-        rows = np.empty(len(given), np.int64)
-        rows[np.argsort(group.numpy(), kind="stable")] = np.concatenate(chosen)
-        return candidates.rows(torch.from_numpy(rows))
+        weights = self._weights(allowed, self._coarse(candidates), len(candidates) / rows)
+        return candidates.rows(torch.from_numpy(_systematic(weights, rows, uniform(1, random)[0])))
 
-    def _weights(self, condition: np.ndarray, cells: list[np.ndarray], most: float) -> np.ndarray:
-        """Of the candidates for one condition ``[columns]``, from their coarse cells.
-
-        None exceeds ``most`` times the mean.
-        """
+    def _weights(
+        self, allowed: Mapping[int, np.ndarray], cells: list[np.ndarray], most: float
+    ) -> np.ndarray:
+        """Of candidates, from their coarse cells; none exceeds ``most`` times the mean."""
         weights = np.ones(len(cells[0]))
         alike = np.ones(self._codes.shape[1], dtype=bool)
-        free = []
-        for place, code in enumerate(condition.tolist()):
-            if code == FREE:
-                free.append(place)
-            else:
-                alike &= self._codes[place] == code
+        for place, codes in allowed.items():
+            own = self._codes[place]
+            alike &= own == codes[0] if len(codes) == 1 else np.isin(own, codes)
         there = np.flatnonzero(alike)
         if not len(there):
             return weights
+        free = [
+            place for place in range(len(cells)) if place not in allowed or len(allowed[place]) > 1
+        ]
         certain = len(there) / (len(there) + DOUBT)
         goals = []
         for place in free:
@@ -124,4 +106,5 @@ def _systematic(weights: np.ndarray, count: int, shift: float) -> np.ndarray:
         shares[full] = 1
         shares[~full] *= (count - full.sum()) / shares[~full].sum()
     ends = shares.cumsum()
+    shift = max(shift, 1e-6)  # at 0 a place could be at an end, on either side of it
     return np.searchsorted(ends, (np.arange(count) + shift) * (ends[-1] / count), side="right")

@@ -80,18 +80,17 @@ def native_part(encoder: TableEncoder, conditions: Mapping[str, Any]) -> dict[st
     does not have, and numbers that are no value of a column of few values, to which a filter may
     allow a tolerance.
     """
-    columns = {column.name: column for column in encoder.columns}
-    columns |= {derived.column.name: derived.column for derived in encoder.derived}
     possible = names_of_conditions(encoder)
     return {
         name: value
         for name, value in conditions.items()
-        if name in possible
-        and (isinstance(columns[name], CategoricalColumn) or _is_known(columns[name], value))
+        if name in possible and _is_native(encoder.column(name), value)
     }
 
 
-def _is_known(column: NumericColumn, value: Any) -> bool:
+def _is_native(column: CategoricalColumn | NumericColumn, value: Any) -> bool:
+    if isinstance(column, CategoricalColumn):
+        return True
     try:
         code_of(column, value)
     except ValueError:
@@ -111,8 +110,7 @@ def values_of(encoder: TableEncoder, name: str) -> list:
             f"column {name!r} is no column of categories or few values: name one of "
             f"{', '.join(map(str, possible))}"
         )
-    columns = [*encoder.columns, *(derived.column for derived in encoder.derived)]
-    column = next(column for column in columns if column.name == name)
+    column = encoder.column(name)
     count = column.width - (column.missing_code is not None)
     return column.decode(np.arange(count)).tolist()
 
@@ -123,7 +121,11 @@ def code_of(column: CategoricalColumn | NumericColumn, value: Any) -> int:
     Raises:
         ValueError: The value was not in the training column; names both.
     """
-    if pd.api.types.is_scalar(value) and pd.isna(value):
+    if not pd.api.types.is_scalar(value):
+        raise ValueError(
+            f"{UNABLE}: column {column.name!r} is to be {value!r}, which is no single value"
+        )
+    if pd.isna(value):
         if column.missing_code is None:
             raise ValueError(
                 f"{UNABLE}: column {column.name!r} had no missing values when it was fitted"

@@ -21,7 +21,6 @@ from sdv_wgangp.models.conditional_calibration import ConditionalCalibration
 from sdv_wgangp.models.conditions import (
     FREE,
     allowed_codes,
-    names_of_conditions,
     native_part,
 )
 from sdv_wgangp.models.cost import warn_of_cost
@@ -44,7 +43,7 @@ CHUNK_ROWS = 2**11
 # Blocks of the generator that read conditions, from the first.
 CONDITIONED_BLOCKS = 2
 # Calibrated rows that tell conditional distributions, and cells of them.
-REFERENCE_ROWS, REFERENCE_CELLS, REFERENCE_SEED = 2**17, 2**25, 0
+REFERENCE_ROWS, REFERENCE_CELLS = 2**17, 2**25
 # Rows of noise over which the probabilities of a column are averaged.
 PROBED_ROWS = 2**8, 2**11
 # The calibration is timed before training on this part of its pool. With the whole pool it takes
@@ -149,8 +148,11 @@ class TabularModel:
         if self.settings.early_stopping:
             held_out = held_out_rows(len(frame), self.settings.validation_fraction)
         seed = secrets.randbits(63) if self.random_state is None else self.random_state
-        seeds = np.random.SeedSequence(seed).generate_state(5, np.uint64) >> np.uint64(1)
-        numpy_seed, weight_seed, training_seed, sample_seed, held_out_seed = map(int, seeds)
+        seeds = np.random.SeedSequence(seed).generate_state(6, np.uint64) >> np.uint64(1)
+        numpy_seed, weight_seed, training_seed, sample_seed, held_out_seed, reference_seed = map(
+            int, seeds
+        )
+        self._reference_seed = reference_seed
         self.encoder = TableEncoder(discrete_columns, ordinal_columns).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(numpy_seed))
         self.layout = Layout.of(self.encoder)
@@ -264,11 +266,6 @@ class TabularModel:
         seed = secrets.randbits(63) if seed is None else int(seed)
         self._random = torch.Generator(self._device).manual_seed(seed)
 
-    @property
-    def condition_columns(self) -> list[str]:
-        """Names of the columns that can be conditions of `sample`."""
-        return names_of_conditions(self.encoder) if self.generator.conditional else []
-
     def native_conditions(self, conditions: Mapping[str, Any]) -> dict[str, Any]:
         """The part of conditions that `sample` takes; rows have to be filtered for the rest."""
         return native_part(self.encoder, conditions) if self.generator.conditional else {}
@@ -283,8 +280,9 @@ class TabularModel:
 
         Args:
             rows: How many.
-            conditions: Values by column (`condition_columns`). Every row has them, and the other
-                columns follow their distribution given these; no row is rejected.
+            conditions: Values by column; which columns can have some, `native_conditions` tells.
+                Every row has them, and the other columns follow their distribution given these;
+                no row is rejected. (The first call draws `REFERENCE_ROWS` rows for this.)
 
         Raises:
             ValueError: A column cannot be a condition, a value was not in its training column, or
@@ -307,26 +305,31 @@ class TabularModel:
                 "batch_size of at least twice pac, and a column of categories beside others"
             )
         allowed = allowed_codes(self.encoder, conditions)
-        given = torch.full((rows, self.layout.columns), FREE)
+
+        def generate(count: int) -> EncodedTable:
+            return self._draw(count, self._random, self.generator, self._given(allowed, count))
+
+        if not self.calibrated:
+            return generate(rows)
+        if self._conditional_calibration is None:
+            self._conditional_calibration = self._calibrate_conditional()
+        return self._conditional_calibration.draw(rows, allowed, generate, self._random)
+
+    def _given(self, allowed: Mapping[int, np.ndarray], rows: int) -> torch.Tensor:
+        """Codes that meet a condition, or `FREE`: ``[rows, columns]``, or one row for all."""
+        given = torch.full((1, self.layout.columns), FREE)
         # Those with one code first: they say more about the others.
         for column, codes in sorted(allowed.items(), key=lambda item: len(item[1]) > 1):
             codes = torch.from_numpy(codes)
             if len(codes) > 1:
+                given = given.expand(rows, -1).clone()
                 codes = codes[self._choose(given, column, codes)]
             given[:, column] = codes
-
-        def complete(codes: torch.Tensor) -> EncodedTable:
-            return self._draw(len(codes), self._random, self.generator, codes)
-
-        if not self.calibrated:
-            return complete(given)
-        if self._conditional_calibration is None:
-            self._conditional_calibration = self._calibrate_conditional()
-        return self._conditional_calibration.draw(given, complete, self._random)
+        return given
 
     def _calibrate_conditional(self) -> ConditionalCalibration:
         """From random numbers of its own: those of `sample` go on as if nothing had been drawn."""
-        random = torch.Generator(self._device).manual_seed(REFERENCE_SEED)
+        random = torch.Generator(self._device).manual_seed(self._reference_seed)
         rows = min(REFERENCE_ROWS, REFERENCE_CELLS // self.layout.columns)
         reference = self._calibration.draw(
             rows, lambda count: self._draw(count, random, self.generator), random
@@ -365,7 +368,7 @@ class TabularModel:
             return passes.probabilities(noise, column, self._conditions(given[None]))
 
     def _conditions(self, given: torch.Tensor) -> Conditions:
-        """Codes ``[rows, columns]``, or `FREE`, as the generator reads them."""
+        """Codes as of `_given`, as the generator reads them."""
         given = given.to(self._device)
         fixed = given != FREE
         levels = torch.where(fixed, given, 0) + self.layout.offsets[:-1].to(self._device)
@@ -383,7 +386,7 @@ class TabularModel:
         generator: Generator,
         given: torch.Tensor | None = None,
     ) -> EncodedTable:
-        """Rows as a generator gives them, with given codes ``[rows, columns]`` (or `FREE`)."""
+        """Rows as a generator gives them, with given codes as of `_given`."""
         offsets = self.layout.offsets.to(self._device)
         codes = torch.empty(rows, self.layout.columns, dtype=torch.int32)
         positions = torch.empty(rows, len(self.layout.positioned))
@@ -396,7 +399,9 @@ class TabularModel:
                 uniforms = torch.rand(
                     count, self.layout.columns, device=self._device, generator=random
                 )
-                conditions = None if given is None else self._conditions(_shared(given[part]))
+                conditions = None
+                if given is not None:
+                    conditions = self._conditions(given if len(given) == 1 else given[part])
                 levels, inside = passes.draw(*noise, uniforms, conditions)
                 codes[part] = levels.sub_(offsets[:-1]).cpu()
                 positions[part] = inside.cpu()
@@ -453,11 +458,6 @@ class TabularModel:
             self._random.set_state(random_state)
         else:  # another device's generator: begin anew, the same way every time
             self._random.manual_seed(0)
-
-
-def _shared(given: torch.Tensor) -> torch.Tensor:
-    """Rows of codes, or one of them where all are alike."""
-    return given[:1] if len(given) and (given == given[0]).all() else given
 
 
 def _forgotten_critic(width: int) -> nn.Module:

@@ -118,8 +118,8 @@ def sample_size(distance: str, fraction: float, rows: int) -> int:
     size = rows // 2 if distance == "product" else int(fraction * rows)
     if size < 2:
         raise ValueError(
-            f"meta_feature_distance {distance!r} takes statistics of {size} row(s) of a batch of "
-            f"{rows}, and two are needed: raise batch_size or meta_feature_fraction"
+            f"meta_feature_distance {distance!r} takes statistics of {size} row(s) of "
+            f"{rows} in a batch, and two are needed: raise batch_size or meta_feature_fraction"
         )
     return size
 

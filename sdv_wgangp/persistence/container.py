@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 FORMAT = "sdv_wgangp"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 STATE = "state.json"
 # What the checksum field holds while the checksum is taken.
 UNSIGNED = "0" * 64
@@ -88,8 +88,13 @@ class ModelFile:
             )
         if version > FORMAT_VERSION:
             raise ModelFileError(
-                f"{path}: has format version {version}, this sdv_wgangp reads up to "
+                f"{path}: has format version {version}, this sdv_wgangp reads "
                 f"{FORMAT_VERSION}: upgrade sdv-wgangp"
+            )
+        if version < FORMAT_VERSION:
+            raise ModelFileError(
+                f"{path}: has format version {version}, this sdv_wgangp reads {FORMAT_VERSION}: "
+                "fit the model again"
             )
         unsigned = data.replace(f'"{digest}"'.encode(), f'"{UNSIGNED}"'.encode(), 1)
         if hashlib.sha256(unsigned).hexdigest() != digest:

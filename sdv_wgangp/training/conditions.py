@@ -29,18 +29,10 @@ from sdv_wgangp.training.settings import TrainingSettings
 MASK_SCALE = 4.0
 
 
-def conditional_rows(settings: TrainingSettings, pac: int) -> int:
-    """How many rows of a batch are conditional: whole packs, and not all of them."""
-    packs = settings.batch_size // pac
-    if not settings.conditional_share or packs < 2:
-        return 0
-    return min(max(round(settings.conditional_share * packs), 1), packs - 1) * pac
-
-
 def given_columns(layout: Layout, settings: TrainingSettings, pac: int) -> torch.Tensor:
     """Columns that training may give, int64; none where it is without conditions."""
     columns = layout.conditionable
-    return columns if layout.columns > 1 and conditional_rows(settings, pac) else columns[:0]
+    return columns if layout.columns > 1 and settings.conditional_rows(pac) else columns[:0]
 
 
 class ConditionSampler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -128,13 +129,31 @@ class TrainingSettings:
             raise ValueError(
                 f"meta_feature_fraction must lie in (0, 1], got {self.meta_feature_fraction:g}"
             )
-        if not 0 <= self.conditional_share < 1:
+        if not 0 <= self.conditional_share <= MOST_CONDITIONAL:
             raise ValueError(
-                f"conditional_share must lie in [0, 1), got {self.conditional_share:g}"
+                f"conditional_share must lie in [0, {MOST_CONDITIONAL:g}], got "
+                f"{self.conditional_share:g}"
+            )
+        if not 0 <= self.conditional_weight < math.inf:
+            raise ValueError(
+                f"conditional_weight must be at least 0, got {self.conditional_weight:g}"
             )
         if names := check_meta_features(self.meta_features):
             check_weights(names, self.meta_feature_weight)
-            sample_size(self.meta_feature_distance, self.meta_feature_fraction, self.batch_size)
+            # Statistics are taken of the rows without conditions.
+            plain = self.batch_size - self.conditional_rows()
+            sample_size(self.meta_feature_distance, self.meta_feature_fraction, plain)
+
+    def conditional_rows(self, pac: int = 1) -> int:
+        """How many rows of a batch are conditional: whole packs, at most half of them.
+
+        At least two rows are left without conditions.
+        """
+        packs = self.batch_size // pac
+        if not self.conditional_share or packs < 2:
+            return 0
+        rows = min(max(round(self.conditional_share * packs), 1), packs // 2) * pac
+        return rows if self.batch_size - rows >= 2 else 0
 
     def for_table(self, table: FeatureTable) -> TrainingSettings:
         """These settings with the meta-features that a table can have.
@@ -148,5 +167,7 @@ class TrainingSettings:
         return replace(self, meta_features=names, meta_feature_weight=weight)
 
 
+# Most of what is learned is for rows without conditions.
+MOST_CONDITIONAL = 0.5
 # A small table is seen several times within an epoch, or 200 epochs would be a few hundred steps.
 MIN_STEPS_PER_EPOCH = 120

@@ -31,7 +31,6 @@ from sdv_wgangp.ops import PENALTIES_BETWEEN, uses_bfloat16
 from sdv_wgangp.training.average import WeightAverage
 from sdv_wgangp.training.conditions import (
     ConditionSampler,
-    conditional_rows,
     given_columns,
 )
 from sdv_wgangp.training.graph import GraphedStep
@@ -111,7 +110,7 @@ class Trainer:
         self._ordered = layout.ordered.to(self.device)
         pac = getattr(critic, "pac", 1)
         self._given = given_columns(layout, settings, pac)
-        self._conditional = conditional_rows(settings, pac) if len(self._given) else 0
+        self._conditional = settings.conditional_rows(pac) if len(self._given) else 0
         self._conditions: ConditionSampler | None = None
         self.feature_table = FeatureTable.of(layout, target, self.device)
         self.average = WeightAverage(generator)

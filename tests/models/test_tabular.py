@@ -395,6 +395,13 @@ def test_auto_matches_what_the_table_has(frame):
         assert tuple(model.logs[0].meta_feature_losses) == names
 
 
+@pytest.mark.parametrize("rows", [2, 3, 4])
+def test_small_batches_leave_two_plain_rows_for_statistics(frame, rows):
+    settings = TrainingSettings(epochs=1, batch_size=rows, meta_features="auto")
+    model = small(settings, random_state=0).fit(frame[["kind", "x"]])
+    assert np.isfinite(list(model.logs[0].meta_feature_losses.values())).all()
+
+
 def test_a_target_that_follows_from_another_column_has_classes(frame):
     table = frame.assign(upper=frame["kind"].replace({"c": "a"}).str.upper())
     model = small(with_features("gravity"), random_state=0, target="upper").fit(table)
@@ -419,7 +426,7 @@ def test_a_target_that_follows_from_another_column_has_classes(frame):
         ({"meta_feature_weight": {"var": 1.0}}, "names 'var', which is not in meta_features"),
         (
             {"meta_feature_distance": "sliced", "meta_feature_fraction": 0.1},
-            "takes statistics of 1",
+            "takes statistics of 0 row",
         ),
     ],
 )

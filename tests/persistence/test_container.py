@@ -85,11 +85,12 @@ def test_foreign_files_are_told(data, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_later_format_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(container, "FORMAT_VERSION", 2)
+@pytest.mark.parametrize(("version", "remedy"), [(3, "upgrade"), (1, "fit the model again")])
+def test_another_format_is_told(tmp_path, monkeypatch, version, remedy):
+    monkeypatch.setattr(container, "FORMAT_VERSION", version)
     path = written(tmp_path / "m.safetensors")
     monkeypatch.undo()
-    with pytest.raises(ModelFileError, match=r"format version 2, .* reads up to 1: upgrade"):
+    with pytest.raises(ModelFileError, match=rf"format version {version}, .* reads 2: {remedy}"):
         ModelFile.read(path)
 
 

@@ -93,7 +93,7 @@ def test_get_parameters_gives_back_every_argument():
         ({"generator_dim": 256}, r"generator_dim must list .* like \(256, 256\), not 256"),
         ({"generator_lr": "x"}, "generator_lr must be a finite number"),
         ({"generator_lr": float("inf")}, "generator_lr must be a finite number"),
-        ({"meta_features": 5}, "meta_features must be None or a list of names, not 5"),
+        ({"meta_features": 5}, "meta_features must be None, 'auto' or a list of names, not 5"),
         ({"meta_feature_weight": -1}, "meta_feature_weight must be a finite number of at least 0"),
         (
             {"meta_features": ["mean"], "meta_feature_weight": {"mean": "x"}},
@@ -129,6 +129,12 @@ def test_get_parameters_gives_back_every_argument():
         ({"target": "salary"}, "target must be None or a column of the metadata, not 'salary'"),
         ({"target": ["group"]}, "target must be None or a column of the metadata"),
         ({"calibrate": "no"}, "calibrate must be True or False, not 'no'"),
+        ({"log_frequency": 1}, "log_frequency must be True or False, not 1"),
+        (
+            {"conditional_share": 0.6},
+            r"conditional_share must be in \[0, 0.5\], not 0.6; 0 switch",
+        ),
+        ({"conditional_share": None}, r"conditional_share must be in \[0, 0.5\], not None"),
         ({"max_seconds": 0}, "max_seconds must be None or a finite number above 0, not 0"),
         ({"max_seconds": float("inf")}, "max_seconds must be None or a finite number above 0"),
         ({"early_stopping": 1}, "early_stopping must be True or False, not 1"),

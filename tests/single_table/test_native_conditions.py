@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from rdt.transformers import LabelEncoder
 from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.sampling import Condition
-from shared_tables import PEOPLE, describe, fit, people, rows_of
+from shared_tables import FAST, PEOPLE, as_input, describe, fit, people, rows_of
 
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
@@ -174,7 +175,10 @@ def test_a_given_marginal(conditional):
         ((5, "group", {"a": -1}), "marginal of 'a' must be a finite number of at least 0"),
         ((5, "group", {"a": 0}), "marginal must give a share above 0 to some value"),
         ((5, "income"), "column 'income' is no column of categories or few values: name one of"),
-        ((5, "since"), "marginal of the datetime column 'since' must be a dictionary"),
+        (
+            (5, "since"),
+            "marginal of 'since', which goes through a TimestampEncoder, must be a dic",
+        ),
         ((5, "group", {"z": 1}), "Unable to sample any rows for the given conditions"),
     ],
     ids=str,
@@ -188,3 +192,42 @@ def test_marginals_that_cannot_be_are_named(conditional, arguments, message):
 def test_a_marginal_needs_a_fit():
     with pytest.raises(NotFittedError, match="Fit the synthesizer"):
         WGANGPMFSSynthesizer(PEOPLE).sample_marginal(5, "group")
+
+
+@pytest.mark.parametrize(
+    ("column", "marginal", "value"),
+    [
+        ("cars", {0: 1, 7: 1}, "7"),
+        ("cars", {0: 1, None: 1}, "None"),
+        ("group", {"a": 1, "z": 1}, "'z'"),
+    ],
+    ids=str,
+)
+def test_a_value_that_cannot_be_drawn_is_named(conditional, column, marginal, value):
+    synthesizer, _ = conditional
+    with pytest.raises(ValueError, match=f"{value}"):
+        synthesizer.sample_marginal(6, column, marginal, max_tries_per_batch=3)
+
+
+def test_a_balanced_marginal_of_transformed_values_is_refused():
+    synthesizer = WGANGPMFSSynthesizer(PEOPLE, **FAST)
+    synthesizer.auto_assign_transformers(as_input(people()))
+    synthesizer.update_transformers({"group": LabelEncoder()})
+    synthesizer.fit(as_input(people()))
+    with pytest.raises(SynthesizerInputError, match="'group', which goes through a LabelEncoder"):
+        synthesizer.sample_marginal(6, "group")
+
+
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_models_sample_under_conditions_after_a_file(conditional, calibrate, tmp_path):
+    synthesizer, _ = conditional
+    synthesizer.save_model(tmp_path / "model.safetensors")
+    loaded = WGANGPMFSSynthesizer.load_model(tmp_path / "model.safetensors")
+    samples = []
+    for one in (synthesizer, loaded):
+        one._model.calibrated = calibrate
+        one.reset_sampling()
+        samples.append(conditioned(one, ({"group": "b", "region": "north"}, 20)))
+        one._model.calibrated = True
+    modelled = ["group", "income", "age", "member", "since", "plan", "cars"]
+    pd.testing.assert_frame_equal(samples[0][modelled], samples[1][modelled])

@@ -14,7 +14,6 @@ from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.training.conditions import (
     MASK_SCALE,
     ConditionSampler,
-    conditional_rows,
     given_columns,
 )
 from sdv_wgangp.training.settings import TrainingSettings
@@ -123,16 +122,31 @@ def test_channels_of_the_critic(encoded):
         (0.25, 500, 1, 125),
         (0.25, 500, 10, 120),
         (0.01, 20, 1, 1),
-        (0.99, 20, 10, 10),
+        (0.5, 20, 10, 10),
+        (0.5, 30, 10, 10),
         (0.5, 10, 10, 0),
+        (0.5, 3, 1, 1),
+        (0.5, 2, 1, 0),
     ],
 )
 def test_conditional_rows_are_whole_packs(encoded, share, batch, pac, rows):
     settings = TrainingSettings(batch_size=batch, conditional_share=share)
-    assert conditional_rows(settings, pac) == rows
+    assert settings.conditional_rows(pac) == rows
     assert (len(given_columns(encoded[0], settings, pac)) > 0) == (rows > 0)
 
 
-def test_a_share_that_leaves_no_plain_row_is_refused():
-    with pytest.raises(ValueError, match=r"conditional_share must lie in \[0, 1\), got 1"):
-        TrainingSettings(conditional_share=1.0)
+def test_a_share_that_leaves_few_plain_rows_is_refused():
+    with pytest.raises(ValueError, match=r"conditional_share must lie in \[0, 0.5\], got 0.6"):
+        TrainingSettings(conditional_share=0.6)
+
+
+def test_weights_of_scores_are_checked():
+    with pytest.raises(ValueError, match="conditional_weight must be at least 0, got -1"):
+        TrainingSettings(conditional_weight=-1.0)
+
+
+def test_meta_features_are_taken_of_plain_rows():
+    options = {"meta_features": ("mean",), "meta_feature_distance": "product", "batch_size": 5}
+    TrainingSettings(**options, conditional_share=0.0)
+    with pytest.raises(ValueError, match="takes statistics of 1 row"):
+        TrainingSettings(**options, conditional_share=0.5)
