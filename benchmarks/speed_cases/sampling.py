@@ -16,6 +16,8 @@ from speed_cases.workers import Worker
 CALIBRATED, PLAIN, CTGAN = "ours, calibrated", "ours, uncalibrated", "CTGAN"
 BAR = 5.0
 ROWS, ROUNDS = 1_000_000, 3
+# A single row, after the first.
+SINGLE_BAR_MS, SINGLE_ROUNDS = 20.0, 30
 STREAMED = (100_000, 1_000_000)
 # Speed does not depend on how well they are trained; ours keeps more rows when it is.
 EPOCHS = {"ours": 10, "ctgan": 1}
@@ -36,6 +38,7 @@ def run(settings: Settings) -> Section:
             with Worker(settings.threads, save=models[who], **spec) as worker:
                 worker.answer()
         times, peaks = _sample(settings.threads, models, rows, rounds)
+        single, _ = _sample(settings.threads, models, 1, SINGLE_ROUNDS)
         files = {}
         for kind in FORMATS:
             for count in streamed:
@@ -43,7 +46,7 @@ def run(settings: Settings) -> Section:
                 spec = {"kind": "stream", "model": models["ours"], "output": output}
                 with Worker(settings.threads, rows=count, **spec) as worker:
                     files[kind, count] = worker.answer()
-    return _report(tables.named(table).name, rows, times, peaks, files)
+    return _report(tables.named(table).name, rows, times, peaks, single, files)
 
 
 def _sample(threads: int, models: dict[str, str], rows: int, rounds: int):
@@ -72,7 +75,7 @@ def _sample(threads: int, models: dict[str, str], rows: int, rounds: int):
         return alternate({name: asking(name) for name in ways}, rounds=rounds, warm=0), peaks
 
 
-def _report(name, rows, times, peaks, files) -> Section:
+def _report(name, rows, times, peaks, single, files) -> Section:
     lines, bars, content = [], [], {}
     for who, taken in times.items():
         wall, cpu = (quartiles(part) for part in taken.T)
@@ -93,6 +96,13 @@ def _report(name, rows, times, peaks, files) -> Section:
         lines,
     )  # fmt: skip
     lines = []
+    for who, taken in single.items():
+        wall, cpu = (quartiles(1e3 * part) for part in taken.T)
+        bar = "" if who == CTGAN else bar_text(wall[1], SINGLE_BAR_MS, most=True)
+        lines.append([who, spread(wall), spread(cpu), bar])
+        content[who] |= {"one_row_wall_ms": wall, "one_row_cpu_ms": cpu}
+    one = markdown(["one row", "ms, wall", "ms, CPU", "bar"], lines)
+    lines = []
     for (kind, count), told in files.items():
         least = files[kind, min(number for other, number in files if other == kind)]
         known = told["peak_mb"] is not None
@@ -105,7 +115,7 @@ def _report(name, rows, times, peaks, files) -> Section:
         ["file", "rows", "seconds", "MB", "peak MiB", "of the fewest rows' peak"], lines
     )
     text = (
-        f"Sampling {rows:,} rows of {name} through SDV\n\n{first}\n\n"
+        f"Sampling {rows:,} rows of {name} through SDV\n\n{first}\n\n{one}\n\n"
         f"`sdv-wgangp sample` to a file: memory is to be flat\n\n{second}"
     )
     stored = {f"{kind} {count}": told for (kind, count), told in files.items()}

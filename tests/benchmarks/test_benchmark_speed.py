@@ -241,6 +241,8 @@ def test_sampling_is_told_in_rows_a_second(monkeypatch):
     assert f"| {sampling.CALIBRATED} | 600 |" in section.text
     assert f"| {sampling.CTGAN} | 100 |" in section.text
     assert section.text.count(">= 5 met") == 2
+    assert section.text.count("<= 20 MISSED") == 2  # a row takes the made-up worker seconds
+    assert results[sampling.CTGAN]["one_row_wall_ms"] == pytest.approx([6000] * 3)
     assert "| csv | 2,000 | 2.0 | 1.0 | 1500 | 1.00 |" in section.text
     ElementTree.fromstring(section.svg)
 
