@@ -77,7 +77,7 @@ def test_factors_never_rise_and_time_is_kept(steps, seconds, pauses):
     assert 1 <= len(factors) <= steps
     assert all(0 <= factor <= 1 for factor in factors)
     longest = max([1.0, *pauses])
-    assert clock.now - started <= seconds + longest
+    assert clock.now - started <= seconds + longest + 1e-6  # what rounding of the clock may hide
 
 
 def test_a_hastened_decay_takes_a_quarter_of_the_steps_made():
