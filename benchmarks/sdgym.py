@@ -14,9 +14,7 @@ speed.py and quality.py measure both better.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import sys
 import tempfile
 import zipfile
@@ -101,21 +99,9 @@ def run(names: Sequence[str], synthesizers: Sequence[str], epochs: int | None) -
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             write_table(Path(folder), datasets.load(name))
-        with contextlib.chdir(folder) if hasattr(contextlib, "chdir") else _in(folder):
-            return sdgym.benchmark_single_table(
-                **options, sdv_datasets=None, additional_datasets_folder=folder
-            )
-
-
-@contextlib.contextmanager
-def _in(folder: str):
-    """`contextlib.chdir` of Python 3.11."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
+        return sdgym.benchmark_single_table(
+            **options, sdv_datasets=None, additional_datasets_folder=folder
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -131,19 +117,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import torch
 
     torch.set_num_threads(given.threads)
-    output = given.output and given.output.resolve()
     found = run(given.datasets, given.synthesizers, given.epochs)
     found = found[[name for name in COLUMNS if name in found]]
     shown = [["" if pd.isna(cell) else _text(cell) for cell in row] for row in found.to_numpy()]
     print(timing.markdown(list(found), shown))
-    if output:
-        output.mkdir(parents=True, exist_ok=True)
+    if given.output:
+        given.output.mkdir(parents=True, exist_ok=True)
         document = {
             "machine": timing.machine(given.threads),
             "epochs": given.epochs,
             "results": found.to_dict("records"),
         }
-        job.write_json(output / "sdgym.json", job.finite(document))
+        job.write_json(given.output / "sdgym.json", job.finite(document))
 
 
 def _text(cell: object) -> str:

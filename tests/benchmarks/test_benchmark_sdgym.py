@@ -27,7 +27,7 @@ def test_a_table_is_written_as_sdgym_reads_it(tmp_path):
     assert (place / "small" / "small" / "data.zip").exists()
 
 
-@pytest.mark.skipif(HAS_SDGYM, reason="SDGym is installed")
+@pytest.mark.skipif(HAS_SDGYM, reason="SDGym is installed: nothing to complain of")
 def test_without_sdgym_it_says_what_to_install():
     with pytest.raises(SystemExit, match=r"SDGym cannot be imported beside SDV .*sdgym==0\.15\.1"):
         benchmark.run(["small.csv"], ["CTGANSynthesizer"], None)
