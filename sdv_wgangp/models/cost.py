@@ -34,10 +34,12 @@ def warn_of_cost(
             "step grows with the square of that. Leave out those that follow from others",
             stacklevel=3,
         )
-    steps = settings.epochs * (rows // settings.batch_size)
-    if steps > MANY_STEPS:
+    per_epoch = settings.steps_per_epoch(rows)
+    steps = settings.epochs * per_epoch
+    if steps > MANY_STEPS and settings.max_seconds is None:
+        larger = " or a larger batch_size" if rows // settings.batch_size == per_epoch else ""
         warnings.warn(
             f"{settings.epochs:,} epochs of {rows:,} rows are {steps:,} training steps: fewer "
-            "epochs or a larger batch_size make that less",
+            f"epochs{larger} make that less",
             stacklevel=3,
         )

@@ -47,9 +47,9 @@ class TrainingSettings:
             clouds only.
         meta_feature_fraction: Share of a batch in a subset, in (0, 1].
         meta_feature_schedule: Of the weight: "constant", "warmup" or "decay".
-        conditional_share: Share of the rows of each batch for which some cells are given, in
-            [0, 1): the generator learns to make up the others (`training.conditions`). 0 trains
-            without conditions, and so do batches of one pack.
+        conditional_share: Share of the rows of each batch for which some cells are given, at most
+            `MOST_CONDITIONAL`: the generator learns to make up the others
+            (`training.conditions`). 0 trains without conditions, and so do batches of one pack.
         conditional_weight: Factor of the scores of conditional distributions, which only the
             weights of given levels follow (`objectives.conditional`); 0 switches them off.
         log_frequency: Draw the first given cell of these rows by the logarithm of its value's
@@ -143,6 +143,10 @@ class TrainingSettings:
             # Statistics are taken of the rows without conditions.
             plain = self.batch_size - self.conditional_rows()
             sample_size(self.meta_feature_distance, self.meta_feature_fraction, plain)
+
+    def steps_per_epoch(self, rows: int) -> int:
+        """Generator steps of an epoch of so many training rows."""
+        return max(rows // self.batch_size, MIN_STEPS_PER_EPOCH)
 
     def conditional_rows(self, pac: int = 1) -> int:
         """How many rows of a batch are conditional: whole packs, at most half of them.

@@ -38,7 +38,7 @@ from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.optimizer import Adam
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.schedule import Schedule
-from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
+from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.validation import EarlyStopping
 
 logger = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ class Trainer:
             NonFiniteLossError: Training diverged. `result` gives what was learned before that.
         """
         settings = self.settings
-        per_epoch = max(len(table) // settings.batch_size, MIN_STEPS_PER_EPOCH)
+        per_epoch = settings.steps_per_epoch(len(table))
         self.schedule = Schedule(settings.epochs * per_epoch, seconds)
         self._stopping = stopping
         self._table = table.to(self.device)

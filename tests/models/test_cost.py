@@ -50,3 +50,13 @@ def test_millions_of_steps(rows, expected):
     assert len(messages) == expected
     if messages:
         assert "200 epochs of 3,000,000 rows are 1,200,000 training steps" in messages[0]
+        assert "or a larger batch_size" in messages[0]
+
+
+def test_a_time_limit_answers_for_the_number_of_epochs():
+    assert warned(pd.DataFrame({"x": np.arange(50.0)}), epochs=10_000, max_seconds=60) == []
+
+
+def test_a_small_table_has_its_least_steps_too():
+    (message,) = warned(pd.DataFrame({"x": np.arange(50.0)}), epochs=10_000)
+    assert "10,000 epochs of 50 rows are 1,200,000 training steps: fewer epochs make" in message
