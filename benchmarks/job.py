@@ -1,9 +1,10 @@
-"""One job of the quality benchmark in a process of its own: `fit` a recipe, or `score` a sample.
+"""One job of the quality benchmark in a process of its own: fit, sample or score.
 
 Called by quality.py, which sets the number of threads in the environment before this process
-starts. A fit writes ``synthetic.parquet`` and then ``fit.json`` into ``FOLDER/OUTPUT/SEED`` for
-each of the recipe's outputs; a score reads the sample and writes ``scores.json`` beside it. Files
-appear under their names only when complete.
+starts. `fit` fits a recipe and writes ``synthetic.parquet`` and then ``fit.json`` into
+``FOLDER/OUTPUT/SEED`` for each of its outputs, with ``model.pkl`` beside the first where it can be
+sampled again, which `resample` does; `score` reads a sample and writes ``scores.json`` beside it.
+Files appear under their names only when complete.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pandas as pd
-from synthesizers import RECIPES, SYNTHESIZERS, source_digest
+from synthesizers import RECIPES, SYNTHESIZERS, Fitted, source_digest
 
-SAMPLE, FIT, SCORES = "synthetic.parquet", "fit.json", "scores.json"
+SAMPLE, FIT, SCORES, MODEL = "synthetic.parquet", "fit.json", "scores.json", "model.pkl"
 PACKAGES = (
     "sdv-wgangp",
     "torch",
@@ -161,6 +162,29 @@ def fit_job(
         "parameters": finite(fitted.parameters),
     }
     for output in recipe.outputs:
+        (place(folder, output, seed) / FIT).unlink(missing_ok=True)
+    if fitted.save is not None:
+        where = place(folder, recipe.outputs[0], seed)
+        where.mkdir(parents=True, exist_ok=True)
+        fitted.save(where / MODEL)
+    store_samples(fitted, dataset, seed, folder, dict.fromkeys(recipe.outputs, record))
+
+
+def resample_job(dataset: datasets.Dataset, name: str, seed: int, folder: Path) -> None:
+    """Sample from a stored fit again. Its record keeps what it says of the fit."""
+    recipe = RECIPES[name]
+    records = {output: read_json(place(folder, output, seed) / FIT) for output in recipe.outputs}
+    fitted = recipe.load(place(folder, recipe.outputs[0], seed) / MODEL, dataset)
+    store_samples(fitted, dataset, seed, folder, records)
+
+
+def store_samples(
+    fitted: Fitted, dataset: datasets.Dataset, seed: int, folder: Path, records: dict[str, dict]
+) -> None:
+    """Draw a fit's samples and store each with its record and what it cost."""
+    import torch
+
+    for output, record in records.items():
         clock, cpu_clock = time.perf_counter(), time.process_time()
         sample = fitted.samplers[output]()
         sample_seconds = time.perf_counter() - clock
@@ -184,6 +208,7 @@ def fit_job(
             "rows": len(sample),
             "sample_seconds": sample_seconds,
             "sample_cpu_seconds": sample_cpu_seconds,
+            "sample_source": source_digest() if record["source"] else None,
             "peak_mb_with_sampling": peak_memory_mb(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "peak_gpu_mb": gpu_mb,
@@ -325,16 +350,16 @@ def score_job(dataset: datasets.Dataset, output: str, seed: int, folder: Path) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("kind", choices=("fit", "score"))
+    parser.add_argument("kind", choices=("fit", "resample", "score"))
     parser.add_argument("dataset", help="a table's name or a CSV file")
-    parser.add_argument("name", help="fit: a recipe; score: one of its outputs")
+    parser.add_argument("name", help="a recipe; score: one of its outputs")
     parser.add_argument("seed", type=int)
     parser.add_argument("folder", type=Path, help="the dataset's folder of the output")
     parser.add_argument("--target", help="the target column of a CSV")
     parser.add_argument("--epochs", type=int, help="instead of the synthesizer's default")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    names = RECIPES if arguments.kind == "fit" else SYNTHESIZERS
+    names = SYNTHESIZERS if arguments.kind == "score" else RECIPES
     if arguments.name not in names:
         parser.error(f"{arguments.name!r} is none of {', '.join(names)}")
     dataset = datasets.load(arguments.dataset, arguments.target)
@@ -348,7 +373,8 @@ def main() -> None:
             arguments.folder,
         )
     else:
-        score_job(dataset, arguments.name, arguments.seed, arguments.folder)
+        run = {"resample": resample_job, "score": score_job}[arguments.kind]
+        run(dataset, arguments.name, arguments.seed, arguments.folder)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ TABLE@validation stands for a split of the training rows alone, 85/15: choices a
 (calibration included). "gaussian_copula" and "real" have nothing random in them and run once.
 
 Fits are kept in OUTPUT/TABLE/SYNTHESIZER/SEED and taken from there the next time (--fresh fits
-again); scores are kept beside them (--rescore scores again). A failed job is reported and the
-others go on. Ctrl-C stops and reports what is finished.
+again, --resample samples again from fits of ours); scores are kept beside them (--rescore scores
+again). A failed job is reported and the others go on. Ctrl-C stops and reports what is finished.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Task:
     outputs: tuple[str, ...]
     seed: int
     folder: Path
-    refit: bool = False
+    first: str | None = None  # the job that makes the samples, "fit" or "resample"
     errors: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -222,9 +222,13 @@ def plan(arguments: argparse.Namespace) -> list[Task]:
                     dataset, source, recipe_name, wanted, seed, arguments.output / dataset.name
                 )
                 records = [stored_fit(task, name) for name in wanted]
-                task.refit = not arguments.reuse or None in records
-                if not task.refit:
+                if not arguments.reuse or None in records:
+                    task.first = "fit"
+                else:
                     _check_stored(task, records[0], arguments.epochs, source_now)
+                    if arguments.resample and recipe.load is not None:
+                        _check_model(task)
+                        task.first = "resample"
                 tasks.append(task)
     return tasks
 
@@ -244,6 +248,17 @@ def _check_stored(task: Task, record: dict, epochs: int | None, source: str | No
         )
 
 
+def _check_model(task: Task) -> None:
+    outputs = RECIPES[task.recipe].outputs
+    if any(stored_fit(task, name) is None for name in outputs):
+        raise SystemExit(f"the stored fit of {task.label} lacks a sample: fit again with --fresh")
+    if not (job.place(task.folder, outputs[0], task.seed) / job.MODEL).exists():
+        raise SystemExit(
+            f"the stored fit of {task.label} has no {job.MODEL} to sample from: fit again with "
+            "--fresh, or leave out --resample"
+        )
+
+
 def _agrees(stored: dict, identity: dict) -> bool:
     return all(stored.get(key) == value for key, value in identity.items())
 
@@ -251,14 +266,15 @@ def _agrees(stored: dict, identity: dict) -> bool:
 def run_task(task: Task, runner: Runner, rescore: bool) -> str:
     """Fit where needed, then score. Returns a line that says what was done."""
     done = []
-    if task.refit:
+    if task.first:
         clock = time.perf_counter()
         try:
-            runner.run("fit", task.source, task.recipe, task.seed, task.folder)
+            runner.run(task.first, task.source, task.recipe, task.seed, task.folder)
         except JobFailed as error:
             task.errors = dict.fromkeys(task.outputs, str(error))
             return f"FAILED {error}"
-        done.append(f"fitted in {time.perf_counter() - clock:.1f} s")
+        what = {"fit": "fitted", "resample": "sampled"}[task.first]
+        done.append(f"{what} in {time.perf_counter() - clock:.1f} s")
     else:
         done.append("stored fit")
     for output in task.outputs:
@@ -583,6 +599,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="take a stored fit instead of fitting again (the default)",
     )
     reuse.add_argument("--fresh", dest="reuse", action="store_false", help="fit again")
+    parser.add_argument(
+        "--resample",
+        action="store_true",
+        help="sample again from stored fits of ours, with today's code",
+    )
     parser.add_argument("--rescore", action="store_true", help="score stored samples again")
     arguments = parser.parse_args(argv)
     for name in ("jobs", "threads", "epochs"):

@@ -21,10 +21,17 @@ Sampler = Callable[[], pd.DataFrame]
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted recipe: one sampler for each of its outputs, and the parameters for the record."""
+    """A fitted recipe.
+
+    Args:
+        samplers: one for each of its outputs.
+        parameters: for the record.
+        save: writes what `Recipe.load` reads, where there is such.
+    """
 
     samplers: dict[str, Sampler]
     parameters: dict
+    save: Callable[[Path], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Recipe:
         random: whether another seed gives another sample; if not, only seed 0 is run.
         has_epochs: whether ``--epochs`` applies to it.
         ours: whether it depends on the code of this repository's package.
+        load: reads a saved fit, to sample from it with the code of today.
     """
 
     fit: Callable[[Dataset, int, int | None], Fitted]
@@ -44,6 +52,7 @@ class Recipe:
     random: bool = True
     has_epochs: bool = False
     ours: bool = False
+    load: Callable[[Path, Dataset], Fitted] | None = None
 
 
 def sdv_frames(frame: pd.DataFrame) -> pd.DataFrame | dict[str, pd.DataFrame]:
@@ -159,12 +168,21 @@ def new_wgangp(dataset: Dataset, seed: int, epochs: int | None, **options):
     return WGANGPMFSSynthesizer(_sdv_metadata(dataset), random_state=seed, **options)
 
 
-def fit_wgangp(output: str, **options) -> Callable[[Dataset, int, int | None], Fitted]:
-    """A fit function for ours. Calibration comes after training, so both samples share it."""
+def wgangp_recipe(output: str, **options) -> Recipe:
+    """Ours, fitted with these options, sampled as `output` and without calibration."""
+    uncalibrated = f"{output}-uncalibrated"
 
     def fit(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
         synthesizer = new_wgangp(dataset, seed, epochs, **options)
         synthesizer.fit(sdv_frames(dataset.train))
+        return fitted(synthesizer, dataset)
+
+    def load(path: Path, dataset: Dataset) -> Fitted:
+        from sdv.utils import load_synthesizer
+
+        return fitted(load_synthesizer(path), dataset)
+
+    def fitted(synthesizer, dataset: Dataset) -> Fitted:
         model = synthesizer._model
         if model.calibrated is not True:
             raise RuntimeError("the fit is not calibrated: the two samples would be one")
@@ -178,11 +196,12 @@ def fit_wgangp(output: str, **options) -> Callable[[Dataset, int, int | None], F
                 model.calibrated = True
 
         return Fitted(
-            {output: lambda: sample(True), f"{output}-uncalibrated": lambda: sample(False)},
+            {output: lambda: sample(True), uncalibrated: lambda: sample(False)},
             synthesizer.get_parameters(),
+            synthesizer.save,
         )
 
-    return fit
+    return Recipe(fit, (output, uncalibrated), has_epochs=True, ours=True, load=load)
 
 
 def fit_independent(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
@@ -205,9 +224,7 @@ def fit_real(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
 
 RECIPES = {
     "real": Recipe(fit_real, ("real",), random=False),
-    "wgangp": Recipe(
-        fit_wgangp("wgangp"), ("wgangp", "wgangp-uncalibrated"), has_epochs=True, ours=True
-    ),
+    "wgangp": wgangp_recipe("wgangp"),
     "ctgan": Recipe(fit_sdv("CTGANSynthesizer", "ctgan"), ("ctgan",), has_epochs=True),
     "ctgan-calibrated": Recipe(
         fit_calibrated_ctgan, ("ctgan-calibrated",), has_epochs=True, ours=True
@@ -226,12 +243,7 @@ RECIPES = {
 # The meta-feature objective, without and with; one of the two is the default.
 ABLATION = {"vanilla": None, "mfs": "auto"}
 for name, names in ABLATION.items():
-    RECIPES[name] = Recipe(
-        fit_wgangp(name, meta_features=names),
-        (name, f"{name}-uncalibrated"),
-        has_epochs=True,
-        ours=True,
-    )
+    RECIPES[name] = wgangp_recipe(name, meta_features=names)
 SYNTHESIZERS = {output: name for name, recipe in RECIPES.items() for output in recipe.outputs}
 
 

@@ -1,6 +1,6 @@
 """Calibration of a trained generator to its training table, after the training.
 
-Three corrections, read off generated rows and the training table:
+Corrections that are read off generated rows and the training table:
 
 1. *Density ratio*: trees estimate how much likelier a row is in the training table than from the
    generator (`models.density_ratio`).
@@ -9,6 +9,9 @@ Three corrections, read off generated rows and the training table:
    sampling). No row is changed, so what holds between the columns of a row (a duration of zero
    where there was no visit) holds afterwards.
 3. What is finer than the cells of the weights is corrected in the rows (`ValueCalibration`).
+
+Of the rows that are left, a few more than were asked for, those are returned that have the
+marginals with less noise than independent rows would have (`models.balancing`).
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import torch
 
 from sdv_wgangp.encoding.columns import NumericColumn
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
+from sdv_wgangp.models.balancing import balanced, needed, uniform
 from sdv_wgangp.models.cells import RARE, Cells
 from sdv_wgangp.models.density_ratio import (
     GENERATED_TIMES,
@@ -106,7 +110,7 @@ class Calibration:
         """
         if not rows:
             return generate(0)
-        parts, missing, in_vain = [], rows, 0
+        parts, missing, in_vain = [], needed(rows), 0
         while missing > 0:
             count = min(int(missing / self.acceptance * 1.02) + 16, self._drawn_rows)
             drawn = generate(count)
@@ -125,7 +129,7 @@ class Calibration:
             torch.cat([part.positions for part in parts]),
         )
         self.values.apply(table, random)
-        return table
+        return balanced(table, self.columns, rows, random)
 
     def _chosen(
         self, table: EncodedTable, weights: np.ndarray, random: torch.Generator
@@ -258,9 +262,3 @@ class _Extremes:
             before, draws = codes.copy(), uniform(len(table), random)
             for code, end, start, stop in self._moves:
                 codes[(before == code) & (start <= draws) & (draws < stop)] = end
-
-
-def uniform(rows: int, random: torch.Generator) -> np.ndarray:
-    """Uniform draws in [0, 1), float64 ``[rows]``, from a generator of any device."""
-    draws = torch.rand(rows, device=random.device, generator=random)
-    return draws.cpu().double().numpy()

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from sdv_wgangp.encoding.table import EncodedTable
-from sdv_wgangp.models.calibration import Calibration, uniform
+from sdv_wgangp.models.balancing import rake, systematic, uniform
+from sdv_wgangp.models.calibration import Calibration
 
 # Candidates for each wanted row, and at least.
 CANDIDATES, LEAST_CANDIDATES = 2, 64
-SWEEPS = 10
 # What is known from so many rows of the reference weighs as much as the generator's own shares.
 DOUBT = 20.0
 
@@ -58,53 +58,30 @@ class ConditionalCalibration:
         candidates = generate(max(CANDIDATES * rows, LEAST_CANDIDATES))
         self._values.apply_inside_bins(candidates)
         weights = self._weights(allowed, self._coarse(candidates), len(candidates) / rows)
-        return candidates.rows(torch.from_numpy(_systematic(weights, rows, uniform(1, random)[0])))
+        return candidates.rows(torch.from_numpy(systematic(weights, rows, uniform(1, random)[0])))
 
     def _weights(
         self, allowed: Mapping[int, np.ndarray], cells: list[np.ndarray], most: float
     ) -> np.ndarray:
         """Of candidates, from their coarse cells; none exceeds ``most`` times the mean."""
-        weights = np.ones(len(cells[0]))
         alike = np.ones(self._codes.shape[1], dtype=bool)
         for place, codes in allowed.items():
             own = self._codes[place]
             alike &= own == codes[0] if len(codes) == 1 else np.isin(own, codes)
         there = np.flatnonzero(alike)
-        if not len(there):
-            return weights
         free = [
             place for place in range(len(cells)) if place not in allowed or len(allowed[place]) > 1
         ]
+        if not len(there) or not free:
+            return np.ones(len(cells[0]))
         certain = len(there) / (len(there) + DOUBT)
         goals = []
         for place in free:
             width = len(self._columns[place].shares)
             known = np.bincount(self._reference[place][there], minlength=width) / len(there)
-            have = np.bincount(cells[place], minlength=width) / len(weights)
+            have = np.bincount(cells[place], minlength=width) / len(cells[place])
             goals.append(certain * known + (1 - certain) * have)
-        for _ in range(SWEEPS):
-            for place, goal in zip(free, goals, strict=True):
-                have = np.bincount(cells[place], weights, len(goal)) / weights.sum()
-                # No row can be had of a cell that no candidate is in.
-                step = np.divide(goal, have, out=np.ones_like(goal), where=have > 0)
-                weights *= step[cells[place]]
-            np.minimum(weights, most * weights.mean(), out=weights)
-        return weights
+        return rake([cells[place] for place in free], goals, most)
 
     def _coarse(self, table: EncodedTable) -> list[np.ndarray]:
         return [column.coarse[column.of(table)] for column in self._columns]
-
-
-def _systematic(weights: np.ndarray, count: int, shift: float) -> np.ndarray:
-    """So many different places with probabilities in proportion to weights ``[n]``, all positive.
-
-    Systematic sampling (Madow 1949); a weight beyond the share of a single row counts as that.
-    """
-    shares = weights * (count / weights.sum())
-    while (shares > 1).any():
-        full = shares >= 1
-        shares[full] = 1
-        shares[~full] *= (count - full.sum()) / shares[~full].sum()
-    ends = shares.cumsum()
-    shift = max(shift, 1e-6)  # at 0 a place could be at an end, on either side of it
-    return np.searchsorted(ends, (np.arange(count) + shift) * (ends[-1] / count), side="right")

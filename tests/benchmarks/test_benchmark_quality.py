@@ -206,11 +206,35 @@ def test_other_epochs_are_not_taken_for_the_stored_ones(dataset, table, tmp_path
     job.write_json(where / job.FIT, job.fit_identity("ctgan", dataset, 5))
     common = arguments_for(table, tmp_path, "--synthesizers", "ctgan")
     stored = quality.plan(quality.parse([*common, "--epochs", "5"]))
-    assert [(task.recipe, task.refit) for task in stored] == [("real", True), ("ctgan", False)]
+    assert [(task.recipe, task.first) for task in stored] == [("real", "fit"), ("ctgan", None)]
     with pytest.raises(SystemExit, match=r"other --epochs \(5, now None\).*--fresh"):
         quality.plan(quality.parse(common))
     fresh = quality.plan(quality.parse([*common, "--fresh"]))
-    assert all(task.refit for task in fresh)
+    assert all(task.first == "fit" for task in fresh)
+
+
+def test_a_stored_fit_of_ours_is_sampled_again(dataset, table, tmp_path):
+    folder = tmp_path / "small"
+    job.fit_job(dataset, "wgangp", 0, 1, 1, folder)
+    where = {name: job.place(folder, name, 0) for name in job.RECIPES["wgangp"].outputs}
+    before = {name: pd.read_parquet(path / job.SAMPLE) for name, path in where.items()}
+    records = {name: job.read_json(path / job.FIT) for name, path in where.items()}
+    for path in where.values():
+        (path / job.SAMPLE).write_bytes(b"")
+    arguments = arguments_for(table, tmp_path, "--synthesizers", "wgangp", "--epochs", "1")
+    (task,) = quality.plan(quality.parse([*arguments, "--resample"]))[1:]
+    assert task.first == "resample"
+    job.resample_job(dataset, "wgangp", 0, folder)
+    for name, path in where.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(path / job.SAMPLE), before[name])
+        record = job.read_json(path / job.FIT)
+        assert record["fit_seconds"] == records[name]["fit_seconds"]
+        assert record["sample_source"] == record["source"]
+    (where["wgangp"] / job.MODEL).unlink()
+    with pytest.raises(SystemExit, match=r"has no model\.pkl to sample from.*--fresh"):
+        quality.plan(quality.parse([*arguments, "--resample"]))
+    (task,) = quality.plan(quality.parse(arguments))[1:]
+    assert task.first is None
 
 
 def test_two_samples_share_a_fit_and_fixed_ones_run_once(table, tmp_path):

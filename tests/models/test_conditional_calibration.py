@@ -13,7 +13,6 @@ from sdv_wgangp.models.conditional_calibration import (
     CANDIDATES,
     LEAST_CANDIDATES,
     ConditionalCalibration,
-    _systematic,
 )
 
 ROWS = 20_000
@@ -115,17 +114,3 @@ def test_conditions_that_no_reference_row_meets_leave_rows_as_they_are_made(cali
 
 def test_no_rows(calibration):
     assert len(calibration.draw(0, allowed(a=0), Made(a=0), seeded())) == 0
-
-
-def test_systematic_sampling_keeps_the_probabilities_and_repeats_nothing():
-    random = np.random.default_rng(0)
-    weights = random.random(60) + 0.1
-    weights[7] = 1e9  # more than a single row's share
-    count, counts = 20, np.zeros(60)
-    for _ in range(4000):
-        chosen = _systematic(weights, count, random.random() if counts.any() else 0.0)
-        assert len(np.unique(chosen)) == count
-        counts[chosen] += 1
-    expected = weights * (19 / np.delete(weights, 7).sum())
-    expected[7] = 1
-    np.testing.assert_allclose(counts / 4000, expected, atol=0.04)

@@ -1,0 +1,133 @@
+"""Balanced selection: rows whose marginals are nearer to given ones than chance would bring them.
+
+Independent draws from a distribution miss its marginals by the noise of so many rows. Of a few
+rows more than are wanted, those can be left out that are too many of their kind: raking finds
+weights for which every marginal is as it should be (Deville and Särndal 1992, "Calibration
+Estimators in Survey Sampling"), and rows are selected with probabilities in proportion to these.
+The smaller the part that is left out, the smaller the noise of the selection, so that is done in
+stages. (The cube method, Deville and Tillé 2004, has the same aim, at a cost that grows with the
+square of the number of cells.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from sdv_wgangp.encoding.table import EncodedTable
+from sdv_wgangp.models.cells import Cells
+
+# Cells in which fewer rows are expected are not told apart: a row would be left out for being the
+# only one of its kind, and rare values would come too seldom.
+LEAST_ROWS = 50
+# Rows to leave out, in square roots of the rows that are wanted: noise is as large as those.
+SPARE, MOST_SPARE = 10.0, 0.5
+# What a stage leaves of them for the next; of this share of the rows, nothing.
+LEFT, FEW = 0.25, 0.02
+SWEEPS = 10
+TOLERANCE = 1e-3
+
+
+def needed(rows: int) -> int:
+    """How many rows to choose so many from with `balanced`."""
+    if rows < 2 * LEAST_ROWS:
+        return rows
+    return rows + int(min(SPARE * rows**0.5, MOST_SPARE * rows))
+
+
+def balanced(
+    table: EncodedTable, columns: Sequence[Cells], rows: int, random: torch.Generator
+) -> EncodedTable:
+    """So many rows of a table, in their order, with the marginals of the training table.
+
+    Args:
+        table: At least as many rows.
+        columns: The cells of every column; the marginals are those of the coarse ones.
+        rows: How many.
+        random: Source of the choice among them.
+    """
+    if len(table) == rows:
+        return table
+    cells, goals = [], []
+    for column in columns:
+        groups = _groups(column, rows)
+        cells.append(groups[column.coarse][column.of(table)])
+        goals.append(np.bincount(groups, column.shares))
+    left = np.arange(len(table))
+    while len(left) > rows:
+        spare = len(left) - rows
+        count = rows + (int(LEFT * spare) if spare > FEW * rows else 0)
+        weights = rake([groups[left] for groups in cells], goals, len(left) / count)
+        left = left[systematic(weights, count, uniform(1, random)[0])]
+    return table.rows(torch.from_numpy(left))
+
+
+def _groups(column: Cells, rows: int) -> np.ndarray:
+    """Number of the group of every coarse cell: cells together in which enough rows are expected.
+
+    Neighbours in the order of the values; of a category, those that are alike in frequency.
+    """
+    shares = column.shares
+    along = np.arange(len(shares)) if column.order is not None else shares.argsort(kind="stable")
+    number, expected = -1, float(LEAST_ROWS)
+    groups = np.empty(len(shares), dtype=np.int64)
+    for cell in along:
+        if expected >= LEAST_ROWS:
+            number, expected = number + 1, 0.0
+        groups[cell] = number
+        expected += rows * shares[cell]
+    if number and expected < LEAST_ROWS:
+        groups[groups == number] -= 1
+    return groups
+
+
+def rake(cells: Sequence[np.ndarray], goals: Sequence[np.ndarray], most: float) -> np.ndarray:
+    """Weights of rows that give them marginals, float64 ``[n]``, all positive.
+
+    By iterative proportional fitting (Deming and Stephan 1940) of one column after the other.
+
+    Args:
+        cells: Of the rows, at least one, ``[n]`` for each column.
+        goals: Shares of the cells of each column; in a cell without rows none can be had.
+        most: After each round of the columns, weights are cut off at so many times their mean.
+    """
+    weights = np.ones(len(cells[0]))
+    for _ in range(SWEEPS):
+        change = 0.0
+        for of_column, goal in zip(cells, goals, strict=True):
+            have = np.bincount(of_column, weights, len(goal)) / weights.sum()
+            step = np.divide(goal, have, out=np.ones_like(goal), where=have > 0)
+            weights *= step[of_column]
+            change = max(change, np.abs(step - 1).max())
+        np.minimum(weights, most * weights.mean(), out=weights)
+        if change < TOLERANCE:
+            break
+    return weights
+
+
+def systematic(weights: np.ndarray, count: int, shift: float) -> np.ndarray:
+    """So many different places with probabilities in proportion to weights ``[n]``, all positive.
+
+    Systematic sampling (Madow 1949); a weight beyond the share of a single row counts as that.
+
+    Args:
+        weights: Of the places.
+        count: How many, at most ``n``.
+        shift: Uniform in [0, 1).
+    """
+    shares = weights * (count / weights.sum())
+    while (shares > 1).any():
+        full = shares >= 1
+        shares[full] = 1
+        shares[~full] *= (count - full.sum()) / shares[~full].sum()
+    ends = shares.cumsum()
+    shift = max(shift, 1e-6)  # at 0 a place could be at an end, on either side of it
+    return np.searchsorted(ends, (np.arange(count) + shift) * (ends[-1] / count), side="right")
+
+
+def uniform(rows: int, random: torch.Generator) -> np.ndarray:
+    """Uniform draws in [0, 1), float64 ``[rows]``, from a generator of any device."""
+    draws = torch.rand(rows, device=random.device, generator=random)
+    return draws.cpu().double().numpy()
