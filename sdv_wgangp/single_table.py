@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 import plotly.express as px
 from sdv.errors import NotFittedError, SynthesizerInputError
-from sdv.sampling import Condition
 from sdv.single_table.base import BaseSingleTableSynthesizer
 from sdv.single_table.utils import detect_discrete_columns
 
 from sdv_wgangp import sdv_versions
-from sdv_wgangp.models.conditions import values_of
+from sdv_wgangp.arguments import check_fraction, check_not_negative, is_number, is_whole
+from sdv_wgangp.conditional_sampling import ConditionalSampling
 from sdv_wgangp.models.tabular import EpochLog, NonFiniteLossError, TabularModel
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
@@ -30,45 +27,11 @@ from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import MOST_CONDITIONAL, TrainingSettings
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 
-# Stands for a missing value among the conditions that `_sample` gets.
-MISSING = "\0missing"
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
 SCORE_COLUMNS = ["Epoch", "Score"]
 
 
-def _is_whole(value, least: int) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _check_not_negative(name: str, value) -> None:
-    if not _is_number(value) or value < 0:
-        raise SynthesizerInputError(
-            f"{name} must be a finite number of at least 0, not {value!r}."
-        )
-
-
-def _are(column: pd.Series, value) -> pd.Series:
-    return column.isna() if pd.isna(value) else column == value
-
-
-def _apportion(rows: int, shares: Sequence[float]) -> list[int]:
-    """Whole numbers in the proportion of shares that add up to rows (largest remainders)."""
-    exact = rows * np.asarray(shares, dtype=float) / np.sum(shares)
-    counts = np.floor(exact).astype(int)
-    counts[np.argsort(counts - exact, kind="stable")[: rows - counts.sum()]] += 1
-    return counts.tolist()
-
-
-def _check_fraction(name: str, value, most: float) -> None:
-    if not _is_number(value) or not 0 < value <= most:
-        raise SynthesizerInputError(f"{name} must be in (0, {most:g}], not {value!r}.")
-
-
-class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
+class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesizer):
     """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) for single tables.
 
     A drop-in for `CTGANSynthesizer`: the parameters they share have CTGAN's names, and every
@@ -77,8 +40,11 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
 
     Args:
         metadata: SDV metadata of the one table.
-        enforce_min_max_values: Clip numbers to the range of the training table.
-        enforce_rounding: Round numbers as in the training table.
+        enforce_min_max_values: Clip numbers to the range of the training table. (The model itself
+            gives none beyond it; so this matters for what constraints and transformers make.)
+        enforce_rounding: Round numbers to as many decimals as they have in the training table.
+            Without it, values that many rows of the training table share come back as they are,
+            those between them with any decimals.
         locales: Locales of the anonymised columns.
         embedding_dim: Width of the generator's noise.
         generator_dim: Widths of the generator's residual blocks.
@@ -239,7 +205,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
         }
         for name, least in whole.items():
             value = getattr(self, name)
-            if not _is_whole(value, least):
+            if not is_whole(value, least):
                 raise SynthesizerInputError(
                     f"{name} must be a whole number of at least {least}, not {value!r}."
                 )
@@ -250,7 +216,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
         for name in ("generator_dim", "discriminator_dim"):
             widths = getattr(self, name)
             listed = isinstance(widths, Sequence) and not isinstance(widths, str)
-            if not listed or not widths or not all(_is_whole(width, 1) for width in widths):
+            if not listed or not widths or not all(is_whole(width, 1) for width in widths):
                 raise SynthesizerInputError(
                     f"{name} must list the widths of at least one layer, like (256, 256), "
                     f"not {widths!r}."
@@ -262,28 +228,33 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
             "discriminator_decay",
             "gradient_penalty_weight",
         ):
-            _check_not_negative(name, getattr(self, name))
+            check_not_negative(name, getattr(self, name))
+        for name in ("generator_lr", "discriminator_lr"):
+            if getattr(self, name) > 1:
+                raise SynthesizerInputError(
+                    f"{name} must lie in [0, 1], not {getattr(self, name)!r}."
+                )
         for name in ("log_frequency", "verbose", "enable_gpu", "calibrate", "early_stopping"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise SynthesizerInputError(f"{name} must be True or False, not {value!r}.")
         seconds = self.max_seconds
-        if seconds is not None and (not _is_number(seconds) or seconds <= 0):
+        if seconds is not None and (not is_number(seconds) or seconds <= 0):
             raise SynthesizerInputError(
                 f"max_seconds must be None or a finite number above 0, not {seconds!r}."
             )
-        _check_fraction("validation_fraction", self.validation_fraction, 0.5)
+        check_fraction("validation_fraction", self.validation_fraction, 0.5)
         seed = self.random_state
-        if seed is not None and not _is_whole(seed, 0):
+        if seed is not None and not is_whole(seed, 0):
             raise SynthesizerInputError(
                 f"random_state must be None or a whole number of at least 0, not {seed!r}."
             )
-        if not _is_number(self.ema_decay) or not 0 <= self.ema_decay < 1:
+        if not is_number(self.ema_decay) or not 0 <= self.ema_decay < 1:
             raise SynthesizerInputError(
                 f"ema_decay must be in [0, 1), not {self.ema_decay!r}; 0 switches it off."
             )
         share = self.conditional_share
-        if not _is_number(share) or not 0 <= share <= MOST_CONDITIONAL:
+        if not is_number(share) or not 0 <= share <= MOST_CONDITIONAL:
             raise SynthesizerInputError(
                 f"conditional_share must be in [0, {MOST_CONDITIONAL:g}], not {share!r}; 0 "
                 "switches conditions off."
@@ -304,7 +275,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
         weights = weight if isinstance(weight, Mapping) else {None: weight}
         for name, value in weights.items():
             part = "" if name is None else f" of {name!r}"
-            _check_not_negative(f"meta_feature_weight{part}", value)
+            check_not_negative(f"meta_feature_weight{part}", value)
         for name, known in (
             ("meta_feature_distance", DISTANCES),
             ("meta_feature_schedule", SCHEDULES),
@@ -315,7 +286,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
                     f"{name} must be one of {', '.join(known)}, not {value!r}."
                 )
         fraction = self.meta_feature_fraction
-        _check_fraction("meta_feature_fraction", fraction, 1)
+        check_fraction("meta_feature_fraction", fraction, 1)
         columns = self.metadata.tables[sdv_versions.table_name(self.metadata)].columns
         if self.target is not None and self.target not in list(columns):
             raise SynthesizerInputError(
@@ -395,6 +366,7 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
             generator_dim=tuple(self.generator_dim),
             discriminator_dim=tuple(self.discriminator_dim),
             pac=self.pac,
+            rounded=self.enforce_rounding,
             calibrate=self.calibrate,
             enable_gpu=self.enable_gpu,
             random_state=self.random_state,
@@ -414,114 +386,6 @@ class WGANGPMFSSynthesizer(Saved, BaseSingleTableSynthesizer):
                 nothing = sdv_versions.as_fit_input(self.metadata, processed_data.head(0))
                 super().fit_processed_data(nothing)
                 raise
-
-    def _transform_conditions(self, condition_df: pd.DataFrame) -> pd.DataFrame:
-        # SDV groups by the values and would lose the group of a missing one.
-        conditions = super()._transform_conditions(condition_df)
-        absent = conditions.columns[conditions.isna().any()]
-        return conditions.assign(**dict.fromkeys(absent, MISSING))
-
-    def _sample(self, num_rows: int, conditions: dict | None = None) -> pd.DataFrame:
-        """Rows in SDV's processed space.
-
-        They meet the conditions on discrete columns; SDV draws more of them until enough meet the
-        others, too.
-        """
-        given = {
-            name: None if isinstance(value, str) and value == MISSING else value
-            for name, value in (conditions or {}).items()
-        }
-        native = self._model.native_conditions(given)
-        rows = self._model.sample(num_rows, native)
-        # SDV overwrites a column that is to be missing instead of asking for rows where it is.
-        missing = [name for name, value in given.items() if value is None and name not in native]
-        if missing:
-            rows = rows[rows[missing].isna().all(axis=1)].reset_index(drop=True)
-        return rows
-
-    def sample_marginal(
-        self,
-        num_rows: int,
-        column: str,
-        marginal: Mapping[Any, float] | str = "balanced",
-        max_tries_per_batch: int = 100,
-    ):
-        """Sample rows in which one column has a marginal of your choice.
-
-        The other columns follow their distribution given its values, so this is the table
-        reweighted to that marginal: for rebalancing classes, or for "what if" tables.
-
-        Args:
-            num_rows: How many rows.
-            column: The name of a column of categories or few values.
-            marginal: The share of each value, by value (scaled to add up to 1; None is a missing
-                value); or "balanced", the same for all values of the training table that are not
-                missing.
-            max_tries_per_batch: As for `sample_from_conditions`.
-
-        Returns:
-            What `sample` returns; the rows in random order. The shares are met to the row.
-
-        Raises:
-            NotFittedError: Before `fit`.
-            SynthesizerInputError: An argument is out of range; names it.
-            ValueError: A value was not in the training table, or is too rare to be drawn.
-        """
-        if not self._fitted or self._model is None:
-            raise NotFittedError("Fit the synthesizer to a table with columns to model first.")
-        if not _is_whole(num_rows, 1):
-            raise SynthesizerInputError(
-                f"num_rows must be a whole number of at least 1, not {num_rows!r}."
-            )
-        values, shares = self._read_marginal(column, marginal)
-        wanted = [
-            (value, count)
-            for value, count in zip(values, _apportion(num_rows, shares), strict=True)
-            if count
-        ]
-        sampled = self.sample_from_conditions(
-            [Condition({column: value}, num_rows=count) for value, count in wanted],
-            max_tries_per_batch=max_tries_per_batch,
-        )
-        frame = sdv_versions.as_frame(sampled)
-        if len(frame) < num_rows:
-            missed = [repr(value) for value, _ in wanted if not _are(frame[column], value).any()]
-            raise ValueError(
-                f"only {len(frame)} of {num_rows} rows could be drawn: "
-                + (
-                    f"none with {column!r} = {' or '.join(missed)}; leave it out of marginal"
-                    if missed
-                    else "raise max_tries_per_batch"
-                )
-            )
-        frame = frame.iloc[self._model.permutation(len(frame))].reset_index(drop=True)
-        return sdv_versions.as_fit_input(self.metadata, frame)
-
-    def _read_marginal(
-        self, column: str, marginal: Mapping[Any, float] | str
-    ) -> tuple[list, list[float]]:
-        """Values and shares of `sample_marginal`."""
-        if isinstance(marginal, Mapping):
-            for value, share in marginal.items():
-                _check_not_negative(f"marginal of {value!r}", share)
-            if not sum(marginal.values()) > 0:
-                raise SynthesizerInputError("marginal must give a share above 0 to some value.")
-            return list(marginal), list(marginal.values())
-        if marginal != "balanced":
-            raise SynthesizerInputError(
-                f"marginal must be 'balanced' or a dictionary of shares, not {marginal!r}."
-            )
-        transformer = self._data_processor._hyper_transformer.field_transformers.get(column)
-        if transformer is not None:
-            raise SynthesizerInputError(
-                f"marginal of {column!r}, which goes through a {type(transformer).__name__}, must "
-                "be a dictionary of shares."
-            )
-        try:
-            values = values_of(self._model.encoder, column)
-        except ValueError as error:
-            raise SynthesizerInputError(f"{error}.") from error
-        return values, [1.0] * len(values)
 
     def get_loss_values(self) -> pd.DataFrame:
         """Mean losses of every epoch: columns Epoch, Generator Loss, Discriminator Loss.

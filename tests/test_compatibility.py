@@ -6,6 +6,8 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from sdv.single_table import CTGANSynthesizer, GaussianCopulaSynthesizer, TVAESynthesizer
 
@@ -78,3 +80,13 @@ def test_the_recipe_changes_one_line():
     changed = [line for line in recipe.splitlines() if line[:1] in "+-"]
     assert [line[0] for line in changed if line] == ["-", "+"]
     assert changed[0][1:].replace("CTGANSynthesizer", "WGANGPMFSSynthesizer") == changed[1][1:]
+    frame = pd.DataFrame({"x": np.arange(600.0), "kind": ["a", "b", "c"] * 200})
+    metadata = sdv_versions.detect_metadata(frame)
+    data = sdv_versions.as_fit_input(metadata, frame)
+    for sign in "-+":
+        lines = [line[1:] for line in recipe.splitlines() if line[:1] in ("", " ", sign)]
+        names = {"metadata": metadata, "data": data}
+        exec("\n".join(lines).replace("epochs=300", "epochs=1"), names)
+        synthetic = sdv_versions.as_frame(names["synthetic"])
+        assert synthetic.shape == (1000, 2)
+        assert type(names["synthesizer"]).__name__ in changed["-+".index(sign)]

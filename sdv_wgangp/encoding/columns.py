@@ -109,18 +109,25 @@ class NumericColumn:
 
     Round trips are exact at atoms, at plateaus and at knots of the quantile map; other values
     come back on the straight line between two knots (a fraction of a percent of the rows apart),
-    rounded as the training column is.
+    with ``rounded`` to as many decimals as the training column has.
 
     Args:
         series: The training column: numbers, datetimes (UTC nanoseconds inside) or booleans.
         atoms_only: Make every value an atom, so that no other value is ever decoded.
         continuous: Use one rank instead of bins and lighter atoms.
+        rounded: Whether decoded values have no more decimals than those of the training column.
 
     Raises:
         ValueError: The column holds infinite values or is not numeric.
     """
 
-    def __init__(self, series: pd.Series, atoms_only: bool = False, continuous: bool = False):
+    def __init__(
+        self,
+        series: pd.Series,
+        atoms_only: bool = False,
+        continuous: bool = False,
+        rounded: bool = True,
+    ):
         self.name = series.name
         self.dtype = series.dtype
         numbers, missing = _numbers(series)
@@ -134,7 +141,7 @@ class NumericColumn:
         self.bins = int(np.clip(self.rest_rows // MIN_ROWS_PER_BIN, 1, most))
         if not self.rest_rows:
             self.bins = 0
-        self.decimals = _decimals(values)
+        self.decimals = _decimals(values) if rounded else None
         absent = int(missing.sum())
         self.missing_code = len(self.atoms) + self.bins if absent else None
         bins = np.diff(np.linspace(0, self.rest_rows, self.bins + 1)) if self.bins else []

@@ -55,9 +55,15 @@ class TableEncoder:
             is used; otherwise the column is discrete.
     """
 
-    def __init__(self, discrete_columns: Iterable[str] = (), ordinal_columns: Iterable[str] = ()):
+    def __init__(
+        self,
+        discrete_columns: Iterable[str] = (),
+        ordinal_columns: Iterable[str] = (),
+        rounded: bool = True,
+    ):
         self.discrete_columns = tuple(discrete_columns)
         self.ordinal_columns = tuple(ordinal_columns)
+        self.rounded = rounded
 
     def fit(self, frame: pd.DataFrame) -> TableEncoder:
         """Learn levels, atoms, bins and quantiles, one column at a time.
@@ -87,8 +93,17 @@ class TableEncoder:
         try:
             if discrete:
                 return CategoricalColumn(series)
-            return NumericColumn(series, atoms_only=series.name in self.ordinal_columns)
-        except (TypeError, OverflowError, pd.errors.OutOfBoundsDatetime) as error:
+            return NumericColumn(
+                series,
+                atoms_only=series.name in self.ordinal_columns,
+                rounded=self.rounded,
+            )
+        except (
+            TypeError,
+            NotImplementedError,  # Arrow's, of lists
+            OverflowError,
+            pd.errors.OutOfBoundsDatetime,
+        ) as error:
             remedy = (
                 "turn its values into strings or numbers"
                 if discrete
@@ -115,7 +130,7 @@ class TableEncoder:
             least = BINS_TO_RANK if column.has_positions else ATOMS_TO_RANK
             free = column.has_positions or (column.width > FEW_ATOMS and column.name not in fixed)
             if association >= least and free:
-                rank = NumericColumn(frame[column.name], continuous=True)
+                rank = NumericColumn(frame[column.name], continuous=True, rounded=self.rounded)
                 self.columns[place[column.name]] = rank
 
     def column(self, name) -> CategoricalColumn | NumericColumn:

@@ -17,6 +17,10 @@ FREE = -1
 UNABLE = "Unable to sample any rows for the given conditions"
 
 
+class UnmetConditionError(ValueError):
+    """No row can meet a condition; the message names column and value."""
+
+
 def names_of_conditions(encoder: TableEncoder) -> list[str]:
     """Columns that are sets of codes, modelled or derived, in the order of the frame."""
     discrete = {column.name for column in encoder.columns if not column.has_positions}
@@ -37,8 +41,9 @@ def allowed_codes(encoder: TableEncoder, conditions: Mapping[str, Any]) -> dict[
         By index of the modelled column, its codes, int64, at least one each.
 
     Raises:
-        ValueError: A column cannot be a condition, a value was not in its training column, or two
-            conditions contradict each other; names them.
+        ValueError: A column cannot be a condition; names it.
+        UnmetConditionError: A value was not in its training column, or two conditions contradict
+            each other; names them.
     """
     modelled = {column.name: index for index, column in enumerate(encoder.columns)}
     derived = {derived.column.name: derived for derived in encoder.derived}
@@ -65,7 +70,7 @@ def allowed_codes(encoder: TableEncoder, conditions: Mapping[str, Any]) -> dict[
         codes = np.intersect1d(allowed.get(index, codes), codes)
         if not len(codes):
             listed = ", ".join(f"{key!r} = {given!r}" for key, given in conditions.items())
-            raise ValueError(
+            raise UnmetConditionError(
                 f"{UNABLE}: {listed} contradict each other, as {name!r} follows from "
                 f"{encoder.columns[index].name!r} in the training table; change one of them"
             )
@@ -119,15 +124,15 @@ def code_of(column: CategoricalColumn | NumericColumn, value: Any) -> int:
     """The code of one value of a column without positions.
 
     Raises:
-        ValueError: The value was not in the training column; names both.
+        UnmetConditionError: The value was not in the training column; names both.
     """
     if not pd.api.types.is_scalar(value):
-        raise ValueError(
+        raise UnmetConditionError(
             f"{UNABLE}: column {column.name!r} is to be {value!r}, which is no single value"
         )
     if pd.isna(value):
         if column.missing_code is None:
-            raise ValueError(
+            raise UnmetConditionError(
                 f"{UNABLE}: column {column.name!r} had no missing values when it was fitted"
             )
         return int(column.missing_code)
@@ -136,4 +141,4 @@ def code_of(column: CategoricalColumn | NumericColumn, value: Any) -> int:
     try:
         return int(column.encode(series)[0][0])
     except ValueError as error:
-        raise ValueError(f"{UNABLE}: {error}") from error
+        raise UnmetConditionError(f"{UNABLE}: {error}") from error

@@ -62,6 +62,7 @@ class TabularModel:
         discriminator_dim: Widths of the critic's hidden layers.
         pac: Rows that the critic judges together.
         dropout: Of the critic's hidden layers, in the critic's steps.
+        rounded: Whether sampled numbers have no more decimals than those of their training column.
         calibrate: Whether samples are calibrated to the training marginals. Either way the
             calibration is prepared: set ``calibrated`` to switch later.
         enable_gpu: Use CUDA where there is one.
@@ -84,6 +85,7 @@ class TabularModel:
         discriminator_dim: tuple[int, ...] = (256, 256),
         pac: int = 1,
         dropout: float = 0.0,
+        rounded: bool = True,
         calibrate: bool = True,
         enable_gpu: bool = True,
         random_state: int | None = None,
@@ -96,6 +98,7 @@ class TabularModel:
         self.discriminator_dim = tuple(discriminator_dim)
         self.pac = pac
         self.dropout = dropout
+        self.rounded = rounded
         self.calibrated = calibrate
         self._enable_gpu = enable_gpu
         self.random_state = random_state
@@ -153,7 +156,7 @@ class TabularModel:
             int, seeds
         )
         self._reference_seed = reference_seed
-        self.encoder = TableEncoder(discrete_columns, ordinal_columns).fit(frame)
+        self.encoder = TableEncoder(discrete_columns, ordinal_columns, self.rounded).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(numpy_seed))
         self.layout = Layout.of(self.encoder)
         warn_of_cost(self.encoder, self.layout, len(frame), self.settings)

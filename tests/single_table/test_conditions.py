@@ -103,21 +103,35 @@ def test_a_missing_value_says_what_the_other_columns_are():
 
 @pytest.mark.parametrize(
     "kind",
-    ["object", "category", "string", "boolean", "Int64", "float64"],
+    [
+        "object",
+        "category",
+        "string",
+        "boolean",
+        "Int64",
+        "float64",
+        "datetime64[ns]",
+        "datetime64[ns, UTC]",
+    ],
 )
 def test_a_missing_value_of_every_dtype_can_be_asked_for(kind):
     values = {"boolean": [True, False, None], "Int64": [1, 2, None], "float64": [1.5, 2.5, None]}
-    column = pd.Series(values.get(kind, ["x", "y", None]) * 60, dtype=kind)
+    dates = ["2020-01-03", "2021-05-01", None] if kind.startswith("datetime") else None
+    column = pd.Series((dates or values.get(kind, ["x", "y", None])) * 60, dtype=kind)
     frame = pd.DataFrame({"holes": column, "other": ["p", "q"] * 90})
     sdtype = "boolean" if kind == "boolean" else "categorical"
-    if kind == "float64":
-        sdtype = "numerical"
+    if kind == "float64" or dates:
+        sdtype = "datetime" if dates else "numerical"
     synthesizer = fit(describe({"holes": sdtype, "other": "categorical"}), frame)
     sample = conditioned(synthesizer, {"holes": None, "other": "p"})
     assert sample["holes"].isna().all()
     assert (sample["other"] == "p").all()
     assert len(sample) == 20
     assert sample["holes"].dtype == frame["holes"].dtype
+    known = frame[frame["holes"].isna()].head(3)
+    again = rows_of(synthesizer.sample_remaining_columns(known.copy()))
+    assert again["holes"].isna().all()
+    assert again["other"].tolist() == known["other"].tolist()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from sdv.cag import (
 )
 from sdv.cag._errors import ConstraintNotMetError
 from sdv.cag.programmable_constraint import SingleTableProgrammableConstraint
+from sdv.errors import SynthesizerInputError
 from shared_tables import FAST, as_input, describe, rows_of
 
 from sdv_wgangp import sdv_versions
@@ -236,3 +237,44 @@ def test_data_that_breaks_a_constraint_is_refused():
     synthesizer.add_constraints([Inequality("low", "high")])
     with pytest.raises(ConstraintNotMetError, match="'Inequality' constraint"):
         synthesizer.fit(as_input(real))
+
+
+def test_a_marginal_of_a_constrained_column():
+    synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
+    synthesizer.add_constraints([FixedCombinations(["city", "country"])])
+    synthesizer.fit(as_input(table(nulls=False)))
+    drawn = rows_of(synthesizer.sample_marginal(20, "city", {"Rome": 3, "Paris": 1}))
+    assert drawn["city"].value_counts().to_dict() == {"Rome": 15, "Paris": 5}
+    assert drawn["country"].tolist() == drawn["city"].map(COUNTRIES).tolist()
+    message = "marginal of 'city', which a constraint transforms, must be a dictionary"
+    with pytest.raises(SynthesizerInputError, match=message):
+        synthesizer.sample_marginal(20, "city")
+
+
+def test_processed_rows_are_given_back_through_the_constraints():
+    real = table(nulls=False)
+    synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
+    synthesizer.add_constraints([FixedCombinations(["city", "country"])])
+    synthesizer.fit(as_input(real))
+    joint = synthesizer._sample(50)
+    assert "city#country" in joint
+    assert "city" not in joint
+    back = synthesizer.reverse_transform_constraints(joint)
+    assert all(combinations_met(real, back))
+
+
+@pytest.mark.skipif(sdv_versions.takes_dictionaries(), reason="SDV 2.0 has dropped these methods")
+def test_constraints_and_address_columns_of_the_older_line(tmp_path):
+    first, second = (WGANGPMFSSynthesizer(METADATA, **FAST) for _ in range(2))
+    first.add_constraints([FixedCombinations(["city", "country"]), Inequality("low", "high")])
+    first.get_constraints(filepath=tmp_path / "constraints.json")
+    with pytest.warns(FutureWarning):
+        second.set_constraints(tmp_path / "constraints.json")
+    assert [type(each) for each in second.get_constraints()] == [FixedCombinations, Inequality]
+    with pytest.warns(FutureWarning, match="deprecated"):
+        second.set_address_columns(["city", "country"])
+    real = table(nulls=False)
+    second.fit(as_input(real))
+    drawn = rows_of(second.sample(60))
+    second.validate_constraints(drawn)
+    assert all(combinations_met(real, drawn))

@@ -111,6 +111,34 @@ def test_conditions_that_cannot_be_met_end_in_the_error_of_sdv(conditional, valu
         conditioned(synthesizer, (values, 5), max_tries_per_batch=3)
 
 
+def test_a_condition_that_cannot_be_met_leaves_the_others(conditional):
+    synthesizer, _ = conditional
+    wanted = [({"group": "z"}, 3), ({"plan": "q"}, 2), ({"group": "a"}, 4)]
+    with pytest.warns(UserWarning, match="column 'group' holds 'z'.*; .*'plan' holds 'q'"):
+        sample = conditioned(synthesizer, *wanted)
+    assert sample["group"].tolist() == ["a"] * 4
+
+
+def test_known_rows_that_cannot_be_met_leave_the_others(conditional):
+    synthesizer, _ = conditional
+    known = pd.DataFrame({"group": ["a", "z", "c", "a", None], "region": ["north"] * 5})
+    with pytest.warns(UserWarning, match="contradict each other"):
+        sample = rows_of(synthesizer.sample_remaining_columns(known))
+    assert sample["group"].tolist() == ["a", "a"]
+    assert sample.index.tolist() == [0, 3]
+    with pytest.raises(
+        ValueError, match="contradict each other, as 'region' follows from 'group'"
+    ):
+        synthesizer.sample_remaining_columns(known.iloc[[2]])
+
+
+def test_many_conditions_that_cannot_be_met_are_counted(conditional):
+    synthesizer, _ = conditional
+    known = pd.DataFrame({"group": ["a", *(f"z{i}" for i in range(8))]})
+    with pytest.warns(UserWarning, match="holds 'z0'.*holds 'z4'.*; and 3 more"):
+        synthesizer.sample_remaining_columns(known)
+
+
 def test_several_conditions_and_batches(conditional):
     synthesizer, _ = conditional
     wanted = [({"group": "a"}, 7), ({"group": "c"}, 5), ({"plan": None, "cars": 1}, 4)]
@@ -174,12 +202,15 @@ def test_a_given_marginal(conditional):
         ),
         ((5, "group", {"a": -1}), "marginal of 'a' must be a finite number of at least 0"),
         ((5, "group", {"a": 0}), "marginal must give a share above 0 to some value"),
+        ((5, ["group"]), r"column must be one of the metadata, not \['group'\]"),
+        ((5, "id"), "column 'id' is a key or anonymised"),
+        ((5, "email"), "column 'email' is a key or anonymised"),
         ((5, "income"), "column 'income' is no column of categories or few values: name one of"),
         (
             (5, "since"),
             "marginal of 'since', which goes through a TimestampEncoder, must be a dic",
         ),
-        ((5, "group", {"z": 1}), "Unable to sample any rows for the given conditions"),
+        ((5, "group", pd.Series({"z": 1})), "Unable to sample any rows for the given conditions"),
     ],
     ids=str,
 )
@@ -200,12 +231,14 @@ def test_a_marginal_needs_a_fit():
         ("cars", {0: 1, 7: 1}, "7"),
         ("cars", {0: 1, None: 1}, "None"),
         ("group", {"a": 1, "z": 1}, "'z'"),
+        ("group", pd.Series({"a": 1, "z": 1}), "'z'"),
     ],
     ids=str,
 )
 def test_a_value_that_cannot_be_drawn_is_named(conditional, column, marginal, value):
     synthesizer, _ = conditional
-    with pytest.raises(ValueError, match=f"{value}"):
+    message = f"only 3 of 6 rows could be drawn: none with {column!r} = {value}; leave it out"
+    with pytest.raises(ValueError, match=message):
         synthesizer.sample_marginal(6, column, marginal, max_tries_per_batch=3)
 
 

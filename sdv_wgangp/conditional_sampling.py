@@ -1,0 +1,206 @@
+"""Sampling under conditions: SDV's interface to what the model does without rejecting rows."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sdv.errors import NotFittedError, SynthesizerInputError
+from sdv.sampling import Condition
+from sdv.single_table.base import BaseSingleTableSynthesizer
+
+from sdv_wgangp import sdv_versions
+from sdv_wgangp.arguments import check_not_negative, is_whole
+from sdv_wgangp.models.conditions import UNABLE, UnmetConditionError, values_of
+
+# Stands for a missing value among the conditions that `_sample` gets.
+MISSING = "\0missing"
+# Conditions without a row that a warning lists.
+LISTED = 5
+
+
+def _are(column: pd.Series, value) -> pd.Series:
+    return column.isna() if pd.isna(value) else column == value
+
+
+def _apportion(rows: int, shares: Sequence[float]) -> list[int]:
+    """Whole numbers in the proportion of shares that add up to rows (largest remainders)."""
+    exact = rows * np.asarray(shares, dtype=float) / np.sum(shares)
+    counts = np.floor(exact).astype(int)
+    counts[np.argsort(counts - exact, kind="stable")[: rows - counts.sum()]] += 1
+    return counts.tolist()
+
+
+class ConditionalSampling:
+    """Mixed into a synthesizer whose ``_model`` is a `TabularModel`."""
+
+    @functools.wraps(BaseSingleTableSynthesizer.sample_from_conditions)
+    def sample_from_conditions(self, *args, **kwargs):
+        with self._telling_unmet():
+            return super().sample_from_conditions(*args, **kwargs)
+
+    @functools.wraps(BaseSingleTableSynthesizer.sample_remaining_columns)
+    def sample_remaining_columns(self, *args, **kwargs):
+        with self._telling_unmet():
+            return super().sample_remaining_columns(*args, **kwargs)
+
+    @contextmanager
+    def _telling_unmet(self) -> Iterator[None]:
+        """Warn of conditions that no row can meet; an error where there was no row at all."""
+        self._unmet: list[str] = []
+        try:
+            yield
+            unmet = self._unmet
+        except ValueError as error:
+            if self._unmet and UNABLE in str(error):
+                raise ValueError(self._unmet[0]) from None
+            raise
+        finally:
+            del self._unmet
+        if unmet:
+            more = f"; and {len(unmet) - LISTED} more" if len(unmet) > LISTED else ""
+            warnings.warn("; ".join(unmet[:LISTED]) + more, stacklevel=4)
+
+    def _sample_with_conditions(self, conditions: pd.DataFrame, *args, **kwargs):
+        # SDV casts the values of each group to the dtypes of all conditions, which a missing date
+        # does not survive where the others, or those of the training table, have a time zone.
+        conditions = conditions.copy()
+        for name, values in conditions.select_dtypes(["datetime", "datetimetz"]).items():
+            conditions[name] = values.astype(object).where(values.notna(), None)
+        return super()._sample_with_conditions(conditions, *args, **kwargs)
+
+    def _conditionally_sample_rows(self, *args, **kwargs) -> pd.DataFrame:
+        """None for a group of conditions that cannot be met: the others go on."""
+        try:
+            return super()._conditionally_sample_rows(*args, **kwargs)
+        except UnmetConditionError as error:
+            self._unmet.append(str(error))
+            return pd.DataFrame()
+
+    def _transform_conditions(self, condition_df: pd.DataFrame) -> pd.DataFrame:
+        # SDV groups by the values and would lose the group of a missing one.
+        conditions = super()._transform_conditions(condition_df)
+        absent = conditions.columns[conditions.isna().any()]
+        return conditions.assign(**dict.fromkeys(absent, MISSING))
+
+    def _sample(self, num_rows: int, conditions: dict | None = None) -> pd.DataFrame:
+        """Rows in SDV's processed space.
+
+        They meet the conditions on discrete columns; SDV draws more of them until enough meet the
+        others, too.
+        """
+        given = {
+            name: None if isinstance(value, str) and value == MISSING else value
+            for name, value in (conditions or {}).items()
+        }
+        native = self._model.native_conditions(given)
+        rows = self._model.sample(num_rows, native)
+        # SDV overwrites a column that is to be missing instead of asking for rows where it is.
+        missing = [name for name, value in given.items() if value is None and name not in native]
+        if missing:
+            rows = rows[rows[missing].isna().all(axis=1)].reset_index(drop=True)
+        return rows
+
+    def sample_marginal(
+        self,
+        num_rows: int,
+        column: str,
+        marginal: Mapping[Any, float] | pd.Series | str = "balanced",
+        max_tries_per_batch: int = 100,
+    ):
+        """Sample rows in which one column has a marginal of your choice.
+
+        The other columns follow their distribution given its values, so this is the table
+        reweighted to that marginal: for rebalancing classes, or for "what if" tables.
+
+        Args:
+            num_rows: How many rows.
+            column: The name of a column of categories or few values.
+            marginal: The share of each value, a dictionary or series by value (scaled to add up to
+                1; None is a missing value); or "balanced", the same for all values of the training
+                table that are not missing.
+            max_tries_per_batch: As for `sample_from_conditions`.
+
+        Returns:
+            What `sample` returns; the rows in random order. The shares are met to the row.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            SynthesizerInputError: An argument is out of range; names it.
+            ValueError: A value was not in the training table, or is too rare to be drawn.
+        """
+        if not self._fitted or self._model is None:
+            raise NotFittedError("Fit the synthesizer to a table with columns to model first.")
+        if not is_whole(num_rows, 1):
+            raise SynthesizerInputError(
+                f"num_rows must be a whole number of at least 1, not {num_rows!r}."
+            )
+        values, shares = self._read_marginal(column, marginal)
+        wanted = [
+            (value, count)
+            for value, count in zip(values, _apportion(num_rows, shares), strict=True)
+            if count
+        ]
+        sampled = self.sample_from_conditions(
+            [Condition({column: value}, num_rows=count) for value, count in wanted],
+            max_tries_per_batch=max_tries_per_batch,
+        )
+        frame = sdv_versions.as_frame(sampled)
+        if len(frame) < num_rows:
+            missed = [repr(value) for value, _ in wanted if not _are(frame[column], value).any()]
+            raise ValueError(
+                f"only {len(frame)} of {num_rows} rows could be drawn: "
+                + (
+                    f"none with {column!r} = {' or '.join(missed)}; leave it out of marginal"
+                    if missed
+                    else "raise max_tries_per_batch"
+                )
+            )
+        frame = frame.iloc[self._model.permutation(len(frame))].reset_index(drop=True)
+        return sdv_versions.as_fit_input(self.metadata, frame)
+
+    def _read_marginal(
+        self, column: str, marginal: Mapping[Any, float] | pd.Series | str
+    ) -> tuple[list, list[float]]:
+        """Values and shares of `sample_marginal`."""
+        metadata = self.get_metadata()  # as given, where constraints change the columns
+        if column not in list(metadata.tables[sdv_versions.table_name(metadata)].columns):
+            raise SynthesizerInputError(f"column must be one of the metadata, not {column!r}.")
+        if isinstance(marginal, pd.Series):
+            marginal = marginal.to_dict()
+        if isinstance(marginal, Mapping):
+            for value, share in marginal.items():
+                check_not_negative(f"marginal of {value!r}", share)
+            if not sum(marginal.values()) > 0:
+                raise SynthesizerInputError("marginal must give a share above 0 to some value.")
+            return list(marginal), list(marginal.values())
+        if not isinstance(marginal, str) or marginal != "balanced":
+            raise SynthesizerInputError(
+                f"marginal must be 'balanced' or a dictionary of shares, not {marginal!r}."
+            )
+        transformer = self._data_processor._hyper_transformer.field_transformers.get(column)
+        if column not in self._model.encoder.names:
+            if transformer is not None:
+                raise SynthesizerInputError(
+                    f"column {column!r} is a key or anonymised: its values are made anew and have "
+                    "no marginal to choose."
+                )
+            raise SynthesizerInputError(
+                f"marginal of {column!r}, which a constraint transforms, must be a dictionary of "
+                "shares."
+            )
+        if transformer is not None:
+            raise SynthesizerInputError(
+                f"marginal of {column!r}, which goes through a {type(transformer).__name__}, must "
+                "be a dictionary of shares."
+            )
+        try:
+            values = values_of(self._model.encoder, column)
+        except ValueError as error:
+            raise SynthesizerInputError(f"{error}.") from error
+        return values, [1.0] * len(values)
