@@ -14,6 +14,7 @@ speed.py and quality.py measure both better.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import tempfile
@@ -42,6 +43,7 @@ COLUMNS = (
 )
 
 
+@functools.cache  # imported a second time, the package would lack its submodules
 def load_sdgym():
     """The package, not this file: a script's folder comes first on the import path."""
     here = Path(__file__).resolve().parent
