@@ -222,6 +222,8 @@ def plan(arguments: argparse.Namespace) -> list[Task]:
                     dataset, source, recipe_name, wanted, seed, arguments.output / dataset.name
                 )
                 records = [stored_fit(task, name) for name in wanted]
+                if None in records and arguments.stored:
+                    continue
                 if not arguments.reuse or None in records:
                     task.first = "fit"
                 else:
@@ -599,6 +601,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="take a stored fit instead of fitting again (the default)",
     )
     reuse.add_argument("--fresh", dest="reuse", action="store_false", help="fit again")
+    reuse.add_argument(
+        "--stored", action="store_true", help="report stored fits alone, of all that were named"
+    )
     parser.add_argument(
         "--resample",
         action="store_true",

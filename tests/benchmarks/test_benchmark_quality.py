@@ -235,6 +235,9 @@ def test_a_stored_fit_of_ours_is_sampled_again(dataset, table, tmp_path):
         quality.plan(quality.parse([*arguments, "--resample"]))
     (task,) = quality.plan(quality.parse(arguments))[1:]
     assert task.first is None
+    others = [*arguments, "--synthesizers", "wgangp", "ctgan", "--seeds", "0", "1"]
+    (task,) = quality.plan(quality.parse([*others, "--stored"]))
+    assert (task.recipe, task.seed, task.first) == ("wgangp", 0, None)
 
 
 def test_two_samples_share_a_fit_and_fixed_ones_run_once(table, tmp_path):
