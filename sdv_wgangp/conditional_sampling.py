@@ -10,13 +10,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sdv.cag import FixedCombinations
 from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.sampling import Condition
 from sdv.single_table.base import BaseSingleTableSynthesizer
 
 from sdv_wgangp import sdv_versions
 from sdv_wgangp.arguments import check_not_negative, is_whole
-from sdv_wgangp.models.conditions import UNABLE, UnmetConditionError, values_of
+from sdv_wgangp.models.conditions import (
+    UNABLE,
+    OneOf,
+    UnmetConditionError,
+    names_of_conditions,
+    values_of,
+)
 
 # Stands for a missing value among the conditions that `_sample` gets.
 MISSING = "\0missing"
@@ -73,6 +80,43 @@ class ConditionalSampling:
         for name, values in conditions.select_dtypes(["datetime", "datetimetz"]).items():
             conditions[name] = values.astype(object).where(values.notna(), None)
         return super()._sample_with_conditions(conditions, *args, **kwargs)
+
+    def _combinations(self) -> dict[str, pd.DataFrame]:
+        """Columns that stand for combinations of others: these, by value, for each of them."""
+        found = {}
+        for constraint in getattr(self, "_chained_constraints", ()):
+            if isinstance(constraint, FixedCombinations):
+                name = constraint._joint_column
+                if name in names_of_conditions(self._model.encoder):
+                    values = values_of(self._model.encoder, name)
+                    parts = constraint.reverse_transform(pd.DataFrame({name: values}))
+                    found[name] = parts.set_axis(values)
+        return found
+
+    def _sample_rows(
+        self, num_rows, conditions=None, transformed_conditions=None, *args, **kwargs
+    ):
+        if conditions and self._model is not None:
+            joint = self._joint_conditions(conditions)
+            transformed_conditions = {**(transformed_conditions or {}), **joint} or None
+        return super()._sample_rows(num_rows, conditions, transformed_conditions, *args, **kwargs)
+
+    def _joint_conditions(self, conditions: Mapping[str, Any]) -> dict[str, OneOf]:
+        """Conditions on columns of fixed combinations, as those on the combinations."""
+        found = {}
+        for name, combinations in self._combinations().items():
+            given = [part for part in combinations if part in conditions]
+            if given:
+                meet = np.logical_and.reduce(
+                    [_are(combinations[part], conditions[part]) for part in given]
+                )
+                if not meet.any():
+                    listed = ", ".join(f"{part!r} = {conditions[part]!r}" for part in given)
+                    raise UnmetConditionError(
+                        f"{UNABLE}: no training row has {listed}; use values seen there"
+                    )
+                found[name] = OneOf(combinations.index[meet])
+        return found
 
     def _conditionally_sample_rows(self, *args, **kwargs) -> pd.DataFrame:
         """None for a group of conditions that cannot be met: the others go on."""
@@ -184,6 +228,10 @@ class ConditionalSampling:
                 f"marginal must be 'balanced' or a dictionary of shares, not {marginal!r}."
             )
         transformer = self._data_processor._hyper_transformer.field_transformers.get(column)
+        joint = [parts[column] for parts in self._combinations().values() if column in parts]
+        if joint:
+            values = joint[0].dropna().unique().tolist()
+            return values, [1.0] * len(values)
         if column not in self._model.encoder.names:
             if transformer is not None:
                 raise SynthesizerInputError(

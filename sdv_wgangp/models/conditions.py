@@ -17,6 +17,10 @@ FREE = -1
 UNABLE = "Unable to sample any rows for the given conditions"
 
 
+class OneOf(tuple):
+    """As the value of a condition: any of these values."""
+
+
 class UnmetConditionError(ValueError):
     """No row can meet a condition; the message names column and value."""
 
@@ -35,7 +39,7 @@ def allowed_codes(encoder: TableEncoder, conditions: Mapping[str, Any]) -> dict[
 
     Args:
         encoder: The table's encoder.
-        conditions: Values by column; a missing value is one of them.
+        conditions: Values by column, or `OneOf` several; a missing value is one of them.
 
     Returns:
         By index of the modelled column, its codes, int64, at least one each.
@@ -60,13 +64,14 @@ def allowed_codes(encoder: TableEncoder, conditions: Mapping[str, Any]) -> dict[
                 f"column {name!r} is continuous and cannot be a condition: filter the rows, or "
                 f"name one of {', '.join(map(str, possible))}"
             )
+        column = encoder.column(name)
+        values = value if isinstance(value, OneOf) else (value,)
+        codes = np.unique([code_of(column, each) for each in values])
         if name in derived:
-            column = derived[name].column
             index = derived[name].source
-            codes = np.flatnonzero(derived[name].codes == code_of(column, value))
+            codes = np.flatnonzero(np.isin(derived[name].codes, codes))
         else:
             index = modelled[name]
-            codes = np.array([code_of(encoder.columns[index], value)])
         codes = np.intersect1d(allowed.get(index, codes), codes)
         if not len(codes):
             listed = ", ".join(f"{key!r} = {given!r}" for key, given in conditions.items())

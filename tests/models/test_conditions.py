@@ -13,6 +13,7 @@ from pandas.testing import assert_frame_equal
 from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.models.conditional_calibration import CANDIDATES
 from sdv_wgangp.models.conditions import (
+    OneOf,
     allowed_codes,
     names_of_conditions,
     native_part,
@@ -331,3 +332,19 @@ def test_the_rest_follows_its_conditional_distribution():
     assert distance(free, "a", A, P_A) < 0.02
     joint = free.groupby("a")["b"].value_counts(normalize=True).unstack(fill_value=0)
     assert np.abs(joint.loc[["p", "q"]].to_numpy() - P_B[:2]).max() < 0.06
+
+
+def test_one_of_several_values():
+    encoder = TableEncoder().fit(make_frame())
+    names = [column.name for column in encoder.columns]
+    city, kind = names.index("city"), encoder.column("kind")
+    codes = allowed_codes(encoder, {"kind": OneOf(["b", None]), "city": OneOf(["Rome", "Lyon"])})
+    assert codes[names.index("kind")].tolist() == sorted(
+        kind.encode(pd.Series(["b", None], dtype=object))[0]
+    )
+    both = allowed_codes(encoder, {"city": OneOf(["Rome", "Lyon"]), "country": "France"})
+    assert both[city].tolist() == allowed_codes(encoder, {"city": "Lyon"})[city].tolist()
+    countries = allowed_codes(encoder, {"country": OneOf(["France", "Italy"])})
+    assert len(countries[city]) == len(CITIES)
+    with pytest.raises(ValueError, match="column 'kind' holds 'z'"):
+        allowed_codes(encoder, {"kind": OneOf(["a", "z"])})

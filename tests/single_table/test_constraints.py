@@ -15,9 +15,11 @@ from sdv.cag import (
 from sdv.cag._errors import ConstraintNotMetError
 from sdv.cag.programmable_constraint import SingleTableProgrammableConstraint
 from sdv.errors import SynthesizerInputError
+from sdv.sampling import Condition
 from shared_tables import FAST, as_input, describe, rows_of
 
 from sdv_wgangp import sdv_versions
+from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -239,16 +241,70 @@ def test_data_that_breaks_a_constraint_is_refused():
         synthesizer.fit(as_input(real))
 
 
-def test_a_marginal_of_a_constrained_column():
+@pytest.fixture(scope="module")
+def combined():
+    """Fixed combinations, one of them missing a city, beside an inequality."""
+    real = table(nulls=False)
+    real.loc[real["word"].eq("x") & real["city"].eq("Bonn"), "city"] = None
     synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
-    synthesizer.add_constraints([FixedCombinations(["city", "country"])])
-    synthesizer.fit(as_input(table(nulls=False)))
-    drawn = rows_of(synthesizer.sample_marginal(20, "city", {"Rome": 3, "Paris": 1}))
+    synthesizer.add_constraints(
+        [FixedCombinations(["city", "country"]), Inequality("low", "high")]
+    )
+    synthesizer.fit(as_input(real))
+    return synthesizer
+
+
+@pytest.mark.parametrize(
+    ("values", "cities"),
+    [
+        ({"city": "Rome"}, {"Rome"}),
+        ({"country": "FR"}, {"Paris", "Lyon"}),
+        ({"country": "DE", "word": "x"}, {"Bonn", None}),
+        ({"city": "Lyon", "country": "FR"}, {"Lyon"}),
+        ({"city": None}, {None}),
+    ],
+    ids=str,
+)
+def test_conditions_on_fixed_combinations_reject_no_row(combined, monkeypatch, values, cities):
+    asked = []
+    original = TabularModel.sample
+
+    def sample(self, rows, conditions=None):
+        asked.append((rows, set(conditions)))
+        return original(self, rows, conditions)
+
+    monkeypatch.setattr(TabularModel, "sample", sample)
+    condition = Condition(values, num_rows=40)
+    drawn = rows_of(combined.sample_from_conditions([condition]))
+    beside = {"word"} & set(values)
+    assert asked == [(40, {"city#country"} | beside)]
+    assert len(drawn) == 40
+    found = set(drawn["city"].astype(object).where(drawn["city"].notna(), None))
+    assert found <= cities
+    for name, value in values.items():
+        assert (drawn[name].isna() if value is None else drawn[name] == value).all()
+    combined.validate_constraints(drawn)
+
+
+def test_combinations_that_were_never_seen_are_named(combined):
+    conditions = [Condition({"city": "Rome", "country": "FR"}, num_rows=2)]
+    with pytest.raises(ValueError, match="has 'city' = 'Rome', 'country' = 'FR'; use values seen"):
+        combined.sample_from_conditions(conditions)
+    conditions.append(Condition({"country": "IT"}, num_rows=3))
+    with pytest.warns(UserWarning, match="'city' = 'Rome', 'country' = 'FR'"):
+        drawn = rows_of(combined.sample_from_conditions(conditions))
+    assert drawn["country"].tolist() == ["IT"] * 3
+
+
+def test_a_marginal_of_a_column_of_fixed_combinations(combined):
+    drawn = rows_of(combined.sample_marginal(20, "city", {"Rome": 3, "Paris": 1}))
     assert drawn["city"].value_counts().to_dict() == {"Rome": 15, "Paris": 5}
     assert drawn["country"].tolist() == drawn["city"].map(COUNTRIES).tolist()
-    message = "marginal of 'city', which a constraint transforms, must be a dictionary"
+    balanced = rows_of(combined.sample_marginal(30, "country"))
+    assert balanced["country"].value_counts().to_dict() == {"FR": 10, "IT": 10, "DE": 10}
+    message = "marginal of 'high', which a constraint transforms, must be a dictionary"
     with pytest.raises(SynthesizerInputError, match=message):
-        synthesizer.sample_marginal(20, "city")
+        combined.sample_marginal(20, "high")
 
 
 def test_processed_rows_are_given_back_through_the_constraints():
