@@ -13,7 +13,7 @@ import pandas as pd
 from sdv.cag import FixedCombinations
 from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.sampling import Condition
-from sdv.single_table.base import BaseSingleTableSynthesizer
+from sdv.single_table.base import FIXED_RNG_SEED, BaseSingleTableSynthesizer
 
 from sdv_wgangp import sdv_versions
 from sdv_wgangp.arguments import check_not_negative, is_whole
@@ -21,6 +21,7 @@ from sdv_wgangp.models.conditions import (
     UNABLE,
     OneOf,
     UnmetConditionError,
+    allowed_codes,
     names_of_conditions,
     values_of,
 )
@@ -33,6 +34,14 @@ LISTED = 5
 
 def _are(column: pd.Series, value) -> pd.Series:
     return column.isna() if pd.isna(value) else column == value
+
+
+def _with_missing(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """The conditions with None where `MISSING` stands."""
+    return {
+        name: None if isinstance(value, str) and value == MISSING else value
+        for name, value in conditions.items()
+    }
 
 
 def _apportion(rows: int, shares: Sequence[float]) -> list[int]:
@@ -73,13 +82,71 @@ class ConditionalSampling:
             more = f"; and {len(unmet) - LISTED} more" if len(unmet) > LISTED else ""
             warnings.warn("; ".join(unmet[:LISTED]) + more, stacklevel=4)
 
-    def _sample_with_conditions(self, conditions: pd.DataFrame, *args, **kwargs):
+    def _sample_with_conditions(
+        self,
+        conditions: pd.DataFrame,
+        max_tries_per_batch,
+        batch_size=None,
+        progress_bar=None,
+        output_file_path=None,
+        keep_extra_columns=False,
+    ):
+        """Rows under all conditions in one go, or where SDV has work of its own, by its loop."""
         # SDV casts the values of each group to the dtypes of all conditions, which a missing date
         # does not survive where the others, or those of the training table, have a time zone.
         conditions = conditions.copy()
         for name, values in conditions.select_dtypes(["datetime", "datetimetz"]).items():
             conditions[name] = values.astype(object).where(values.notna(), None)
-        return super()._sample_with_conditions(conditions, *args, **kwargs)
+        if not (batch_size or output_file_path or keep_extra_columns):
+            sampled = self._sample_natively(conditions)
+            if sampled is not None:
+                if progress_bar is not None:
+                    progress_bar.update(len(sampled))
+                return sampled
+        return super()._sample_with_conditions(
+            conditions,
+            max_tries_per_batch,
+            batch_size,
+            progress_bar,
+            output_file_path,
+            keep_extra_columns,
+        )
+
+    def _sample_natively(self, conditions: pd.DataFrame) -> pd.DataFrame | None:
+        """A row for each condition that can be met, or None where SDV is needed.
+
+        SDV asks for the rows of every distinct condition apart, at a price of its own for each. It
+        is needed for constraints and for what rows have to be filtered for.
+        """
+        constrained = any(
+            getattr(self, name, None)
+            for name in ("_chained_constraints", "_reject_sampling_constraints")
+        )
+        if self._model is None or constrained:
+            return None
+        if not set(conditions) <= set(names_of_conditions(self._model.encoder)):
+            return None
+        given = self._transform_conditions(conditions)
+        wanted, places = [], []
+        for values, rows in given.groupby(list(given), sort=False).indices.items():
+            values = values if isinstance(values, tuple) else (values,)
+            condition = _with_missing(dict(zip(given, values, strict=True)))
+            if self._model.native_conditions(condition) != condition:
+                return None
+            try:
+                allowed_codes(self._model.encoder, condition)
+            except UnmetConditionError as error:
+                self._unmet.append(str(error))
+                continue
+            wanted.append((condition, len(rows)))
+            places.append(rows)
+        if not wanted:
+            return pd.DataFrame()
+        if not self._random_state_set:
+            self._set_random_state(FIXED_RNG_SEED)
+        sampled = self._data_processor.reverse_transform(self._model.sample_each(wanted))
+        sampled.index = conditions.index[np.concatenate(places)]
+        return sampled.sort_index()
 
     def _combinations(self) -> dict[str, pd.DataFrame]:
         """Columns that stand for combinations of others: these, by value, for each of them."""
@@ -129,8 +196,10 @@ class ConditionalSampling:
     def _transform_conditions(self, condition_df: pd.DataFrame) -> pd.DataFrame:
         # SDV groups by the values and would lose the group of a missing one.
         conditions = super()._transform_conditions(condition_df)
-        absent = conditions.columns[conditions.isna().any()]
-        return conditions.assign(**dict.fromkeys(absent, MISSING))
+        for name in conditions.columns[conditions.isna().any()]:
+            present = conditions[name].notna()
+            conditions[name] = conditions[name].astype(object).where(present, MISSING)
+        return conditions
 
     def _sample(self, num_rows: int, conditions: dict | None = None) -> pd.DataFrame:
         """Rows in SDV's processed space.
@@ -138,10 +207,7 @@ class ConditionalSampling:
         They meet the conditions on discrete columns; SDV draws more of them until enough meet the
         others, too.
         """
-        given = {
-            name: None if isinstance(value, str) and value == MISSING else value
-            for name, value in (conditions or {}).items()
-        }
+        given = _with_missing(conditions or {})
         native = self._model.native_conditions(given)
         rows = self._model.sample(num_rows, native)
         # SDV overwrites a column that is to be missing instead of asking for rows where it is.

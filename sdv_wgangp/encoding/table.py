@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,14 @@ class EncodedTable:
     def rows(self, index: torch.Tensor) -> EncodedTable:
         """Some of the rows."""
         return EncodedTable(self.codes[index], self.positions[index])
+
+    @staticmethod
+    def concatenated(parts: Sequence[EncodedTable]) -> EncodedTable:
+        """The rows of all parts, at least one."""
+        return EncodedTable(
+            torch.cat([part.codes for part in parts]),
+            torch.cat([part.positions for part in parts]),
+        )
 
     def to(self, device) -> EncodedTable:
         return EncodedTable(self.codes.to(device), self.positions.to(device))

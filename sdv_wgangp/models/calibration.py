@@ -124,10 +124,7 @@ class Calibration:
                     f"calibration kept none of {in_vain} generated rows: the model is damaged; "
                     "fit it again, or sample without calibration"
                 )
-        table = EncodedTable(
-            torch.cat([part.codes for part in parts]),
-            torch.cat([part.positions for part in parts]),
-        )
+        table = EncodedTable.concatenated(parts)
         self.values.apply(table, random)
         return balanced(table, self.columns, rows, random)
 

@@ -10,7 +10,7 @@ are chosen by these. What holds between the other columns comes from the generat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -38,24 +38,28 @@ class ConditionalCalibration:
         self._codes = reference.codes.numpy().T.copy()  # a column's rows side by side
         self._reference = [cells.astype(np.int32) for cells in self._coarse(reference)]
 
-    def draw(
+    @staticmethod
+    def candidates(rows: int) -> int:
+        """From how many rows made for a condition so many are to be chosen."""
+        return max(CANDIDATES * rows, LEAST_CANDIDATES) if rows else 0
+
+    def choose(
         self,
+        candidates: EncodedTable,
         rows: int,
         allowed: Mapping[int, np.ndarray],
-        generate: Callable[[int], EncodedTable],
         random: torch.Generator,
     ) -> EncodedTable:
         """Calibrated rows.
 
         Args:
-            rows: How many.
+            candidates: Rows that meet the condition; changed in place.
+            rows: How many of them.
             allowed: The condition: by index of the column, the codes it may have.
-            generate: Makes that many rows that meet it.
             random: Source of the choice among them.
         """
         if not rows:
-            return generate(0)
-        candidates = generate(max(CANDIDATES * rows, LEAST_CANDIDATES))
+            return candidates.rows(slice(0))
         self._values.apply_inside_bins(candidates)
         weights = self._weights(allowed, self._coarse(candidates), len(candidates) / rows)
         return candidates.rows(torch.from_numpy(systematic(weights, rows, uniform(1, random)[0])))

@@ -6,7 +6,7 @@ import copy
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,8 @@ CHUNK_ROWS = 2**11
 CONDITIONED_BLOCKS = 2
 # Calibrated rows that tell conditional distributions, and cells of them.
 REFERENCE_ROWS, REFERENCE_CELLS = 2**17, 2**25
+# Rows under conditions that are drawn together, about.
+DRAWN_TOGETHER = 2**16
 # Rows of noise over which the probabilities of a column are averaged.
 PROBED_ROWS = 2**8, 2**11
 # The calibration is timed before training on this part of its pool. With the whole pool it takes
@@ -292,8 +294,8 @@ class TabularModel:
                 values of columns that determine each other contradict; names them.
         """
         if conditions:
-            table = self._draw_given(rows, conditions)
-        elif self.calibrated:
+            return self.sample_each([(conditions, rows)])
+        if self.calibrated:
             table = self._calibration.draw(
                 rows, lambda n: self._draw(n, self._random, self.generator), self._random
             )
@@ -301,22 +303,59 @@ class TabularModel:
             table = self._draw(rows, self._random, self.generator)
         return self.encoder.decode(table)
 
-    def _draw_given(self, rows: int, conditions: Mapping[str, Any]) -> EncodedTable:
+    def sample_each(self, wanted: Sequence[tuple[Mapping[str, Any], int]]) -> pd.DataFrame:
+        """Draw rows under several conditions, together.
+
+        Args:
+            wanted: Conditions as of `sample`, and how many rows are to meet each; at least one.
+
+        Returns:
+            The rows, in the order of the conditions.
+
+        Raises:
+            ValueError: As `sample` does, before any row is drawn.
+        """
         if not self.generator.conditional:
             raise ValueError(
                 "this model was trained without conditions: fit one with conditional_share > 0, "
                 "batch_size of at least twice pac, and a column of categories beside others"
             )
-        allowed = allowed_codes(self.encoder, conditions)
-
-        def generate(count: int) -> EncodedTable:
-            return self._draw(count, self._random, self.generator, self._given(allowed, count))
-
-        if not self.calibrated:
-            return generate(rows)
-        if self._conditional_calibration is None:
+        allowed = [(allowed_codes(self.encoder, given), rows) for given, rows in wanted]
+        if self.calibrated and self._conditional_calibration is None:
             self._conditional_calibration = self._calibrate_conditional()
-        return self._conditional_calibration.draw(rows, allowed, generate, self._random)
+        parts, waiting, made = [], [], 0
+        for each in allowed:
+            waiting.append(each)
+            made += self._made_for(each[1])
+            if made >= DRAWN_TOGETHER:
+                parts += self._draw_each(waiting)
+                waiting, made = [], 0
+        if waiting:
+            parts += self._draw_each(waiting)
+        return self.encoder.decode(EncodedTable.concatenated(parts))
+
+    def _made_for(self, rows: int) -> int:
+        return self._conditional_calibration.candidates(rows) if self.calibrated else rows
+
+    def _draw_each(
+        self, wanted: Sequence[tuple[dict[int, np.ndarray], int]]
+    ) -> list[EncodedTable]:
+        """Rows for each of some conditions, from one pass of the generator."""
+        counts = [self._made_for(rows) for _, rows in wanted]
+        given = [
+            self._given(allowed, count) for (allowed, _), count in zip(wanted, counts, strict=True)
+        ]
+        if len(given) > 1:
+            given = [one.expand(count, -1) for one, count in zip(given, counts, strict=True)]
+        made = self._draw(sum(counts), self._random, self.generator, torch.cat(given))
+        parts, start = [], 0
+        for (allowed, rows), count in zip(wanted, counts, strict=True):
+            part = made.rows(slice(start, start + count))
+            start += count
+            if self.calibrated:
+                part = self._conditional_calibration.choose(part, rows, allowed, self._random)
+            parts.append(part)
+        return parts
 
     def _given(self, allowed: Mapping[int, np.ndarray], rows: int) -> torch.Tensor:
         """Codes that meet a condition, or `FREE`: ``[rows, columns]``, or one row for all."""

@@ -75,6 +75,10 @@ def allowed(**codes) -> dict[int, np.ndarray]:
     return {"ayz".index(name): np.atleast_1d(code) for name, code in codes.items()}
 
 
+def chosen(calibration, rows, given, generate, random) -> EncodedTable:
+    return calibration.choose(generate(calibration.candidates(rows)), rows, given, random)
+
+
 def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
@@ -82,7 +86,7 @@ def seeded() -> torch.Generator:
 @pytest.mark.parametrize("a", [0, 1])
 def test_marginals_are_those_of_reference_rows_that_meet_the_condition(calibration, a):
     generate = Made(a=a)
-    drawn = calibration.draw(3000, allowed(a=a), generate, seeded()).codes.numpy()
+    drawn = chosen(calibration, 3000, allowed(a=a), generate, seeded()).codes.numpy()
     assert generate.made == CANDIDATES * 3000
     assert (drawn[:, 0] == a).all()
     # No level can be had more than CANDIDATES times as often as it is made.
@@ -93,24 +97,26 @@ def test_marginals_are_those_of_reference_rows_that_meet_the_condition(calibrati
 
 def test_a_column_that_may_have_several_codes_is_raked_too(calibration):
     """As where a column that follows from it is given: here 0.3 of the reference has a = 1."""
-    drawn = calibration.draw(3000, allowed(a=[0, 1]), Made(), seeded()).codes.numpy()
+    drawn = chosen(calibration, 3000, allowed(a=[0, 1]), Made(), seeded()).codes.numpy()
     assert drawn[:, 0].mean() == pytest.approx(0.3, abs=0.02)
-    both = calibration.draw(3000, allowed(a=[0, 1], y=[2]), Made(), seeded()).codes.numpy()
+    both = chosen(calibration, 3000, allowed(a=[0, 1], y=[2]), Made(), seeded()).codes.numpy()
     share = 0.3 * TRUTH[1, 2] / (0.3 * TRUTH[1, 2] + 0.7 * TRUTH[0, 2])
     assert both[:, 0].mean() == pytest.approx(share, abs=0.03)
 
 
 def test_a_single_row_is_chosen_among_many(calibration):
     generate, random = Made(a=0), seeded()
-    ys = [int(calibration.draw(1, allowed(a=0), generate, random).codes[0, 1]) for _ in range(600)]
+    ys = [
+        int(chosen(calibration, 1, allowed(a=0), generate, random).codes[0, 1]) for _ in range(600)
+    ]
     assert generate.made == 600 * LEAST_CANDIDATES
     np.testing.assert_allclose(np.bincount(ys, minlength=3) / 600, TRUTH[0], atol=0.07)
 
 
 def test_conditions_that_no_reference_row_meets_leave_rows_as_they_are_made(calibration):
-    drawn = calibration.draw(5000, allowed(a=0, z=1), Made(a=0, z=1), seeded()).codes.numpy()
+    drawn = chosen(calibration, 5000, allowed(a=0, z=1), Made(a=0, z=1), seeded()).codes.numpy()
     np.testing.assert_allclose(np.bincount(drawn[:, 1]) / 5000, MADE, atol=0.03)
 
 
 def test_no_rows(calibration):
-    assert len(calibration.draw(0, allowed(a=0), Made(a=0), seeded())) == 0
+    assert len(chosen(calibration, 0, allowed(a=0), Made(a=0), seeded())) == 0

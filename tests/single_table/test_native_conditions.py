@@ -10,6 +10,7 @@ from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.sampling import Condition
 from shared_tables import FAST, PEOPLE, as_input, describe, fit, people, rows_of
 
+from sdv_wgangp import sdv_versions
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
@@ -36,13 +37,19 @@ def conditioned(synthesizer, *conditions, **options):
 def drawn(monkeypatch):
     """How many rows the model was asked for, and under which conditions."""
     asked = []
-    original = TabularModel.sample
+    plain, each = TabularModel.sample, TabularModel.sample_each
 
     def sample(self, rows, conditions=None):
-        asked.append((rows, dict(conditions or {})))
-        return original(self, rows, conditions)
+        if not conditions:
+            asked.append((rows, {}))
+        return plain(self, rows, conditions)
+
+    def sample_each(self, wanted):
+        asked.extend((rows, dict(conditions)) for conditions, rows in wanted)
+        return each(self, wanted)
 
     monkeypatch.setattr(TabularModel, "sample", sample)
+    monkeypatch.setattr(TabularModel, "sample_each", sample_each)
     return asked
 
 
@@ -157,6 +164,45 @@ def test_remaining_columns_follow_the_known_ones_row_by_row(conditional):
         same = sample[name].eq(known[name]) | (sample[name].isna() & known[name].isna())
         assert same.all()
     assert list(sample) == list(frame)
+
+
+def test_distinct_known_rows_are_drawn_together(conditional, drawn):
+    synthesizer, frame = conditional
+    known = frame[["plan", "cars", "member"]].iloc[100:200]
+    calls = []
+    one_pass = TabularModel._draw_each
+
+    def draw_each(self, wanted):
+        calls.append(len(wanted))
+        return one_pass(self, wanted)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TabularModel, "_draw_each", draw_each)
+        sample = rows_of(synthesizer.sample_remaining_columns(known.copy()))
+    assert calls == [len(known.drop_duplicates())]
+    assert sum(rows for rows, _ in drawn) == 100
+    assert sample.index.equals(known.index)
+    assert sample["id"].is_unique
+    for name in known:
+        same = sample[name].eq(known[name]) | (sample[name].isna() & known[name].isna())
+        assert same.all()
+    assert list(sample) == list(frame)
+    assert sample.dtypes.equals(frame.dtypes)
+
+
+def test_batches_and_files_leave_known_rows_to_sdv(conditional, tmp_path):
+    synthesizer, frame = conditional
+    known = frame[["plan", "group"]].head(12)
+    place = (
+        {"output_folder_path": tmp_path}
+        if sdv_versions.takes_dictionaries()
+        else {"output_file_path": tmp_path / "people.csv"}
+    )
+    for options in ({"batch_size": 1}, place):
+        sample = rows_of(synthesizer.sample_remaining_columns(known.copy(), **options))
+        assert sample["group"].tolist() == known["group"].tolist()
+    (written,) = tmp_path.iterdir()
+    assert len(pd.read_csv(written)) == 12
 
 
 def test_without_conditional_training_rows_are_rejected_until_enough_meet_them(drawn):
