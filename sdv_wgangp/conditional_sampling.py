@@ -55,6 +55,9 @@ def _apportion(rows: int, shares: Sequence[float]) -> list[int]:
 class ConditionalSampling:
     """Mixed into a synthesizer whose ``_model`` is a `TabularModel`."""
 
+    # Of a call that samples under conditions, why some had no rows.
+    _unmet: list[str] | None = None
+
     @functools.wraps(BaseSingleTableSynthesizer.sample_from_conditions)
     def sample_from_conditions(self, *args, **kwargs):
         with self._telling_unmet():
@@ -68,7 +71,7 @@ class ConditionalSampling:
     @contextmanager
     def _telling_unmet(self) -> Iterator[None]:
         """Warn of conditions that no row can meet; an error where there was no row at all."""
-        self._unmet: list[str] = []
+        self._unmet = []
         try:
             yield
             unmet = self._unmet
@@ -122,12 +125,12 @@ class ConditionalSampling:
             getattr(self, name, None)
             for name in ("_chained_constraints", "_reject_sampling_constraints")
         )
-        if self._model is None or constrained:
+        if self._model is None or constrained or self._unmet is None:
             return None
         if not set(conditions) <= set(names_of_conditions(self._model.encoder)):
             return None
         given = self._transform_conditions(conditions)
-        wanted, places = [], []
+        wanted, places, unmet = [], [], []
         for values, rows in given.groupby(list(given), sort=False).indices.items():
             values = values if isinstance(values, tuple) else (values,)
             condition = _with_missing(dict(zip(given, values, strict=True)))
@@ -136,10 +139,11 @@ class ConditionalSampling:
             try:
                 allowed_codes(self._model.encoder, condition)
             except UnmetConditionError as error:
-                self._unmet.append(str(error))
+                unmet.append(str(error))
                 continue
             wanted.append((condition, len(rows)))
             places.append(rows)
+        self._unmet += unmet
         if not wanted:
             return pd.DataFrame()
         if not self._random_state_set:
@@ -190,6 +194,8 @@ class ConditionalSampling:
         try:
             return super()._conditionally_sample_rows(*args, **kwargs)
         except UnmetConditionError as error:
+            if self._unmet is None:
+                raise
             self._unmet.append(str(error))
             return pd.DataFrame()
 

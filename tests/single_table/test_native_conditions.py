@@ -139,6 +139,15 @@ def test_known_rows_that_cannot_be_met_leave_the_others(conditional):
         synthesizer.sample_remaining_columns(known.iloc[[2]])
 
 
+def test_unmet_conditions_are_told_once_beside_rows_that_have_to_be_filtered(conditional):
+    synthesizer, frame = conditional
+    known = pd.DataFrame({"group": ["z", "a"], "age": [30, int(frame["age"].mode()[0])]})
+    with pytest.warns(UserWarning, match="'z'") as caught:
+        sample = rows_of(synthesizer.sample_remaining_columns(known))
+    assert sum(str(warning.message).count("holds 'z'") for warning in caught) == 1
+    assert sample["group"].tolist() == ["a"]
+
+
 def test_many_conditions_that_cannot_be_met_are_counted(conditional):
     synthesizer, _ = conditional
     known = pd.DataFrame({"group": ["a", *(f"z{i}" for i in range(8))]})
