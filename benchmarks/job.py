@@ -166,7 +166,8 @@ def fit_job(
     if fitted.save is not None:
         where = place(folder, recipe.outputs[0], seed)
         where.mkdir(parents=True, exist_ok=True)
-        fitted.save(where / MODEL)
+        fitted.save(where / (MODEL + ".part"))
+        os.replace(where / (MODEL + ".part"), where / MODEL)
     store_samples(fitted, dataset, seed, folder, dict.fromkeys(recipe.outputs, record))
 
 

@@ -619,6 +619,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"seeds must not be negative, got {min(arguments.seeds)}")
     if arguments.target and not any(name.endswith(".csv") for name in arguments.datasets):
         parser.error("--target is for a CSV: the named tables have their own target")
+    if arguments.resample and not arguments.reuse:
+        parser.error("--fresh fits again, and samples from that: leave out --resample")
     names = [Path(name).stem for name in dict.fromkeys(arguments.datasets)]
     if len(set(names)) < len(names):
         parser.error("two tables share a name: their results would share a folder")
@@ -632,6 +634,8 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0, 1 where a job failed, 130 after Ctrl-C."""
     arguments = parse(argv)
     tasks = plan(arguments)
+    if not any(task.recipe != "real" for task in tasks):
+        raise SystemExit(f"nothing of what was named is stored in {arguments.output}")
     runner = Runner(arguments.threads, arguments.target, arguments.epochs)
     interrupted = run_all(tasks, runner, arguments.jobs, arguments.rescore)
     entries = collect(tasks)

@@ -25,9 +25,12 @@ from sdv_wgangp.models.conditions import (
     names_of_conditions,
     values_of,
 )
+from sdv_wgangp.transformers import TimestampEncoder
 
 # Stands for a missing value among the conditions that `_sample` gets.
 MISSING = "\0missing"
+# Transformers (or none) that give every value back as it was.
+EXACT = (type(None), TimestampEncoder)
 # Conditions without a row that a warning lists.
 LISTED = 5
 
@@ -55,8 +58,9 @@ def _apportion(rows: int, shares: Sequence[float]) -> list[int]:
 class ConditionalSampling:
     """Mixed into a synthesizer whose ``_model`` is a `TabularModel`."""
 
-    # Of a call that samples under conditions, why some had no rows.
+    # Of a call that samples under conditions: why some had no rows, and `_combinations`.
     _unmet: list[str] | None = None
+    _joint: dict[str, pd.DataFrame] | None = None
 
     @functools.wraps(BaseSingleTableSynthesizer.sample_from_conditions)
     def sample_from_conditions(self, *args, **kwargs):
@@ -80,6 +84,7 @@ class ConditionalSampling:
                 raise ValueError(self._unmet[0]) from None
             raise
         finally:
+            self.__dict__.pop("_joint", None)
             del self._unmet
         if unmet:
             more = f"; and {len(unmet) - LISTED} more" if len(unmet) > LISTED else ""
@@ -119,7 +124,8 @@ class ConditionalSampling:
         """A row for each condition that can be met, or None where SDV is needed.
 
         SDV asks for the rows of every distinct condition apart, at a price of its own for each. It
-        is needed for constraints and for what rows have to be filtered for.
+        is needed for constraints and for what rows have to be filtered for: numbers, and values
+        that a transformer may map to others.
         """
         constrained = any(
             getattr(self, name, None)
@@ -127,7 +133,10 @@ class ConditionalSampling:
         )
         if self._model is None or constrained or self._unmet is None:
             return None
-        if not set(conditions) <= set(names_of_conditions(self._model.encoder)):
+        if conditions.empty or not {*conditions} <= {*names_of_conditions(self._model.encoder)}:
+            return None
+        transformers = self._data_processor._hyper_transformer.field_transformers
+        if not all(isinstance(transformers.get(name), EXACT) for name in conditions):
             return None
         given = self._transform_conditions(conditions)
         wanted, places, unmet = [], [], []
@@ -149,11 +158,14 @@ class ConditionalSampling:
         if not self._random_state_set:
             self._set_random_state(FIXED_RNG_SEED)
         sampled = self._data_processor.reverse_transform(self._model.sample_each(wanted))
-        sampled.index = conditions.index[np.concatenate(places)]
-        return sampled.sort_index()
+        places = np.concatenate(places)
+        sampled = sampled.iloc[np.argsort(places)].set_axis(conditions.index[np.sort(places)])
+        return sampled.sort_index(kind="stable")
 
     def _combinations(self) -> dict[str, pd.DataFrame]:
         """Columns that stand for combinations of others: these, by value, for each of them."""
+        if self._joint is not None:
+            return self._joint
         found = {}
         for constraint in getattr(self, "_chained_constraints", ()):
             if isinstance(constraint, FixedCombinations):
@@ -162,6 +174,8 @@ class ConditionalSampling:
                     values = values_of(self._model.encoder, name)
                     parts = constraint.reverse_transform(pd.DataFrame({name: values}))
                     found[name] = parts.set_axis(values)
+        if self._unmet is not None:
+            self._joint = found
         return found
 
     def _sample_rows(
@@ -288,6 +302,9 @@ class ConditionalSampling:
         if column not in list(metadata.tables[sdv_versions.table_name(metadata)].columns):
             raise SynthesizerInputError(f"column must be one of the metadata, not {column!r}.")
         if isinstance(marginal, pd.Series):
+            if not marginal.index.is_unique:
+                double = marginal.index[marginal.index.duplicated()][0]
+                raise SynthesizerInputError(f"marginal has more than one share for {double!r}.")
             marginal = marginal.to_dict()
         if isinstance(marginal, Mapping):
             for value, share in marginal.items():

@@ -43,8 +43,8 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         enforce_min_max_values: Clip numbers to the range of the training table. (The model itself
             gives none beyond it; so this matters for what constraints and transformers make.)
         enforce_rounding: Round numbers to as many decimals as they have in the training table.
-            Without it, values that many rows of the training table share come back as they are,
-            those between them with any decimals.
+            Without it, values of columns with decimals may have any; those that many rows of the
+            training table share come back as they are.
         locales: Locales of the anonymised columns.
         embedding_dim: Width of the generator's noise.
         generator_dim: Widths of the generator's residual blocks.

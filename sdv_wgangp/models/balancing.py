@@ -28,6 +28,8 @@ SPARE, MOST_SPARE = 10.0, 0.5
 LEFT, FEW = 0.25, 0.02
 SWEEPS = 10
 TOLERANCE = 1e-3
+# Of raking, against a mean of 1: no row is given up.
+LEAST_WEIGHT = 1e-3
 
 
 def needed(rows: int) -> int:
@@ -53,14 +55,17 @@ def balanced(
     cells, goals = [], []
     for column in columns:
         groups = _groups(column, rows)
-        cells.append(groups[column.coarse][column.of(table)])
+        of_cell = groups[column.coarse].astype(np.min_scalar_type(groups.max()))
+        cells.append(of_cell[column.of(table)])
         goals.append(np.bincount(groups, column.shares))
     left = np.arange(len(table))
     while len(left) > rows:
         spare = len(left) - rows
         count = rows + (int(LEFT * spare) if spare > FEW * rows else 0)
-        weights = rake([groups[left] for groups in cells], goals, len(left) / count)
-        left = left[systematic(weights, count, uniform(1, random)[0])]
+        chosen = systematic(rake(cells, goals, len(left) / count), count, uniform(1, random)[0])
+        left = left[chosen]
+        if count > rows:
+            cells = [groups[chosen] for groups in cells]
     return table.rows(torch.from_numpy(left))
 
 
@@ -84,24 +89,27 @@ def _groups(column: Cells, rows: int) -> np.ndarray:
 
 
 def rake(cells: Sequence[np.ndarray], goals: Sequence[np.ndarray], most: float) -> np.ndarray:
-    """Weights of rows that give them marginals, float64 ``[n]``, all positive.
+    """Weights of rows that give them marginals, float64 ``[n]``, at least `LEAST_WEIGHT`.
 
     By iterative proportional fitting (Deming and Stephan 1940) of one column after the other.
 
     Args:
         cells: Of the rows, at least one, ``[n]`` for each column.
-        goals: Shares of the cells of each column; in a cell without rows none can be had.
-        most: After each round of the columns, weights are cut off at so many times their mean.
+        goals: Shares of the cells of each column. In a cell without rows none can be had, and its
+            share goes to the others.
+        most: After each round of the columns, weights are cut off there; their mean is 1.
     """
     weights = np.ones(len(cells[0]))
     for _ in range(SWEEPS):
         change = 0.0
         for of_column, goal in zip(cells, goals, strict=True):
-            have = np.bincount(of_column, weights, len(goal)) / weights.sum()
-            step = np.divide(goal, have, out=np.ones_like(goal), where=have > 0)
+            have = np.bincount(of_column, weights, len(goal))
+            there = have > 0
+            goal = goal * (len(weights) / goal[there].sum())
+            step = np.divide(goal, have, out=np.ones_like(goal), where=there)
             weights *= step[of_column]
             change = max(change, np.abs(step - 1).max())
-        np.minimum(weights, most * weights.mean(), out=weights)
+        np.clip(weights, LEAST_WEIGHT, most, out=weights)
         if change < TOLERANCE:
             break
     return weights

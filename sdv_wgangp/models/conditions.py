@@ -142,6 +142,8 @@ def code_of(column: CategoricalColumn | NumericColumn, value: Any) -> int:
             )
         return int(column.missing_code)
     as_object = isinstance(column, CategoricalColumn)
+    if not as_object and isinstance(value, str):
+        raise UnmetConditionError(f"{UNABLE}: column {column.name!r} is numeric, not {value!r}")
     series = pd.Series([value], dtype=object if as_object else None, name=column.name)
     try:
         return int(column.encode(series)[0][0])

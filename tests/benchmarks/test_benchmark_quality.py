@@ -314,6 +314,7 @@ def test_a_stopped_runner_ends_its_jobs_and_starts_no_more(table, tmp_path):
     [
         (["--jobs", "0"], "--jobs must be at least 1, got 0"),
         (["--seeds", "-1"], "seeds must not be negative"),
+        (["--fresh", "--resample"], "--fresh fits again, and samples from that"),
         (["--datasets", "adult"], "--target is for a CSV"),
         (["--datasets", "adult", "adult.csv"], "two tables share a name"),
         (["--synthesizers", "gan"], "invalid choice: 'gan'"),

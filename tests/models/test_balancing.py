@@ -10,6 +10,7 @@ import torch
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models.balancing import (
     LEAST_ROWS,
+    LEAST_WEIGHT,
     _groups,
     balanced,
     needed,
@@ -150,9 +151,20 @@ def test_raking_gives_the_marginals():
 def test_raking_limits_the_weights_and_leaves_out_what_is_not_there():
     cells = [np.repeat([0, 1], [990, 10])]
     weights = rake(cells, [np.array([0.3, 0.5, 0.2])], 4.0)
-    assert (weights > 0).all()
+    assert weights.min() > LEAST_WEIGHT
     # Before the cut, 990 rows have .3 and 10 rows .5 of a sum of .8.
     assert weights[-1] / weights[0] == pytest.approx((4 * 0.8 / 1000) / (0.3 / 990))
+
+
+def test_collapsed_rows_in_many_columns_are_chosen_among_all_the_same():
+    """A diverged generator: most cells have no rows, and few rows have the others."""
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(2_000, 100))).rename(columns=str)
+    encoder = TableEncoder().fit(frame)
+    columns = Cells.all_of(encoder, 20)
+    collapsed = frame.iloc[random.choice(12, needed(1_000))]
+    encoded = encoder.encode(collapsed, random)
+    assert len(balanced(encoded, columns, 1_000, seeded())) == 1_000
 
 
 def test_systematic_sampling_keeps_the_probabilities_and_repeats_nothing():

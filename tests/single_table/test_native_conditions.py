@@ -108,6 +108,7 @@ def test_a_missing_number_is_filtered(conditional):
         {"region": "west"},
         {"region": "south", "group": "a"},
         {"cars": 7},
+        {"cars": "2"},
         {"age": 1_000_000},
     ],
     ids=str,
@@ -199,6 +200,30 @@ def test_distinct_known_rows_are_drawn_together(conditional, drawn):
     assert sample.dtypes.equals(frame.dtypes)
 
 
+def test_known_rows_with_a_repeated_index_keep_their_order(conditional):
+    synthesizer, _ = conditional
+    known = pd.DataFrame({"group": ["a", "b", "c"] * 4}, index=[0] * 12)
+    sample = rows_of(synthesizer.sample_remaining_columns(known.copy()))
+    assert sample["group"].tolist() == known["group"].tolist()
+
+
+def test_no_known_rows_are_an_error(conditional):
+    synthesizer, _ = conditional
+    with pytest.raises(ValueError, match="terminated"):
+        synthesizer.sample_remaining_columns(pd.DataFrame({"group": []}, dtype=object))
+
+
+def test_values_that_a_transformer_maps_to_others_are_filtered():
+    synthesizer = WGANGPMFSSynthesizer(PEOPLE, **FAST)
+    synthesizer.auto_assign_transformers(as_input(people()))
+    synthesizer.update_transformers({"group": LabelEncoder()})
+    synthesizer.fit(as_input(people()))
+    with pytest.raises(ValueError, match="Unable to sample any rows"):
+        conditioned(synthesizer, ({"group": "zzz"}, 5), max_tries_per_batch=3)
+    sample = conditioned(synthesizer, ({"group": "a"}, 5), ({"group": "b"}, 5))
+    assert sample["group"].tolist() == ["a"] * 5 + ["b"] * 5
+
+
 def test_batches_and_files_leave_known_rows_to_sdv(conditional, tmp_path):
     synthesizer, frame = conditional
     known = frame[["plan", "group"]].head(12)
@@ -256,6 +281,7 @@ def test_a_given_marginal(conditional):
             "marginal must be 'balanced' or a dictionary of shares, not 'even'",
         ),
         ((5, "group", {"a": -1}), "marginal of 'a' must be a finite number of at least 0"),
+        ((5, "group", pd.Series([1, 2], ["a", "a"])), "marginal has more than one share for 'a'"),
         ((5, "group", {"a": 0}), "marginal must give a share above 0 to some value"),
         ((5, ["group"]), r"column must be one of the metadata, not \['group'\]"),
         ((5, "id"), "column 'id' is a key or anonymised"),
