@@ -24,6 +24,7 @@ class Layout:
         ordered: Columns with an order, shape ``[ordered]``, int64.
         positioned: Columns with a position, shape ``[positions]``, int64.
         has_position: Whether a level is an interval, shape ``[levels]``, bool.
+        missing: Columns with missing values, int64.
     """
 
     offsets: torch.Tensor
@@ -32,6 +33,7 @@ class Layout:
     ordered: torch.Tensor
     positioned: torch.Tensor
     has_position: torch.Tensor
+    missing: torch.Tensor
 
     @classmethod
     def of(cls, encoder: TableEncoder) -> Layout:
@@ -56,6 +58,7 @@ class Layout:
             ordered=_where(column.ranks is not None for column in columns),
             positioned=_where(column.has_positions for column in columns),
             has_position=torch.cat(intervals),
+            missing=_where(column.missing_code is not None for column in columns),
         )
 
     @property

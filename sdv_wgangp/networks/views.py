@@ -24,9 +24,12 @@ class Views(nn.Module):
     1. the position inside the bin, of columns that have both bins and other codes;
     2. the ordering channel of every ordered column: the rank of its value in the column, from 0
        to 1, which gives one-hot codes their order back;
-    3. with ``whiten``, the normal scores of the columns with positions, times the inverse root
-       of their covariance in the training table, clamped: rows that break a near-linear
-       dependence lie far out here, however small the violation.
+    3. with ``whiten``, the normal scores of the columns with positions and without missing
+       values, if they are several, times the inverse root of their covariance in the training
+       table, clamped: rows that break a near-linear dependence lie far out here, however small
+       the violation. (Between a score in the tails and that of "missing", 0, the gradient at a
+       code, which is the slope there, says nothing of the difference: generators lost all values
+       of such a column, or all missing ones.)
 
     Args:
         layout: The table's layout.
@@ -42,7 +45,8 @@ class Views(nn.Module):
         shown = positioned[widths[positioned] > 1]
         among_ordered = torch.full((layout.columns,), -1)
         among_ordered[layout.ordered] = torch.arange(len(layout.ordered))
-        scored = among_ordered[positioned] if whiten and len(positioned) > 1 else place[:0]
+        full = positioned[~torch.isin(positioned, layout.missing)]
+        scored = among_ordered[full] if whiten and len(full) > 1 else place[:0]
         for name, tensor in (
             ("tables", torch.cat([layout.ranks.T, layout.has_position[None].float()])),
             ("binned", torch.stack([place[shown], shown], 1)),

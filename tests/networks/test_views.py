@@ -66,6 +66,19 @@ def test_whitened_channels_have_unit_covariance():
     assert white.abs().max() <= WHITE_CLAMP
 
 
+def test_columns_with_missing_values_are_not_whitened():
+    frame = correlated()
+    frame.loc[::5, "zero"] = np.nan
+    layout, levels, positions = encoded(frame)
+    views = Views(layout)
+    views.fit_whitening(levels, positions)
+    assert views.width == 7
+    assert views.scored.tolist() == [0, 1]
+    assert layout.missing.tolist() == [2]
+    frame.loc[::7, "y"] = np.nan
+    assert Views(encoded(frame)[0]).scored.tolist() == []
+
+
 def test_breaking_a_dependence_shows_in_the_whitened_channels():
     layout, levels, positions = encoded(correlated())
     views = Views(layout)

@@ -35,6 +35,7 @@ def table_of(channels, widths=()):
         torch.arange(channels) + len(widths),
         nothing,
         torch.zeros(levels, dtype=torch.bool),
+        nothing,
     )
     target = Target("kind", 0, torch.arange(widths[0]), True) if widths else None
     return FeatureTable.of(layout, target)

@@ -44,6 +44,7 @@ def table_of(widths=WIDTHS, ordered=(0, 2, 3), frequencies=None, target=None):
         torch.tensor(ordered, dtype=torch.int64),
         nothing,
         torch.zeros(sum(widths), dtype=torch.bool),
+        nothing,
     )
     return FeatureTable.of(layout, target)
 

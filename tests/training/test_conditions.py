@@ -72,7 +72,7 @@ def test_something_is_left_to_make_up(encoded):
     offsets = torch.tensor([0, 3, 7])
     narrow = Layout(
         offsets, layout.frequencies[1:8], layout.ranks[1:8], *(torch.zeros(0).long(),) * 2,
-        layout.has_position[1:8],
+        layout.has_position[1:8], torch.zeros(0).long(),
     )  # fmt: skip
     drawn = ConditionSampler(torch.tensor([0, 1]), narrow, part, 300, True)
     _, fixed = drawn.draw(torch.zeros(2, 400, dtype=torch.int64), seeded())
