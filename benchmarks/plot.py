@@ -108,9 +108,8 @@ def _draw_panel(panel: Panel, rows: Mapping[str, Mapping], left: float, top: flo
         parts.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" stroke="{FAINT}"/>'
         )
-        parts.append(
-            _text(x, bottom + 13, f"{tick:.6g}", text_anchor="middle", font_size="10", fill=INK)
-        )
+        label = f"{tick:.6g}" if abs(tick) < 10_000 else f"{tick / 1000:.6g}k"
+        parts.append(_text(x, bottom + 13, label, text_anchor="middle", font_size="10", fill=INK))
     if panel.key in rows.get("real", {}):
         x = place(rows["real"][panel.key]["mean"])
         parts.append(
