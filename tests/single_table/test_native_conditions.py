@@ -291,6 +291,7 @@ def test_a_given_marginal(conditional):
             (5, "since"),
             "marginal of 'since', which goes through a TimestampEncoder, must be a dic",
         ),
+        ((5, "group", {"z": 1}), "Unable to sample any rows for the given conditions"),
         ((5, "group", pd.Series({"z": 1})), "Unable to sample any rows for the given conditions"),
     ],
     ids=str,
