@@ -54,7 +54,7 @@ def balanced(
         return table
     cells, goals = [], []
     for column in columns:
-        groups = _groups(column, rows)
+        groups = column.groups(rows, LEAST_ROWS)
         of_cell = groups[column.coarse].astype(np.min_scalar_type(groups.max()))
         cells.append(of_cell[column.of(table)])
         goals.append(np.bincount(groups, column.shares))
@@ -67,25 +67,6 @@ def balanced(
         if count > rows:
             cells = [groups[chosen] for groups in cells]
     return table.rows(torch.from_numpy(left))
-
-
-def _groups(column: Cells, rows: int) -> np.ndarray:
-    """Number of the group of every coarse cell: cells together in which enough rows are expected.
-
-    Neighbours in the order of the values; of a category, those that are alike in frequency.
-    """
-    shares = column.shares
-    along = np.arange(len(shares)) if column.order is not None else shares.argsort(kind="stable")
-    number, expected = -1, float(LEAST_ROWS)
-    groups = np.empty(len(shares), dtype=np.int64)
-    for cell in along:
-        if expected >= LEAST_ROWS:
-            number, expected = number + 1, 0.0
-        groups[cell] = number
-        expected += rows * shares[cell]
-    if number and expected < LEAST_ROWS:
-        groups[groups == number] -= 1
-    return groups
 
 
 def rake(cells: Sequence[np.ndarray], goals: Sequence[np.ndarray], most: float) -> np.ndarray:

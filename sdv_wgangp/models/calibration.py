@@ -48,6 +48,8 @@ MAX_WEIGHT = 3.0
 CUT_OFF = 0.001
 # Rows that are generated at a time for the choice among them.
 DRAWN_ROWS = 2**20
+# To see what is out of reach, cells with fewer expected rows of the pool are not told apart.
+TOLD_ROWS = 50
 # Knots of a rank map, at most.
 RANK_KNOTS = 512
 
@@ -67,6 +69,9 @@ class Calibration:
     Attributes:
         columns: The cells of every column.
         acceptance: Share of the generated rows that are kept.
+        distances: Of the marginals it gives to those of the training table, total variation in
+            [0, 1], for each column: a generator that hardly makes some values leaves it no rows
+            to choose.
         values: What it corrects in the rows.
     """
 
@@ -97,7 +102,12 @@ class Calibration:
         weights = self._ratio.ratios(cells)
         self._raking = Raking(self.columns, cells, weights, limit)
         weights *= self._raking.weights(cells)
-        self.acceptance = float(np.minimum(weights / self._raking.limit, 1).mean())
+        limited = np.minimum(weights, self._raking.limit)
+        self.acceptance = float(limited.mean() / self._raking.limit)
+        self.distances = [
+            _distance(column, of_column, limited)
+            for column, of_column in zip(self.columns, cells, strict=True)
+        ]
         self.values = ValueCalibration(self._chosen(pool, weights, random), encoder)
 
     def draw(self, rows: int, generate: Generate, random: torch.Generator) -> EncodedTable:
@@ -154,6 +164,14 @@ def limit(weights: np.ndarray) -> float:
     uncut = left >= (1 - CUT_OFF) * below[-1]
     # Weights are small up to some place, and cut nothing off from some place on.
     return ascending[min(np.flatnonzero(small)[-1], np.flatnonzero(uncut)[0])]
+
+
+def _distance(column: Cells, cells: np.ndarray, weights: np.ndarray) -> float:
+    """Total variation between the training marginal and that of rows with weights ``[n]``."""
+    groups = column.groups(len(cells), TOLD_ROWS)
+    wanted = np.bincount(groups, column.shares)
+    have = np.bincount(groups[column.coarse[cells]], weights, len(wanted))
+    return float(np.abs(have / have.sum() - wanted).sum() / 2)
 
 
 class ValueCalibration:

@@ -97,3 +97,22 @@ class Cells:
         part = (table.positions[:, self._place].numpy() * self._parts).astype(np.int32)
         np.minimum(part, self._parts - 1, out=part)
         return codes * np.int32(self._parts) + np.where(self._interval[codes], part, 0)
+
+    def groups(self, rows: int, least: int) -> np.ndarray:
+        """Number of the group of every coarse cell, for a table of so many rows.
+
+        Cells are together until at least so many rows are expected of them: neighbours in the
+        order of the values; of a category, those that are alike in frequency.
+        """
+        shares = self.shares
+        along = np.arange(len(shares)) if self.order is not None else shares.argsort(kind="stable")
+        number, expected = -1, float(least)
+        groups = np.empty(len(shares), dtype=np.int64)
+        for cell in along:
+            if expected >= least:
+                number, expected = number + 1, 0.0
+            groups[cell] = number
+            expected += rows * shares[cell]
+        if number and expected < least:
+            groups[groups == number] -= 1
+        return groups

@@ -6,6 +6,7 @@ import copy
 import logging
 import secrets
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -52,6 +53,9 @@ PROBED_ROWS = 2**8, 2**11
 # as many times longer, and more than that where a trained generator needs more sweeps of raking.
 REHEARSED_PART = 8
 REHEARSAL_MARGIN = 1.5
+# Total variation from its training marginal above which a calibrated column is warned of, and how
+# many such columns are named.
+FAR, NAMED = 0.1, 5
 
 
 class TabularModel:
@@ -452,6 +456,23 @@ class TabularModel:
     def _calibrate(self, table: EncodedTable, random: torch.Generator) -> None:
         """Prepare calibrated sampling, so that ``calibrated`` can be switched later."""
         self._calibration = self._calibration_of(self.generator, table, random)
+        if self.calibrated:
+            self._warn_of_distance()
+
+    def _warn_of_distance(self) -> None:
+        distances = self._calibration.distances
+        far = sorted((-d, i) for i, d in enumerate(distances) if d > FAR)
+        if far:
+            listed = [f"{self.encoder.columns[i].name!r} ({-d:.2f})" for d, i in far[:NAMED]]
+            if len(far) > NAMED:
+                listed.append(f"and {len(far) - NAMED} more")
+            warnings.warn(
+                "the generator makes some values too seldom for calibration to give these columns "
+                f"their training distribution: {', '.join(listed)} (total variation, at best 0, "
+                "at worst 1). Fit again: with more epochs or seconds if there were few, otherwise "
+                "with another random_state or lower learning rates",
+                stacklevel=4,
+            )
 
     def _calibration_of(
         self, generator: Generator, table: EncodedTable, random: torch.Generator, share: float = 1

@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -93,6 +94,9 @@ def test_errors_name_the_column(frame):
         TableEncoder().fit(pd.concat([frame, frame[["kind"]]], axis=1))
     with pytest.raises(ValueError, match=r"column .kind. cannot be encoded .*: turn its values"):
         TableEncoder().fit(frame.assign(kind=[["a"]] * len(frame)))
+    lists = pd.Series([["a"]] * len(frame), dtype=pd.ArrowDtype(pa.list_(pa.string())))
+    with pytest.raises(ValueError, match=r"column .kind. cannot be encoded .*: turn its values"):
+        TableEncoder().fit(frame.assign(kind=lists))
     late = frame.assign(when=np.array(["3000-01-01"] * len(frame), dtype="datetime64[s]"))
     with pytest.raises(ValueError, match=r"column .when. cannot be encoded .*: use dates from"):
         TableEncoder().fit(late)

@@ -11,7 +11,6 @@ from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models.balancing import (
     LEAST_ROWS,
     LEAST_WEIGHT,
-    _groups,
     balanced,
     needed,
     rake,
@@ -125,7 +124,7 @@ def test_few_rows_are_not_chosen_among(table):
 def test_groups_hold_enough_rows_and_neighbours(table, rows):
     encoder, columns, _ = table
     for column, of_column in zip(columns, encoder.columns, strict=True):
-        groups = _groups(column, rows)
+        groups = column.groups(rows, LEAST_ROWS)
         expected = rows * np.bincount(groups, column.shares)
         assert expected.min() >= LEAST_ROWS - 1e-9
         assert expected.sum() == pytest.approx(rows)
@@ -135,7 +134,7 @@ def test_groups_hold_enough_rows_and_neighbours(table, rows):
 
 def test_a_table_of_fewer_rows_than_a_group_needs_is_one_group(table):
     _, columns, _ = table
-    assert all((_groups(column, 10) == 0).all() for column in columns)
+    assert all((column.groups(10, LEAST_ROWS) == 0).all() for column in columns)
 
 
 def test_raking_gives_the_marginals():

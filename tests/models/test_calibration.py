@@ -10,6 +10,7 @@ from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models import calibration as calibration_module
 from sdv_wgangp.models.balancing import needed
 from sdv_wgangp.models.calibration import Calibration, ValueCalibration
+from sdv_wgangp.models.tabular import FAR
 
 ROWS = 20_000
 
@@ -192,3 +193,41 @@ def test_the_limit_is_a_multiple_of_what_it_leaves():
     limit = calibration_module.limit(weights)
     mean = np.minimum(weights, limit).mean()
     assert limit == pytest.approx(calibration_module.MAX_WEIGHT * mean, rel=0.01)
+
+
+def test_distances_tell_what_a_generator_hardly_makes():
+    real = frame()
+    encoder = TableEncoder(["level"]).fit(real)
+    table = encoder.encode(real, np.random.default_rng(0))
+    lost = frame(seed=3)
+    for name in ("smooth", "spiked"):
+        lost[name] = lost[name].clip(real[name].min(), real[name].max())
+    lost["gaps"] = np.nan  # 80 % of it are lost, and nothing else
+    pool = encoder.encode(lost, np.random.default_rng(0))
+    random = torch.Generator().manual_seed(0)
+    calibration = Calibration(table, encoder, generator_of(pool), random)
+    names = [column.name for column in encoder.columns]
+    distances = dict(zip(names, calibration.distances, strict=True))
+    assert distances.pop("gaps") == pytest.approx(0.8, abs=0.02)
+    assert max(distances.values()) < 0.03
+
+
+def test_distances_of_many_levels_are_no_noise():
+    """As many levels as rows: a level more or less in the pool is not told apart."""
+    random = np.random.default_rng(0)
+    shares = random.dirichlet(np.ones(3_000))
+    real, other = (
+        pd.DataFrame({"level": random.choice(3_000, rows, p=shares).astype(str)})
+        for rows in (3_000, 200_000)
+    )
+    encoder = TableEncoder(["level"]).fit(real)
+    seen = other[other["level"].isin(real["level"])].reset_index(drop=True)
+    pool = encoder.encode(seen, np.random.default_rng(0))
+    calibration = Calibration(
+        encoder.encode(real, np.random.default_rng(0)),
+        encoder,
+        generator_of(pool),
+        torch.Generator().manual_seed(0),
+    )
+    (distance,) = calibration.distances
+    assert distance < FAR

@@ -9,6 +9,7 @@ import logging
 import pickle
 import subprocess
 import sys
+import warnings
 import weakref
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ import torch
 from torch import nn
 
 from sdv_wgangp.models import calibration, density_ratio, raking
+from sdv_wgangp.models import tabular as tabular_module
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
 from sdv_wgangp.networks.passes import TrainingPass
 from sdv_wgangp.objectives.matching import DISTANCES
@@ -521,3 +523,43 @@ def test_pickles_hold_no_rows_and_load_elsewhere(frame, tmp_path):
         [sys.executable, "-c", code, tmp_path / "model.pkl", tmp_path / "rows.pkl"], check=True
     )
     pd.testing.assert_frame_equal(pd.read_pickle(tmp_path / "rows.pkl"), expected)
+
+
+def collapsed(generator):
+    """Make a generator give the first code of the first column alone, whatever the noise."""
+    with torch.no_grad():
+        generator.logits.bias[0] += 100
+    return generator
+
+
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_a_column_out_of_the_reach_of_calibration_is_warned_of(frame, monkeypatch, calibrate):
+    result = Trainer.fit
+    monkeypatch.setattr(Trainer, "fit", lambda *args: collapsed(result(*args)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        small(random_state=0, calibrate=calibrate).fit(frame, ["kind"])
+    about = [str(each.message) for each in caught if "too seldom" in str(each.message)]
+    assert len(about) == calibrate
+    if calibrate:
+        (message,) = about
+        assert "'kind' (0.3" in message  # the shares of "b" and "c"
+        assert "more epochs" in message
+
+
+def test_of_many_columns_out_of_reach_the_worst_are_named(frame, monkeypatch):
+    monkeypatch.setattr(tabular_module, "NAMED", 2)
+    model = small(random_state=0).fit(frame)
+    *others, last = [column.name for column in model.encoder.columns]
+    model._calibration.distances = [0.05, *np.linspace(0.2, 0.9, len(others))]
+    with pytest.warns(UserWarning, match="too seldom") as caught:
+        model._warn_of_distance()
+    (warning,) = caught
+    assert f"'{last}' (0.90), '{others[-1]}' (" in str(warning.message)
+    assert f", and {len(others) - 2} more (" in str(warning.message)
+
+
+def test_a_good_fit_does_not_warn(frame):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small(replace(FAST, epochs=6), random_state=0).fit(frame)

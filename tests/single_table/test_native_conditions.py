@@ -213,14 +213,20 @@ def test_no_known_rows_are_an_error(conditional):
         synthesizer.sample_remaining_columns(pd.DataFrame({"group": []}, dtype=object))
 
 
-def test_values_that_a_transformer_maps_to_others_are_filtered():
+@pytest.fixture(scope="module")
+def labelled():
+    """A synthesizer with a column whose values a transformer maps to others."""
     synthesizer = WGANGPMFSSynthesizer(PEOPLE, **FAST)
     synthesizer.auto_assign_transformers(as_input(people()))
     synthesizer.update_transformers({"group": LabelEncoder()})
     synthesizer.fit(as_input(people()))
+    return synthesizer
+
+
+def test_values_that_a_transformer_maps_to_others_are_filtered(labelled):
     with pytest.raises(ValueError, match="Unable to sample any rows"):
-        conditioned(synthesizer, ({"group": "zzz"}, 5), max_tries_per_batch=3)
-    sample = conditioned(synthesizer, ({"group": "a"}, 5), ({"group": "b"}, 5))
+        conditioned(labelled, ({"group": "zzz"}, 5), max_tries_per_batch=3)
+    sample = conditioned(labelled, ({"group": "a"}, 5), ({"group": "b"}, 5))
     assert sample["group"].tolist() == ["a"] * 5 + ["b"] * 5
 
 
@@ -324,13 +330,9 @@ def test_a_value_that_cannot_be_drawn_is_named(conditional, column, marginal, va
         synthesizer.sample_marginal(6, column, marginal, max_tries_per_batch=3)
 
 
-def test_a_balanced_marginal_of_transformed_values_is_refused():
-    synthesizer = WGANGPMFSSynthesizer(PEOPLE, **FAST)
-    synthesizer.auto_assign_transformers(as_input(people()))
-    synthesizer.update_transformers({"group": LabelEncoder()})
-    synthesizer.fit(as_input(people()))
+def test_a_balanced_marginal_of_transformed_values_is_refused(labelled):
     with pytest.raises(SynthesizerInputError, match="'group', which goes through a LabelEncoder"):
-        synthesizer.sample_marginal(6, "group")
+        labelled.sample_marginal(6, "group")
 
 
 @pytest.mark.parametrize("calibrate", [True, False])
