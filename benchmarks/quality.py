@@ -569,8 +569,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         choices=list(SYNTHESIZERS),
         default=list(DEFAULT_SYNTHESIZERS),
         metavar="NAME",
-        help=f"any of {', '.join(SYNTHESIZERS)} (default: all but {' and '.join(ABLATION)}, ours "
-        "without and with the meta-feature objective); real is always there",
+        help=f"any of {', '.join(SYNTHESIZERS)} (default: all but {', '.join(ABLATION)}, which "
+        "are ours with one thing changed each); real is always there",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
     parser.add_argument("--jobs", type=int, default=1, help="jobs at a time (default 1)")

@@ -27,14 +27,15 @@ def summary():
 
 
 def test_differences_are_of_pairs(summary):
-    found = ablation.differences(summary, "")
+    found = ablation.differences(summary, "mfs", "")
     assert list(found) == ["a@validation", "b"]
     assert found["b"]["shape error, %"].tolist() == [0, 1]
     assert found["b"]["detection, test"].tolist() == [0, 0.25]
     assert found["b"]["trend error, %"].tolist() == [0, 0]
     assert found["a@validation"]["TSTR"].tolist() == [0, -1]
     assert found["b"]["TSTR"].tolist() == [0, 0.25]  # a smaller error is better
-    assert ablation.differences(summary, "-uncalibrated") == {}
+    assert ablation.differences(summary, "mfs", "-uncalibrated") == {}
+    assert ablation.differences(summary, "width-512", "") == {}
 
 
 def test_the_table_has_means_and_their_errors(summary, tmp_path, capsys):
@@ -46,3 +47,13 @@ def test_the_table_has_means_and_their_errors(summary, tmp_path, capsys):
     assert out.splitlines()[-1].startswith("| **mean** | +0.500 ± 0.000 |")
     assert out.splitlines()[-1].endswith("| -0.188 ± 0.312 |")
     assert "uncalibrated" not in out
+
+
+def test_several_changes_have_a_line_each(summary, tmp_path, capsys):
+    summary["results"].append(entry("b", "width-512", 1, 3.0, tstr_rmse=1.0))
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(summary))
+    ablation.main([str(path)])
+    mfs, wide = capsys.readouterr().out.splitlines()[-2:]
+    assert mfs.startswith("| mfs | 2 | 4 | +0.500 ± 0.000 |")
+    assert wide == "| width-512 | 1 | 1 | +2.000 | +0.000 | +0.000 | +0.500 | +1.000 |"
