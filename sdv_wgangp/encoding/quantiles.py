@@ -11,9 +11,6 @@ TAIL_GROWTH = 1.05
 # A value is drawn as itself, not interpolated, from this share of the rows on.
 PLATEAU_SHARE = 1 / 2000
 PLATEAU_COUNT = 3
-# Ranks below EXTREME_ROWS / n decode to the minimum and those above 1 - EXTREME_ROWS / n to the
-# maximum, so that a sample of the table's own size misses an extreme with probability exp(-5).
-EXTREME_ROWS = 5
 
 
 class QuantileMap:
@@ -22,8 +19,9 @@ class QuantileMap:
     A value that many rows share is a *plateau*: an interval of ranks as long as its share of the
     rows, so that uniform ranks give it back with its frequency. The other values are points at
     their mid-ranks ``(i - 1/2) / n``; ranks between two knots decode to the straight line between
-    their values. Large columns keep `EVEN_KNOTS` knots, one or two hundred in each tail and the
-    plateaus (less than ``1 / PLATEAU_SHARE`` of them), never one knot per row.
+    their values, those outside all of them to the smallest or largest value. Large columns keep
+    `EVEN_KNOTS` knots, one or two hundred in each tail and the plateaus (less than
+    ``1 / PLATEAU_SHARE`` of them), never one knot per row.
 
     Integer columns are handled in integer arithmetic throughout, so values beyond 2**53 survive.
 
@@ -45,10 +43,8 @@ class QuantileMap:
         middle = (before + counts / 2) / rows
         low = np.where(plateau, before / rows, middle)
         high = np.where(plateau, (before + counts) / rows, middle)
-        margin = min(EXTREME_ROWS / rows, 0.05)
-        self.values = values[keep]
-        self.low = margin + (1 - 2 * margin) * low[keep]
-        self.high = margin + (1 - 2 * margin) * high[keep]
+        self.values, self.low, self.high = values[keep], low[keep], high[keep]
+        # What lies before the first mid-rank and behind the last: uniform ranks give the mean.
         self.low[0], self.high[-1] = 0.0, 1.0
 
     def ranks(self, values: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:

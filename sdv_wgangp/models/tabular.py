@@ -25,6 +25,7 @@ from sdv_wgangp.models.conditions import (
     native_part,
 )
 from sdv_wgangp.models.cost import warn_of_cost
+from sdv_wgangp.models.extremes import reach_extremes
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Conditions, Generator
 from sdv_wgangp.networks.passes import SamplingPass
@@ -305,6 +306,7 @@ class TabularModel:
             )
         else:
             table = self._draw(rows, self._random, self.generator)
+        reach_extremes(table, self.encoder, self._random)
         return self.encoder.decode(table)
 
     def sample_each(self, wanted: Sequence[tuple[Mapping[str, Any], int]]) -> pd.DataFrame:

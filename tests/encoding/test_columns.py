@@ -91,7 +91,7 @@ def test_numbers_come_back_up_to_their_interval(values):
     if known.empty:
         return
     # The position is a float32 rank: it resolves 2e-7 of the column's ranks, and a gap between
-    # two neighbouring values holds at least 1 / rows of them (less the margin for the extremes).
+    # two neighbouring values holds at least 1 / rows of them.
     span = known.max() - known.min()
     tolerance = 1e-4 * span + 1e-9 * known.abs().max()
     assert (back.dropna() - known).abs().max() <= tolerance
@@ -205,11 +205,16 @@ def test_uniform_positions_decode_to_the_training_distribution():
         assert abs((decoded <= value).mean() - (values <= value).mean()) < 0.02
 
 
-def test_extremes_are_reached():
-    values = pd.Series(np.random.default_rng(0).lognormal(0, 3, 3000))
+def test_uniform_ranks_give_heavy_tails_their_mean_and_spread():
+    values = pd.Series(np.random.default_rng(0).lognormal(0, 2, 3000))
     column = NumericColumn(values, continuous=True)
-    decoded = column.decode(np.zeros(3000, int), np.random.default_rng(1).random(3000))
-    assert (decoded.min(), decoded.max()) == (values.min(), values.max())
+    ranks = (np.arange(300_000) + 0.5) / 300_000
+    decoded = column.decode(np.zeros(len(ranks), int), ranks)
+    assert decoded.mean() == pytest.approx(values.mean(), rel=0.005)
+    assert decoded.std() == pytest.approx(values.std(), rel=0.02)
+    # Half of the share of a row each: the other half lies between them and the next values.
+    assert (decoded == values.max()).sum() == pytest.approx(50, abs=1)
+    assert (decoded == values.min()).sum() == pytest.approx(50, abs=1)
 
 
 def test_training_values_of_a_continuous_column_are_not_replayed():
