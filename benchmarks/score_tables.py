@@ -72,6 +72,8 @@ def cell(row: Mapping, key: str, digits: int, scale: float) -> str:
     mean = number(scale * statistic["mean"], digits)
     if statistic["spread"] is None:
         return mean
+    if abs(scale * statistic["mean"]) >= 100:
+        digits = 0
     return f"{mean} ± {number(scale * statistic['spread'], digits)}"
 
 

@@ -24,7 +24,7 @@ from sdv_wgangp.objectives.matching import (
 from sdv_wgangp.objectives.meta_features import AUTO, check_meta_features
 from sdv_wgangp.persistence import Saved
 from sdv_wgangp.training.progress import ProgressBar
-from sdv_wgangp.training.settings import MOST_CONDITIONAL, TrainingSettings
+from sdv_wgangp.training.settings import MOST_CONDITIONAL, TrainingSettings, conditional_rows
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
@@ -65,9 +65,10 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         enable_gpu: Train and sample on CUDA where there is a device.
         gradient_penalty_weight: Lambda, the weight of the gradient penalty.
         meta_features: Names of statistics of the training table that the generator is made to
-            match (`sdv_wgangp.objectives.meta_features`), like ``["mean", "cor"]``; "auto" for
-            means, variances and covariances of ranks, frequencies of levels and joint frequencies
-            of pairs of columns, whichever the table has; None for vanilla training without any.
+            match (`sdv_wgangp.objectives.meta_features`), like ``["mean", "cor"]``. A number
+            counts as its rank, from 0 to 1, a missing one as 0.5. "auto" is for means, variances
+            and covariances, frequencies of levels and joint frequencies of pairs of columns,
+            whichever the table has; None for vanilla training without any.
         meta_feature_weight: Factor of their losses, or a dictionary with one for each name.
         meta_feature_distance: How generated statistics are compared with real ones: "tracked"
             (by a moving average), "product" (over two halves of a batch), or between clouds of
@@ -191,6 +192,7 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         self.validation_fraction = validation_fraction
         self.patience = patience
         self._check_parameters()
+        self._check_names()
 
     def _check_parameters(self) -> None:
         """Refuse what cannot be trained with, by name and with the range."""
@@ -292,10 +294,15 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
             raise SynthesizerInputError(
                 f"target must be None or a column of the metadata, not {self.target!r}."
             )
+
+    def _check_names(self) -> None:
+        """The same for names of meta-features, of which a loaded model may know more."""
         try:
-            if checked := check_meta_features(names or ()):
-                check_weights(checked, weight)
-                sample_size(self.meta_feature_distance, fraction, self.batch_size)
+            if names := check_meta_features(self.meta_features or ()):
+                check_weights(names, self.meta_feature_weight)
+                given = conditional_rows(self.batch_size, self.conditional_share, self.pac)
+                plain = self.batch_size - given
+                sample_size(self.meta_feature_distance, self.meta_feature_fraction, plain)
         except ValueError as error:
             raise SynthesizerInputError(f"{error}.") from error
 

@@ -154,6 +154,8 @@ class TabularModel:
             )
         if self.settings.batch_size < 2:
             raise ValueError("batch_size must be at least 2: the generator normalises batches")
+        if self.settings.meta_features:
+            self.settings.check_sample_size(self.pac)
         held_out = 0
         if self.settings.early_stopping:
             held_out = held_out_rows(len(frame), self.settings.validation_fraction)
@@ -237,10 +239,14 @@ class TabularModel:
         for derived in encoder.derived:
             if derived.column.name == self.target:
                 classes = torch.from_numpy(derived.codes)
+                if derived.column.missing_code is not None:
+                    classes = classes.masked_fill(classes == derived.column.missing_code, -1)
                 return Target(self.target, derived.source, classes, True)
         names = [column.name for column in encoder.columns]
         column = encoder.columns[names.index(self.target)]
         classes = torch.arange(column.width)
+        if column.missing_code is not None:
+            classes[column.missing_code] = -1
         return Target(self.target, names.index(self.target), classes, not column.has_positions)
 
     def new_generator(self, random: torch.Generator) -> Generator:

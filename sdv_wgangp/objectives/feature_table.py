@@ -24,7 +24,8 @@ class Target:
     Attributes:
         name: Of the column in the frame.
         column: Of the layout; for a column that another one determines, that other one.
-        classes: Class of the target for every code of the column, int64 ``[codes]``.
+        classes: Class of the target for every code of the column, int64 ``[codes]``; -1 where the
+            target is missing.
         categorical: Whether it is a set of classes, not a continuous column.
     """
 
@@ -91,7 +92,8 @@ class FeatureTable:
             return table
         start, end = table.span(target.column)
         shares = torch.zeros(int(target.classes.max()) + 1, dtype=torch.float64)
-        shares.index_add_(0, target.classes, layout.frequencies[start:end].double())
+        known = target.classes >= 0
+        shares.index_add_(0, target.classes[known], layout.frequencies[start:end][known].double())
         most = int(shares.argmax())
         rest = shares.clone()
         rest[most] = torch.inf

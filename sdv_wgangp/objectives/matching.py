@@ -25,11 +25,14 @@ do about it.
     is ``|M - m_real|^2``.
 
 *product*
-    ``<m1 - m_real, m2 - m_real>`` over two halves of the batch. They are independent, so the
-    expectation is exactly ``|E m - m_real|^2``. Can be negative.
+    ``<m1 - m_real, m2 - m_real>`` over two halves of the batch. Of independent halves the
+    expectation is exactly ``|E m - m_real|^2``. Our generator's halves share the means and
+    variances that its batch normalisation takes of the batch, which couples them a little: what
+    one half has more of, the other has less of. Can be negative.
 
 For both, ``m_real`` is the mean over real samples of the size of m's own: a statistic that is not
-linear in the rows, like a range, has the same bias on both sides.
+linear in the rows, like a range, has the same bias on both sides. (But for tables smaller than a
+batch, whose samples hold rows more than once.)
 
 *transport*, *sinkhorn*, *sliced*, *wasserstein_1d* (`objectives.transport`)
     Between two clouds, of m on random subsets of a generated batch and of m on the same number of
@@ -39,8 +42,8 @@ linear in the rows, like a range, has the same bias on both sides.
     B``, Sigma that of one row. With one size on both sides the scatter agrees exactly when Sigma
     does, and the second part has nothing to shrink; with subsets of 64 generated and 1,400 real
     rows, say, it would be least for a generator with a fortieth of the variance. The first part
-    has expectation ``|E m - E m_real|^2 + (Sigma_generated + Sigma_real) / B``: what is left of
-    the reward for varying less is of the order 1/B, where *tracked* and *product* have none.
+    has expectation ``|E m - E m_real|^2 + (Sigma_generated + Sigma_real) / B`` (with independent
+    rows): what is left of the reward for varying less is of the order 1/B.
 """
 
 from __future__ import annotations
@@ -58,7 +61,9 @@ DISTANCES = ("tracked", "product", "transport", "sinkhorn", "sliced", "wasserste
 # Share of the steps after which "warmup" is over, and "decay" begins.
 WARMUP_SHARE, DECAY_FROM = 0.1, 0.5
 SCHEDULES = ("constant", "warmup", "decay")
-REAL_BATCHES = 50
+# Training batches that ``m_real`` is learned from: this many at least, and up to so many until
+# every row has been in one.
+REAL_BATCHES, MOST_REAL_BATCHES = 50, 1_000
 TRACKING_DECAY = 0.98
 SIGMA_FLOOR = 0.1
 UNIFORM_SIGMA = 12**-0.5
@@ -118,10 +123,16 @@ def sample_size(distance: str, fraction: float, rows: int) -> int:
     size = rows // 2 if distance == "product" else int(fraction * rows)
     if size < 2:
         raise ValueError(
-            f"meta_feature_distance {distance!r} takes statistics of {size} row(s) of "
-            f"{rows} in a batch, and two are needed: raise batch_size or meta_feature_fraction"
+            f"meta_feature_distance {distance!r} takes statistics of {size} row(s) of the {rows} "
+            f"without conditions in a batch, and two are needed: raise batch_size"
+            + ("" if distance == "product" else " or meta_feature_fraction")
         )
     return size
+
+
+def real_batches(rows: int, batch_size: int) -> int:
+    """How many batches of a table's rows to learn ``m_real`` from."""
+    return min(max(REAL_BATCHES, -(-rows // batch_size)), MOST_REAL_BATCHES)
 
 
 class MetaFeatureObjective:
@@ -131,7 +142,7 @@ class MetaFeatureObjective:
         names: Keys of `META_FEATURES`.
         table: What they know of the table.
         real: Batches of training rows, of the size of the generated ones, to learn scales and
-            ``m_real`` from; `REAL_BATCHES` of them will do.
+            ``m_real`` from; as many as `real_batches` says will do.
         rows: Training rows there are.
         random: Source of subsets and directions, on the device of the rows.
         weight: Factor of the losses, or one for each name.
@@ -142,8 +153,8 @@ class MetaFeatureObjective:
             falling to 0 in the last half of it.
 
     Raises:
-        ValueError: A name, distance or schedule is unknown, a subset has less than two rows, or
-            a weight is missing.
+        ValueError: A name, distance or schedule is unknown, a subset has less than two rows, a
+            weight is missing, or a statistic is not finite or not differentiable; names it.
     """
 
     def __init__(
@@ -178,6 +189,8 @@ class MetaFeatureObjective:
         """Scales, and ``m_real`` on them, from batches that are not kept."""
         single, sampled = [], []
         for batch in real:
+            if not single:
+                self._check_gradients(batch)
             count = len(batch.channels)
             # Batches of a large part of the table are too much alike to tell the noise.
             few = max(2, min(count, rows // 4))
@@ -191,7 +204,25 @@ class MetaFeatureObjective:
             for values in zip(*single, strict=True)
         ]
         means = [torch.stack(values).mean(0) for values in zip(*sampled, strict=True)]
+        for name, part, mean in zip(self.names, scale, means, strict=True):
+            if not (part.isfinite().all() and mean.isfinite().all()):
+                raise ValueError(
+                    f"meta-feature {name!r} is not finite on training rows: correct its function, "
+                    "or leave it out"
+                )
         return scale, [part * mean for part, mean in zip(scale, means, strict=True)]
+
+    def _check_gradients(self, batch: Batch) -> None:
+        """Refuse statistics that the generator could not learn from."""
+        leaves = Batch(
+            *(None if part is None else part.detach().requires_grad_() for part in batch)
+        )
+        for name, value in zip(self.names, self._raw(leaves), strict=True):
+            if value.numel() and not value.requires_grad:
+                raise ValueError(
+                    f"meta-feature {name!r} has no gradient at the rows: its function must be "
+                    "differentiable and stay in PyTorch"
+                )
 
     @property
     def needs_real(self) -> bool:

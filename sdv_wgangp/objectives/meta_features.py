@@ -1,8 +1,9 @@
 r"""Meta-features: statistics of a batch of rows, and the registry of their names.
 
-A row has *channels*, the ranks of its ordered values in their columns (`networks.views`), and
-*codes*, the one-hot blocks of all columns. Every statistic is a differentiable function of rows
-``[..., rows, width]``, with at most one dimension in front, and gives ``[..., size]``.
+A row has *channels*, the ranks of its ordered values in their columns, 0.5 where one is missing
+(`networks.views`), and *codes*, the one-hot blocks of all columns. Every statistic is a
+differentiable function of rows ``[..., rows, width]``, with at most one dimension in front, and
+gives ``[..., size]``.
 
 Names and definitions of the statistics of channels, of `gravity` and of `joint_entropy` are those
 of pymfe 0.4 (Alcobaca et al. 2020, "MFE: Towards reproducible meta-feature extraction", JMLR 21),

@@ -140,24 +140,24 @@ class TrainingSettings:
             )
         if names := check_meta_features(self.meta_features):
             check_weights(names, self.meta_feature_weight)
-            # Statistics are taken of the rows without conditions.
-            plain = self.batch_size - self.conditional_rows()
-            sample_size(self.meta_feature_distance, self.meta_feature_fraction, plain)
+            self.check_sample_size()
+
+    def check_sample_size(self, pac: int = 1) -> None:
+        """Statistics are taken of the rows of a batch without conditions.
+
+        Raises:
+            ValueError: These are too few.
+        """
+        plain = self.batch_size - self.conditional_rows(pac)
+        sample_size(self.meta_feature_distance, self.meta_feature_fraction, plain)
 
     def steps_per_epoch(self, rows: int) -> int:
         """Generator steps of an epoch of so many training rows."""
         return max(rows // self.batch_size, MIN_STEPS_PER_EPOCH)
 
     def conditional_rows(self, pac: int = 1) -> int:
-        """How many rows of a batch are conditional: whole packs, at most half of them.
-
-        At least two rows are left without conditions.
-        """
-        packs = self.batch_size // pac
-        if not self.conditional_share or packs < 2:
-            return 0
-        rows = min(max(round(self.conditional_share * packs), 1), packs // 2) * pac
-        return rows if self.batch_size - rows >= 2 else 0
+        """How many rows of a batch are conditional."""
+        return conditional_rows(self.batch_size, self.conditional_share, pac)
 
     def for_table(self, table: FeatureTable) -> TrainingSettings:
         """These settings with the meta-features that a table can have.
@@ -169,6 +169,18 @@ class TrainingSettings:
         if isinstance(weight, Mapping):
             weight = {name: weight[name] for name in names}
         return replace(self, meta_features=names, meta_feature_weight=weight)
+
+
+def conditional_rows(batch_size: int, share: float, pac: int) -> int:
+    """How many rows of a batch are conditional: whole packs, at most half of them.
+
+    At least two rows are left without conditions.
+    """
+    packs = batch_size // pac
+    if not share or packs < 2:
+        return 0
+    rows = min(max(round(share * packs), 1), packs // 2) * pac
+    return rows if batch_size - rows >= 2 else 0
 
 
 # Most of what is learned is for rows without conditions.

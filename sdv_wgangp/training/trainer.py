@@ -18,7 +18,7 @@ from sdv_wgangp.networks.passes import Generated, TrainingPass
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.conditional import code_score, rank_score
 from sdv_wgangp.objectives.feature_table import PAIR_ROWS, FeatureTable, Target
-from sdv_wgangp.objectives.matching import REAL_BATCHES, Batch, MetaFeatureObjective
+from sdv_wgangp.objectives.matching import Batch, MetaFeatureObjective, real_batches
 from sdv_wgangp.objectives.meta_features import META_FEATURES
 from sdv_wgangp.objectives.wasserstein import (
     Rows,
@@ -485,7 +485,8 @@ class Trainer:
         settings = self.settings
         if not settings.meta_features:
             return None
-        batches = self._batches(len(self._table), REAL_BATCHES)
+        rows = len(self._table)
+        batches = self._batches(rows, real_batches(rows, settings.batch_size))
         features = [META_FEATURES[name] for name in settings.meta_features]
         table = self.feature_table
         if any(feature.blocks > 1 for feature in features):
@@ -495,7 +496,7 @@ class Trainer:
             settings.meta_features,
             table,
             (self._batch(self._real(index[self._conditional :])) for index in batches),
-            len(self._table),
+            rows,
             self.random,
             weight=settings.meta_feature_weight,
             distance=settings.meta_feature_distance,

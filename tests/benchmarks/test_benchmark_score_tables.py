@@ -32,7 +32,7 @@ SUMMARY = {
     },
     "king": {
         "wgangp": scores(
-            shape_error=1.5, detection_train=0.7, detection_test=1.0, tstr_rmse=4043.2
+            shape_error=1.5, detection_train=0.7, detection_test=1.0, tstr_rmse=(4043.2, 87.65)
         ),
         "ctgan": scores(shape_error=9.0, detection_train=0.1, detection_test=0.2, tstr_rmse=399.9),
     },
@@ -58,7 +58,7 @@ def test_a_second_figure_stands_in_brackets():
 
 def test_tables_are_listed_under_the_score_they_have():
     assert [line.split("|")[1].strip() for line in lines("TSTR, AUC")[2:]] == ["Adult"]
-    assert lines("TSTR, error")[2:] == ["| King | 4,043 | **400** |"]
+    assert lines("TSTR, error")[2:] == ["| King | 4,043 ± 88 | **400** |"]
 
 
 def test_the_program_prints_every_score(tmp_path, capsys):

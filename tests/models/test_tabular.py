@@ -404,6 +404,18 @@ def test_small_batches_leave_two_plain_rows_for_statistics(frame, rows):
     assert np.isfinite(list(model.logs[0].meta_feature_losses.values())).all()
 
 
+def test_missing_is_no_class_of_the_target(frame):
+    table = frame.assign(kind=frame["kind"].where(frame.index % 9 > 0))
+    model = small(with_features("gravity"), random_state=0, target="kind").fit(table)
+    target = model._find_target()
+    missing = model.encoder.column("kind").missing_code
+    assert (target.classes == -1).nonzero().flatten().tolist() == [missing]
+    twin = table["kind"].map({"a": "x", "b": "x", "c": None})  # follows from it
+    model = small(with_features("gravity"), random_state=0, target="twin")
+    with pytest.raises(ValueError, match="'gravity' needs"):  # one class
+        model.fit(table.assign(twin=twin))
+
+
 def test_a_target_that_follows_from_another_column_has_classes(frame):
     table = frame.assign(upper=frame["kind"].replace({"c": "a"}).str.upper())
     model = small(with_features("gravity"), random_state=0, target="upper").fit(table)

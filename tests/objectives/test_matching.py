@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sdv_wgangp.encoding.layout import Layout
-from sdv_wgangp.objectives import matching
+from sdv_wgangp.objectives import matching, meta_features
 from sdv_wgangp.objectives.feature_table import FeatureTable, Target
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
@@ -256,11 +256,33 @@ def test_weights_must_fit_the_names():
         check_weights(["mean", "var"], {"mean": 1})
 
 
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: torch.from_numpy(np.var(x.detach().numpy(), axis=-2)), "has no gradient at"),
+        (lambda x: x.mean(-2).log() * 0 + x.sub(2).log().mean(-2), "is not finite on training"),
+    ],
+    ids=["numpy", "nan"],
+)
+def test_statistics_that_cannot_be_learned_are_named(monkeypatch, random, function, message):
+    monkeypatch.setattr(matching, "META_FEATURES", {**META_FEATURES})
+    monkeypatch.setattr(meta_features, "META_FEATURES", matching.META_FEATURES)
+    meta_features.register_meta_feature("mine", function)
+    with pytest.raises(ValueError, match=f"meta-feature 'mine' {message}"):
+        objective_of(["mean", "mine"], [draw(random) for _ in range(3)])
+
+
+def test_every_training_row_is_in_a_batch_unless_there_are_very_many():
+    assert matching.real_batches(300, 500) == matching.REAL_BATCHES
+    assert matching.real_batches(200_001, 500) == 401
+    assert matching.real_batches(10**9, 500) == matching.MOST_REAL_BATCHES
+
+
 def test_samples_of_one_row_are_refused():
     assert sample_size("tracked", 0.1, 3) == 3
     assert sample_size("product", 0.1, 5) == 2
     assert sample_size("transport", 0.5, 500) == 250
-    with pytest.raises(ValueError, match=r"'product' takes statistics of 1 row\(s\) of"):
+    with pytest.raises(ValueError, match=r"'product' takes .* 1 row\(s\) of .*raise batch_size$"):
         sample_size("product", 0.5, 3)
     with pytest.raises(ValueError, match="raise batch_size or meta_feature_fraction"):
         sample_size("sinkhorn", 0.1, 19)

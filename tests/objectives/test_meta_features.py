@@ -147,6 +147,20 @@ def test_a_target_that_follows_from_another_column_has_that_one_s_levels(levels)
     assert found == pytest.approx(MFEStatistical.ft_gravity(channels.numpy(), of_target))
 
 
+def test_gravity_takes_missing_values_for_no_class(levels):
+    """Level 2, the rarest, stands for "missing": the contrast is between the other two."""
+    levels = levels[levels[:, 0] != 2]
+    hot = one_hot(levels)
+    shares = hot.mean(0)
+    shares[2] = 1e-3
+    table = table_of(ordered=(2, 3), frequencies=shares, target=target_of([0, 1, -1]))
+    channels = torch.rand(len(levels), 2, dtype=torch.double)
+    found = meta_features.gravity(channels, hot, table).item()
+    assert found == pytest.approx(
+        MFEStatistical.ft_gravity(channels.numpy(), levels[:, 0].numpy())
+    )
+
+
 def test_contingency_and_joint_entropy(levels, table):
     hot = one_hot(levels)
     assert set(table.pairs) == {(0, 1), (0, 3), (1, 3)}

@@ -19,6 +19,7 @@ from sdv.sampling import Condition
 
 import sdv_wgangp
 from sdv_wgangp import persistence, sdv_versions
+from sdv_wgangp.objectives.meta_features import META_FEATURES, register_meta_feature
 from sdv_wgangp.persistence import ModelFileError
 from sdv_wgangp.persistence.container import ModelFile
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
@@ -274,6 +275,22 @@ def test_dtypes_of_pandas_are_kept(dtype, tmp_path):
     rows = rows_of(through_file(synthesizer, tmp_path))
     assert rows["low"].dtype == frame["low"].dtype
     pd.testing.assert_frame_equal(rows, rows_of(synthesizer))
+
+
+def test_meta_features_of_the_user_need_not_be_known_to_sample(tmp_path):
+    """The file holds their names; functions are for fitting."""
+    register_meta_feature("third power", lambda channels: channels.pow(3).mean(-2))
+    try:
+        options = FAST | {"epochs": 1, "meta_features": ["third power"]}
+        synthesizer = WGANGPMFSSynthesizer(metadata(), **options)
+        synthesizer.fit(sdv_versions.as_fit_input(metadata(), visits()))
+        synthesizer.save_model(tmp_path / "model.safetensors")
+    finally:
+        del META_FEATURES["third power"]
+    loaded = WGANGPMFSSynthesizer.load_model(tmp_path / "model.safetensors")
+    pd.testing.assert_frame_equal(rows_of(loaded), rows_of(synthesizer))
+    with pytest.raises(ValueError, match="unknown meta-feature 'third power'"):
+        loaded.fit(sdv_versions.as_fit_input(metadata(), visits()))
 
 
 def test_without_compiled_operators(file):

@@ -126,6 +126,20 @@ def test_get_parameters_gives_back_every_argument():
             },
             "'transport' takes statistics of 1 row",
         ),
+        (  # one of its rows has conditions
+            {"meta_features": ["sd"], "meta_feature_distance": "product", "batch_size": 4},
+            r"'product' takes statistics of 1 row\(s\) of the 3 without conditions",
+        ),
+        (
+            {
+                "meta_features": ["sd"],
+                "meta_feature_distance": "sliced",
+                "meta_feature_fraction": 0.15,
+                "batch_size": 20,
+                "pac": 10,
+            },
+            r"'sliced' takes statistics of 1 row\(s\) of the 10 without conditions",
+        ),
         ({"target": "salary"}, "target must be None or a column of the metadata, not 'salary'"),
         ({"target": ["group"]}, "target must be None or a column of the metadata"),
         ({"calibrate": "no"}, "calibrate must be True or False, not 'no'"),
