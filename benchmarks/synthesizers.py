@@ -130,6 +130,7 @@ def calibrated(dataset: Dataset, draw: Callable[[int], pd.DataFrame], seed: int)
 
     from sdv_wgangp.encoding.table import TableEncoder
     from sdv_wgangp.models.calibration import Calibration
+    from sdv_wgangp.models.extremes import reach_extremes
 
     numeric = [
         name for name, sdtype in dataset.columns.items() if sdtype in ("numerical", "datetime")
@@ -147,7 +148,9 @@ def calibrated(dataset: Dataset, draw: Callable[[int], pd.DataFrame], seed: int)
 
     real = encoder.encode(dataset.train, numpy_random)
     calibration = Calibration(real, encoder, generate, random)
-    return encoder.decode(calibration.draw(len(dataset.train), generate, random))
+    table = calibration.draw(len(dataset.train), generate, random)
+    reach_extremes(table, encoder, random)
+    return encoder.decode(table)
 
 
 def _nearest(values: pd.Series, known: np.ndarray) -> pd.Series:
