@@ -323,9 +323,11 @@ def test_the_rest_follows_its_conditional_distribution():
             assert (sample[["a", "b"]] == [a, b]).all(axis=None)
             far[a + b] = distance(sample, "y", Y, P_Y[i, j])
             means[a + b] = abs(sample["value"].mean() - (2 * i - j))
-    # Without the conditions' effect distances are .2 to .7, means of rare "r" 3 off, others 1.
+    # Without the conditions' effect distances are .2 to .7, and .45 or more of rare "r" with
+    # others, of which there are 60 rows each; means of "r" are 3 off, others 1.
     assert np.mean(list(far.values())) < 0.08
-    assert max(far.values()) < 0.2
+    assert max(distance for cell, distance in far.items() if "r" not in cell) < 0.2
+    assert max(far.values()) < 0.3
     assert max(gap for cell, gap in means.items() if "r" not in cell) < 0.35
     assert max(means.values()) < 1.5
     free = model.sample(6000)
