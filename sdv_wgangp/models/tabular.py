@@ -294,6 +294,9 @@ class TabularModel:
     def sample(self, rows: int, conditions: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Draw rows, columns in the order and dtypes of the training frame.
 
+        Without conditions a sample as large as that frame reaches its extremes
+        (`models.extremes`).
+
         Args:
             rows: How many.
             conditions: Values by column; which columns can have some, `native_conditions` tells.
