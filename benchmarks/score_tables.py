@@ -62,18 +62,17 @@ PLAIN = (
 
 def number(value: float, digits: int) -> str:
     """As figures are written in the README: no zero before the point."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{digits}f}"
+    text = f"{value:,.{digits}f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
 def cell(row: Mapping, key: str, digits: int, scale: float) -> str:
     statistic = row[key]
+    if abs(scale * statistic["mean"]) >= 100:
+        digits = 0
     mean = number(scale * statistic["mean"], digits)
     if statistic["spread"] is None:
         return mean
-    if abs(scale * statistic["mean"]) >= 100:
-        digits = 0
     return f"{mean} ± {number(scale * statistic['spread'], digits)}"
 
 

@@ -241,6 +241,20 @@ class NumericColumn:
         return _restore(numbers, missing, self.dtype, self.name)
 
 
+def ranks_in_bins(
+    codes: np.ndarray, positions: np.ndarray, first: int, bins: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that lie in bins, and their ranks in [0, 1] there.
+
+    Args:
+        codes, positions: Of a column, ``[n]``.
+        first, bins: Its first code that is a bin, and how many are.
+    """
+    place = codes.astype(np.int64) - first
+    rows = np.flatnonzero((place >= 0) & (place < bins))
+    return rows, (place[rows] + positions[rows].astype(np.float64)) / bins
+
+
 def _numbers(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """The present values, float64, int64 or uint64 ``[m]``, and the missing mask ``[n]``."""
     missing = series.isna().to_numpy()

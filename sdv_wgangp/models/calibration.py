@@ -21,7 +21,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from sdv_wgangp.encoding.columns import NumericColumn
+from sdv_wgangp.encoding.columns import NumericColumn, ranks_in_bins
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models.balancing import balanced, needed, uniform
 from sdv_wgangp.models.cells import RARE, Cells
@@ -238,11 +238,8 @@ class _BinMap:
         table.positions.numpy()[rows, self._place] = ranks - bins
 
     def _ranks(self, table: EncodedTable) -> tuple[np.ndarray, np.ndarray]:
-        """The rows that lie in bins, and their ranks in [0, 1] there."""
-        bins = table.codes[:, self._index].numpy().astype(np.int64) - self._first
-        rows = np.flatnonzero((bins >= 0) & (bins < self._bins))
-        positions = table.positions[:, self._place].numpy()[rows].astype(np.float64)
-        return rows, (bins[rows] + positions) / self._bins
+        codes, positions = table.codes[:, self._index], table.positions[:, self._place]
+        return ranks_in_bins(codes.numpy(), positions.numpy(), self._first, self._bins)
 
 
 class _Extremes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sdv_wgangp.encoding.columns import NumericColumn
+from sdv_wgangp.encoding.columns import NumericColumn, ranks_in_bins
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models.balancing import uniform
 
@@ -42,10 +42,9 @@ def _reach_in_bins(
 ) -> None:
     codes, positions = table.codes.numpy()[:, index], table.positions.numpy()[:, place]
     first = len(column.atoms)
-    rows = np.flatnonzero((codes >= first) & (codes < first + column.bins))
+    rows, ranks = ranks_in_bins(codes, positions, first, column.bins)
     if not len(rows):
         return
-    ranks = (codes[rows] - first + positions[rows].astype(np.float64)) / column.bins
     low, high = column.quantiles.high[0], column.quantiles.low[-1]
     for nearest, gap, share, drawn, code, position in (
         (ranks.argmin(), ranks.min() - low, low, chance[0], first, 0.0),

@@ -214,10 +214,7 @@ class MetaFeatureObjective:
 
     def _check_gradients(self, batch: Batch) -> None:
         """Refuse statistics that the generator could not learn from."""
-        leaves = Batch(
-            *(None if part is None else part.detach().requires_grad_() for part in batch)
-        )
-        for name, value in zip(self.names, self._raw(leaves), strict=True):
+        for name, value in zip(self.names, self._raw(_leaves(batch)), strict=True):
             if value.numel() and not value.requires_grad:
                 raise ValueError(
                     f"meta-feature {name!r} has no gradient at the rows: its function must be "
@@ -268,9 +265,7 @@ class MetaFeatureObjective:
             made: Generated rows.
             real: As many real rows, where `needs_real`.
         """
-        leaves = Batch(
-            *(None if part is None else part.detach().requires_grad_() for part in made)
-        )
+        leaves = _leaves(made)
         index = None
         if self.needs_real:
             index = self._draw_subsets(len(made.channels))
@@ -346,6 +341,11 @@ class MetaFeatureObjective:
         """The same on their common scale."""
         raw = self._raw(rows)
         return [value * scale for value, scale in zip(raw, self._scale, strict=True)]
+
+
+def _leaves(batch: Batch) -> Batch:
+    """The same rows, where gradients end."""
+    return Batch(*(None if part is None else part.detach().requires_grad_() for part in batch))
 
 
 def _rows(batch: Batch, count: int) -> Batch:
