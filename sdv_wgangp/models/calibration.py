@@ -177,10 +177,9 @@ def _distance(column: Cells, cells: np.ndarray, weights: np.ndarray) -> float:
 class ValueCalibration:
     """Brings the values of ordered columns to their training marginals where rows may not tell.
 
-    What atoms rows have stays: a value that many rows share often says something about the rest
-    of the row. Values in bins are mapped by rank to those of the training table. Columns of atoms
-    alone get the smallest and the largest value of the training table as often as there, where
-    these are rare: a generator seldom has them, and much is measured from end to end.
+    Values in bins are mapped by rank to those of the training table, and so are rare neighbouring
+    values in columns of atoms alone. What other atoms rows have stays: a value that many rows
+    share often says something about the rest of the row.
 
     Args:
         pool: Generated rows, selected as those to calibrate will be.
@@ -188,14 +187,14 @@ class ValueCalibration:
     """
 
     def __init__(self, pool: EncodedTable, encoder: TableEncoder):
-        self._maps: list[_BinMap | _Extremes] = []
+        self._maps: list[_BinMap | _RareAtoms] = []
         place = 0
         for index, column in enumerate(encoder.columns):
             if column.has_positions:
                 self._maps.append(_BinMap(column, index, place, pool))
                 place += 1
             elif isinstance(column, NumericColumn) and len(column.atoms):
-                self._maps.append(_Extremes(column, index, pool))
+                self._maps.append(_RareAtoms(column, index, pool))
 
     def apply(self, table: EncodedTable, random: torch.Generator) -> None:
         """Change the codes and positions of a table in place; "missing" stays missing."""
@@ -203,7 +202,7 @@ class ValueCalibration:
             column.apply(table, random)
 
     def apply_inside_bins(self, table: EncodedTable) -> None:
-        """The same without the extremes, which are right for all rows together only."""
+        """The same without rare atoms, which are right for all rows together only."""
         for column in self._maps:
             if isinstance(column, _BinMap):
                 column.apply(table)
@@ -242,35 +241,53 @@ class _BinMap:
         return ranks_in_bins(codes.numpy(), positions.numpy(), self._first, self._bins)
 
 
-class _Extremes:
-    """Moves some rows of a column of atoms to its ends, from the next values that there are."""
+class _RareAtoms:
+    """Maps rare values of a column of atoms, in runs of neighbours, to training frequencies.
+
+    A generator has the rows of a long tail, but not how they are spread there. Runs are mapped by
+    rank. Where the generated rows are short of the rare values at an end of the column, these and
+    the next value are one run.
+    """
 
     def __init__(self, column: NumericColumn, index: int, pool: EncodedTable):
         self._index = index
         width = len(column.atoms)
-        counts = np.asarray(column.counts[:width], dtype=np.float64)
         codes = pool.codes[:, index].numpy()
-        have = np.bincount(codes[codes < width], minlength=width)
-        shares, have = counts / max(counts.sum(), 1), have / max(have.sum(), 1)
-        # Rows of a code whose uniform draw is in a part of [0, 1) go to an end: code, end, part.
-        self._moves: list[tuple[int, int, float, float]] = []
-        gone = np.zeros(width)
-        for codes in (np.arange(width), np.arange(width)[::-1]):
-            end, others = codes[0], codes[1:]
-            missing = shares[end] - have[end] if shares[end] < RARE else 0.0
-            for code in others:
-                if missing <= 0:
-                    break
-                moved = min(missing, have[code] - gone[code])
-                if moved > 0:
-                    start, stop = gone[code] / have[code], (gone[code] + moved) / have[code]
-                    self._moves.append((int(code), int(end), float(start), float(stop)))
-                    gone[code] += moved
-                    missing -= moved
+        have = np.bincount(codes[codes < width], minlength=width) / max((codes < width).sum(), 1)
+        shares = np.asarray(column.counts[:width]) / max(sum(column.counts[:width]), 1)
+        # Of each run: its first code and, from zero to one, the shares of pool and training table
+        # below the first code, the second and so on, and the end.
+        self._runs: list[tuple[int, np.ndarray, np.ndarray]] = []
+        for start, stop in _runs_of_rare(shares, have):
+            below, wanted = (
+                np.concatenate([[0.0], part[start:stop].cumsum()]) for part in (have, shares)
+            )
+            if stop - start > 1 and below[-1] > 0:
+                self._runs.append((start, below / below[-1], wanted / wanted[-1]))
 
     def apply(self, table: EncodedTable, random: torch.Generator) -> None:
-        if self._moves:
-            codes = table.codes.numpy()[:, self._index]
-            before, draws = codes.copy(), uniform(len(table), random)
-            for code, end, start, stop in self._moves:
-                codes[(before == code) & (start <= draws) & (draws < stop)] = end
+        codes = table.codes.numpy()[:, self._index]
+        for start, below, wanted in self._runs:
+            rows = np.flatnonzero((codes >= start) & (codes < start + len(below) - 1))
+            place = codes[rows] - start
+            # A value is an interval of ranks: a row is somewhere in it.
+            ranks = below[place] + uniform(len(rows), random) * np.diff(below)[place]
+            place = np.searchsorted(wanted, ranks, side="right") - 1
+            codes[rows] = start + np.minimum(place, len(wanted) - 2)
+
+
+def _runs_of_rare(shares: np.ndarray, have: np.ndarray) -> list[tuple[int, int]]:
+    """First and last code (exclusive) of each run, for shares of training and generated rows."""
+    rare = np.concatenate([[False], shares < RARE, [False]])
+    edges = np.flatnonzero(np.diff(rare.astype(np.int8)))
+    runs: list[tuple[int, int]] = []
+    for start, stop in edges.reshape(-1, 2).tolist():
+        if have[start:stop].sum() < shares[start:stop].sum():
+            if start == 0:
+                stop = min(stop + 1, len(shares))
+            elif stop == len(shares):
+                start -= 1
+        if runs and start < runs[-1][1]:  # both ends want the same value
+            start = runs.pop()[0]
+        runs.append((start, stop))
+    return runs

@@ -25,7 +25,7 @@ from sdv_wgangp.encoding.derived import DerivedColumn
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.quantiles import QuantileMap
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models.calibration import Calibration, ValueCalibration, _BinMap, _Extremes
+from sdv_wgangp.models.calibration import Calibration, ValueCalibration, _BinMap, _RareAtoms
 from sdv_wgangp.models.cells import Cells
 from sdv_wgangp.models.density_ratio import DensityRatio
 from sdv_wgangp.models.raking import Raking
@@ -37,7 +37,7 @@ from sdv_wgangp.transformers import TimestampEncoder
 
 PLAIN = (
     *(RankAxis, CategoricalColumn, NumericColumn, DerivedColumn, QuantileMap, TableEncoder),
-    *(Calibration, Cells, DensityRatio, Raking, ValueCalibration, _BinMap, _Extremes),
+    *(Calibration, Cells, DensityRatio, Raking, ValueCalibration, _BinMap, _RareAtoms),
     *(TrainingSettings, EpochLog),
     *(DataProcessor, DatetimeFormatter, NumericalFormatter, rdt.HyperTransformer, NullTransformer),
     *(sdv.cag.FixedCombinations, sdv.cag.FixedIncrements, sdv.cag.Inequality),
@@ -185,5 +185,10 @@ def _check_calibration(calibration: Calibration) -> None:
     if not (np.isfinite(raking.limit) and 0 < calibration.acceptance <= 1):
         raise ValueError(f"a calibration that accepts {calibration.acceptance} of the rows")
     for mapped in calibration.values._maps:
-        if isinstance(mapped, _BinMap) and mapped._knots.shape != mapped._shares.shape:
+        maps = (
+            [(mapped._knots, mapped._shares)]
+            if isinstance(mapped, _BinMap)
+            else [run[1:] for run in mapped._runs]
+        )
+        if any(generated.shape != training.shape for generated, training in maps):
             raise ValueError("rank maps of unequal lengths")

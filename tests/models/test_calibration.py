@@ -83,6 +83,44 @@ def test_rare_extremes_come_back():
     assert counts[20] == 3_000
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_long_tail_is_as_long_as_in_training(mirrored):
+    """Rare neighbouring values: their rows are spread as in training, in their order."""
+    sign = -1 if mirrored else 1
+    tail = np.arange(1, 21) * sign
+    counts = np.linspace(60, 20, 20).astype(int)
+    real = pd.DataFrame({"tail": np.repeat([0, *tail], [90_000, *counts])})
+    encoder = TableEncoder(ordinal_columns=["tail"]).fit(real)
+    # A tail of as many rows, none further than 7, and one row in eight lost to 0.
+    random = np.random.default_rng(0)
+    short = random.permutation(real["tail"]).astype(float)
+    short = sign * np.ceil(np.abs(short) * 0.35)
+    short[(short != 0) & (random.random(len(short)) < 0.125)] = 0
+    short = pd.DataFrame({"tail": short.astype(int)})
+    table = encoder.encode(short)
+    ValueCalibration(encoder.encode(short), encoder).apply(table, torch.Generator().manual_seed(0))
+    after = encoder.decode(table)["tail"]
+    found = after.value_counts().reindex(tail, fill_value=0).to_numpy()
+    assert np.abs(found - counts).max() < 4 * np.sqrt(counts.max())
+    assert (after != 0).sum() == pytest.approx(counts.sum(), abs=40)
+    assert after.std() == pytest.approx(real["tail"].std(), rel=0.05)
+    rows = (short["tail"] != 0).to_numpy()
+    assert (after[rows] != 0).all()
+    assert spearmanr(after[rows], short["tail"][rows]).statistic > 0.97
+
+
+def test_rare_values_between_common_ones_are_a_run_of_their_own():
+    values, counts = [0, 1, 2, 3, 4, 5], np.array([9_000, 40, 30, 20, 9_000, 9_000])
+    real = pd.DataFrame({"few": np.repeat(values, counts)})
+    encoder = TableEncoder(ordinal_columns=["few"]).fit(real)
+    wrong = real["few"].replace({1: 2, 3: 2})
+    table = encoder.encode(pd.DataFrame({"few": np.tile(wrong, 20)}))
+    ValueCalibration(table, encoder).apply(table, torch.Generator().manual_seed(0))
+    after = encoder.decode(table)["few"].value_counts().sort_index() / 20
+    assert (after[[0, 4, 5]] == 9_000).all()
+    assert after[[1, 2, 3]].to_numpy() == pytest.approx(counts[1:4], rel=0.15)
+
+
 def test_one_value_can_give_both_ends():
     real = pd.DataFrame({"few": np.repeat([0, 1, 2], [30, 9_940, 30])})
     encoder = TableEncoder(ordinal_columns=["few"]).fit(real)
