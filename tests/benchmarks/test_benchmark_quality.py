@@ -15,6 +15,8 @@ import quality
 import synthesizers
 from plot import quality_plot
 
+from sdv_wgangp.reporting import scores as reports
+
 
 @pytest.fixture
 def table(tmp_path):
@@ -106,6 +108,17 @@ def test_real_rows_are_scored_without_meeting_themselves(dataset):
     assert scores["detection_train_xgboost"] is None
     trained_on_train = job.score_sample(dataset, dataset.train, real=False, xgboost=False)
     assert scores["tstr_auc"] == trained_on_train["scores"]["tstr_auc"]
+
+
+@pytest.mark.parametrize(("rows", "subsamples"), [(300, 4), (500, 2), (1_000, 1)])
+def test_few_rows_are_compared_in_several_subsamples(rows, subsamples):
+    rng = np.random.default_rng(0)
+    real = pd.DataFrame({"x": rng.normal(size=rows)})
+    fake = pd.DataFrame({"x": rng.normal(0.5, size=2 * rows)})
+    columns = {"x": "numerical"}
+    each = [reports.detection(real, fake, columns, seed=k).score for k in range(subsamples)]
+    assert len(set(each)) == subsamples
+    assert job.mean_detection(real, fake, columns) == (pytest.approx(np.mean(each)), rows)
 
 
 def test_copies_of_the_training_rows_show(dataset):
