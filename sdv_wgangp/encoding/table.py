@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import pandas as pd
@@ -155,6 +156,15 @@ class TableEncoder:
         """Number of codes of each modelled column."""
         return [column.width for column in self.columns]
 
+    @property
+    def placed(self) -> list[tuple[CategoricalColumn | NumericColumn, int, int | None]]:
+        """Each modelled column, its place among the codes, and among the positions or None."""
+        after = accumulate(column.has_positions for column in self.columns)
+        return [
+            (column, index, count - 1 if column.has_positions else None)
+            for index, (column, count) in enumerate(zip(self.columns, after, strict=True))
+        ]
+
     def encode(
         self, frame: pd.DataFrame, random: np.random.Generator | None = None
     ) -> EncodedTable:
@@ -172,23 +182,18 @@ class TableEncoder:
         widest = max(self.widths)
         codes = np.empty((len(frame), len(self.columns)), np.int16 if widest < 2**15 else np.int32)
         positions = np.empty((len(frame), sum(c.has_positions for c in self.columns)), np.float32)
-        filled = 0
-        for index, column in enumerate(self.columns):
+        for column, index, place in self.placed:
             codes[:, index], inside = column.encode(frame[column.name], random)
-            if column.has_positions:
-                positions[:, filled] = inside
-                filled += 1
+            if place is not None:
+                positions[:, place] = inside
         return EncodedTable(torch.from_numpy(codes), torch.from_numpy(positions))
 
     def decode(self, table: EncodedTable) -> pd.DataFrame:
         """The frame behind codes and positions, columns in the fitted order and dtypes."""
         codes, positions = table.codes.numpy(), table.positions.numpy()
-        decoded, used = {}, 0
-        for index, column in enumerate(self.columns):
-            inside = None
-            if column.has_positions:
-                inside = positions[:, used]
-                used += 1
+        decoded = {}
+        for column, index, place in self.placed:
+            inside = None if place is None else positions[:, place]
             decoded[column.name] = column.decode(codes[:, index].astype(np.int64), inside)
         for derived in self.derived:
             column = derived.column

@@ -83,11 +83,7 @@ class Cells:
     @classmethod
     def all_of(cls, encoder: TableEncoder, coarse: int) -> list[Cells]:
         """Of every column of a table."""
-        found, place = [], 0
-        for index, column in enumerate(encoder.columns):
-            found.append(cls(column, index, place if column.has_positions else None, coarse))
-            place += column.has_positions
-        return found
+        return [cls(*placed, coarse) for placed in encoder.placed]
 
     def of(self, table: EncodedTable) -> np.ndarray:
         """Cell of every row of a table, integers ``[n]``; may be a view of its codes."""

@@ -28,11 +28,9 @@ def reach_extremes(table: EncodedTable, encoder: TableEncoder, random: torch.Gen
         random: Source of the choice whether to.
     """
     chances = uniform(2 * len(encoder.columns), random).reshape(-1, 2)
-    place = 0
-    for index, (column, chance) in enumerate(zip(encoder.columns, chances, strict=True)):
-        if column.has_positions:
+    for (column, index, place), chance in zip(encoder.placed, chances, strict=True):
+        if place is not None:
             _reach_in_bins(table, column, index, place, chance)
-            place += 1
         elif isinstance(column, NumericColumn) and len(column.atoms):
             _reach_atoms(table.codes.numpy()[:, index], column.counts[: len(column.atoms)], chance)
 

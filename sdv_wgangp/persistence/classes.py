@@ -25,11 +25,12 @@ from sdv_wgangp.encoding.derived import DerivedColumn
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.quantiles import QuantileMap
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models.calibration import Calibration, ValueCalibration, _BinMap, _RareAtoms
+from sdv_wgangp.models.calibration import Calibration
 from sdv_wgangp.models.cells import Cells
 from sdv_wgangp.models.density_ratio import DensityRatio
 from sdv_wgangp.models.raking import Raking
 from sdv_wgangp.models.tabular import TabularModel
+from sdv_wgangp.models.value_calibration import BinMap, RareAtoms, ValueCalibration
 from sdv_wgangp.persistence.graph import Kind, check_attribute
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.trainer import EpochLog
@@ -37,7 +38,7 @@ from sdv_wgangp.transformers import TimestampEncoder
 
 PLAIN = (
     *(RankAxis, CategoricalColumn, NumericColumn, DerivedColumn, QuantileMap, TableEncoder),
-    *(Calibration, Cells, DensityRatio, Raking, ValueCalibration, _BinMap, _RareAtoms),
+    *(Calibration, Cells, DensityRatio, Raking, ValueCalibration, BinMap, RareAtoms),
     *(TrainingSettings, EpochLog),
     *(DataProcessor, DatetimeFormatter, NumericalFormatter, rdt.HyperTransformer, NullTransformer),
     *(sdv.cag.FixedCombinations, sdv.cag.FixedIncrements, sdv.cag.Inequality),
@@ -187,7 +188,7 @@ def _check_calibration(calibration: Calibration) -> None:
     for mapped in calibration.values._maps:
         maps = (
             [(mapped._knots, mapped._shares)]
-            if isinstance(mapped, _BinMap)
+            if isinstance(mapped, BinMap)
             else [run[1:] for run in mapped._runs]
         )
         if any(generated.shape != training.shape for generated, training in maps):
