@@ -177,7 +177,14 @@ def resample_job(dataset: datasets.Dataset, name: str, seed: int, folder: Path) 
     """Sample from a stored fit again. Its record keeps what it says of the fit."""
     recipe = RECIPES[name]
     records = {output: read_json(place(folder, output, seed) / FIT) for output in recipe.outputs}
-    fitted = recipe.load(place(folder, recipe.outputs[0], seed) / MODEL, dataset)
+    path = place(folder, recipe.outputs[0], seed) / MODEL
+    try:
+        fitted = recipe.load(path, dataset)
+    except (AttributeError, ImportError) as error:
+        raise SystemExit(
+            f"{path} is of other code than this and cannot be loaded ({error}): fit again with "
+            "--fresh"
+        ) from error
     store_samples(fitted, dataset, seed, folder, records)
 
 
@@ -256,7 +263,7 @@ def mean_detection(
     rows = min(len(real), len(synthetic))
     found = [
         scores.detection(real, synthetic, columns, classifier=classifier, seed=seed).score
-        for seed in range(-(-DETECTION_ROWS // rows))
+        for seed in range(-(-DETECTION_ROWS // max(rows, 1)))
     ]
     return float(np.mean(found)), rows
 

@@ -12,8 +12,8 @@ choice may look at a test row. The scores, errors in percent:
   detect train     1 - (2 AUC - 1), AUC floored at .5, of boosted trees (scikit-learn's
                    HistGradientBoosting, categories declared, 3 folds) telling training rows from
                    synthetic ones: 1 cannot be told apart, 0 always. "xgb" is XGBoost's figure.
+                   (Tables of fewer than 1,000 rows: the mean over several folds and subsamples.)
   detect test      the same against held-out test rows, the synthetic rows subsampled to as many
-                   (several times, if these are fewer than 1,000: the mean).
                    What is lower here than against training rows was fitted to the training table.
   TSTR             boosted trees trained on synthetic rows, tested on real test rows: AUC, or
                    log-RMSE (RMSE where the target is not heavy-tailed). "real" is trained on the

@@ -56,11 +56,11 @@ class ConditionalCalibration:
             candidates: Rows that meet the condition; changed in place.
             rows: How many of them.
             allowed: The condition: by index of the column, the codes it may have.
-            random: Source of the choice among them.
+            random: Source of the choice among them, and of their values.
         """
         if not rows:
             return candidates.rows(slice(0))
-        self._values.apply_inside_bins(candidates)
+        self._values.apply(candidates, random, kept=allowed)
         weights = self._weights(allowed, self._coarse(candidates), len(candidates) / rows)
         return candidates.rows(torch.from_numpy(systematic(weights, rows, uniform(1, random)[0])))
 

@@ -133,7 +133,7 @@ def _make_model(state: dict[str, Any]) -> TabularModel:
     weights = state.pop("generator")
     encoder = state["encoder"]
     _check_columns(encoder)
-    _check_calibration(state["_calibration"])
+    _check_calibration(state["_calibration"], encoder)
     if not all(torch.isfinite(weight).all() for weight in weights.values()):
         raise ValueError("weights that are not finite")
     model.__dict__.update(state)
@@ -169,7 +169,7 @@ def _check_columns(encoder: TableEncoder) -> None:
         raise ValueError("columns under other names than the table's")
 
 
-def _check_calibration(calibration: Calibration) -> None:
+def _check_calibration(calibration: Calibration, encoder: TableEncoder) -> None:
     """Refuse a calibration whose parts do not fit, or with which sampling would never end."""
     columns, ratio, raking = calibration.columns, calibration._ratio, calibration._raking
     for column, places, factors in zip(columns, ratio._places, raking._factors, strict=True):
@@ -186,10 +186,35 @@ def _check_calibration(calibration: Calibration) -> None:
     if not (np.isfinite(raking.limit) and 0 < calibration.acceptance <= 1):
         raise ValueError(f"a calibration that accepts {calibration.acceptance} of the rows")
     for mapped in calibration.values._maps:
-        maps = (
-            [(mapped._knots, mapped._shares)]
-            if isinstance(mapped, BinMap)
-            else [run[1:] for run in mapped._runs]
-        )
-        if any(generated.shape != training.shape for generated, training in maps):
-            raise ValueError("rank maps of unequal lengths")
+        _check_rank_map(mapped, encoder)
+
+
+def _check_rank_map(mapped: BinMap | RareAtoms, encoder: TableEncoder) -> None:
+    """Refuse a map of ranks that would leave the codes of its column."""
+    if type(mapped.index) is not int or not 0 <= mapped.index < len(encoder.columns):
+        raise ValueError("a rank map of no column")
+    column, _, place = encoder.placed[mapped.index]
+    in_bins = isinstance(mapped, BinMap)
+    if in_bins:
+        source, target = mapped._knots, mapped._shares
+        fits = place is not None and mapped._place == place
+        fits = fits and (mapped._first, mapped._bins) == (len(column.atoms), column.bins)
+    else:
+        source, target, last = mapped._below, mapped._wanted, mapped._last
+        fits = isinstance(column, NumericColumn) and source.shape == (len(column.atoms) + 1,)
+        fits = fits and last.shape == (column.width,) and last.dtype.kind == "i"
+        fits = fits and last.max() < len(column.atoms)
+    fits = fits and source.ndim == 1 and source.shape == target.shape
+    if not (fits and all(_is_distribution(part, whole=in_bins) for part in (source, target))):
+        raise ValueError(f"a rank map that does not fit column {column.name!r}")
+
+
+def _is_distribution(function: np.ndarray, whole: bool) -> bool:
+    """Whether these are values of a distribution function, from 0 on, and to 1 as a whole."""
+    return bool(
+        function.dtype == np.float64
+        and np.isfinite(function).all()
+        and (np.diff(function) >= 0).all()
+        and function[0] == 0
+        and (function[-1] == 1 if whole else function[-1] <= 1 + 1e-9)
+    )

@@ -243,6 +243,10 @@ def test_a_stored_fit_of_ours_is_sampled_again(dataset, table, tmp_path):
         record = job.read_json(path / job.FIT)
         assert record["fit_seconds"] == records[name]["fit_seconds"]
         assert record["sample_source"] == record["source"]
+    # A pickle that names a class which is no more.
+    (where["wgangp"] / job.MODEL).write_bytes(b"csdv_wgangp.models.tabular\nGone\n.")
+    with pytest.raises(SystemExit, match=r"model\.pkl is of other code.*--fresh"):
+        job.resample_job(dataset, "wgangp", 0, folder)
     (where["wgangp"] / job.MODEL).unlink()
     with pytest.raises(SystemExit, match=r"has no model\.pkl to sample from.*--fresh"):
         quality.plan(quality.parse([*arguments, "--resample"]))

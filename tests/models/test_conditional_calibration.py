@@ -22,7 +22,7 @@ MADE = np.array([0.4, 0.3, 0.3])
 
 
 class NoValues:
-    def apply_inside_bins(self, table):
+    def apply(self, table, random, kept):
         pass
 
 

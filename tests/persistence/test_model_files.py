@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import subprocess
@@ -19,6 +20,8 @@ from sdv.sampling import Condition
 
 import sdv_wgangp
 from sdv_wgangp import persistence, sdv_versions
+from sdv_wgangp.encoding.table import EncodedTable
+from sdv_wgangp.models import value_calibration
 from sdv_wgangp.objectives.meta_features import META_FEATURES, register_meta_feature
 from sdv_wgangp.persistence import ModelFileError
 from sdv_wgangp.persistence.container import ModelFile
@@ -361,16 +364,20 @@ def rewrite(old, new):
 
 
 def drop_first(ending):
+    return tensors_of(ending, lambda tensor: tensor[1:])
+
+
+def tensors_of(ending, function):
+    """Put what a function makes of the first such tensor in its place."""
+
     def change(file):
         name = next(name for name in sorted(file.tensors) if name.endswith(ending))
-        file.tensors[name] = file.tensors[name][1:]
+        file.tensors[name] = function(file.tensors[name]).contiguous()
 
     return change
 
 
-def poison(file):
-    name = next(name for name in file.tensors if name.endswith("['logits.weight']"))
-    file.tensors[name] = torch.full_like(file.tensors[name], torch.nan)
+poison = tensors_of("['logits.weight']", lambda weight: weight * torch.nan)
 
 
 def hide_a_method(file):
@@ -393,6 +400,9 @@ ATTACKS = {
     "counts of another shape": drop_first("].counts"),
     "ranks of another shape": drop_first("].ranks"),
     "factors of another shape": drop_first("._factors[0]"),
+    "ranks of another length": drop_first("._knots"),
+    "ranks that fall": tensors_of("._shares", lambda shares: shares.flip(0)),
+    "ranks that are not finite": tensors_of("._knots", lambda knots: knots * torch.nan),
     "an absent tensor": lambda file: file.tensors.popitem(),
     "no state": lambda file: file.state.clear(),
 }
@@ -404,6 +414,46 @@ def test_tampered_files_with_a_right_checksum_are_refused(name, file):
     with pytest.raises(ModelFileError, match="does not hold a model") as caught:
         WGANGPMFSSynthesizer.load_model(file)
     assert str(file) in str(caught.value)
+
+
+@pytest.fixture
+def file_with_rare_atoms(synthesizer, tmp_path, monkeypatch):
+    """A model with a map of atoms: here all are taken for rare."""
+    monkeypatch.setattr(value_calibration, "RARE", 1.0)
+    changed = copy.deepcopy(synthesizer)
+    model = changed._model
+    index = [column.name for column in model.encoder.columns].index("five")
+    column = model.encoder.columns[index]
+    codes = torch.zeros(500, len(model.encoder.columns), dtype=torch.int16)
+    atoms = value_calibration.RareAtoms(column, index, EncodedTable(codes, torch.zeros(500, 0)))
+    assert atoms.mapped
+    model._calibration.values._maps.append(atoms)
+    changed.save_model(tmp_path / "atoms.safetensors")
+    return tmp_path / "atoms.safetensors", rows_of(changed)
+
+
+def test_maps_of_rare_atoms_come_back(file_with_rare_atoms):
+    path, expected = file_with_rare_atoms
+    pd.testing.assert_frame_equal(rows_of(WGANGPMFSSynthesizer.load_model(path)), expected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        drop_first("._below"),
+        drop_first("._last"),
+        tensors_of("._wanted", lambda ranks: ranks.flip(0)),
+        tensors_of("._wanted", lambda ranks: ranks.float()),
+        tensors_of("._wanted", lambda ranks: ranks.reshape(1, -1)),
+        tensors_of("._last", lambda last: last + 99),
+        tensors_of("._last", lambda last: last * 0.5),
+    ],
+)
+def test_tampered_maps_of_rare_atoms_are_refused(file_with_rare_atoms, change):
+    path, _ = file_with_rare_atoms
+    resigned(path, change)
+    with pytest.raises(ModelFileError, match="does not hold a model"):
+        WGANGPMFSSynthesizer.load_model(path)
 
 
 def test_a_pickle_is_no_model_file(synthesizer, tmp_path):
