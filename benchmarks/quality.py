@@ -13,7 +13,7 @@ choice may look at a test row. The scores, errors in percent:
                    HistGradientBoosting, categories declared, 3 folds) telling training rows from
                    synthetic ones: 1 cannot be told apart, 0 always. "xgb" is XGBoost's figure.
                    (Tables of fewer than 1,000 rows: the mean over several folds and subsamples.)
-  detect test      the same against held-out test rows, the synthetic rows subsampled to as many
+  detect test      the same against held-out test rows, the synthetic rows subsampled to as many.
                    What is lower here than against training rows was fitted to the training table.
   TSTR             boosted trees trained on synthetic rows, tested on real test rows: AUC, or
                    log-RMSE (RMSE where the target is not heavy-tailed). "real" is trained on the

@@ -185,15 +185,16 @@ def _check_calibration(calibration: Calibration, encoder: TableEncoder) -> None:
         raise ValueError("trees with leaves that are not finite")
     if not (np.isfinite(raking.limit) and 0 < calibration.acceptance <= 1):
         raise ValueError(f"a calibration that accepts {calibration.acceptance} of the rows")
+    placed = encoder.placed
     for mapped in calibration.values._maps:
-        _check_rank_map(mapped, encoder)
+        _check_rank_map(mapped, placed)
 
 
-def _check_rank_map(mapped: BinMap | RareAtoms, encoder: TableEncoder) -> None:
+def _check_rank_map(mapped: BinMap | RareAtoms, placed: list) -> None:
     """Refuse a map of ranks that would leave the codes of its column."""
-    if type(mapped.index) is not int or not 0 <= mapped.index < len(encoder.columns):
+    if type(mapped.index) is not int or not 0 <= mapped.index < len(placed):
         raise ValueError("a rank map of no column")
-    column, _, place = encoder.placed[mapped.index]
+    column, _, place = placed[mapped.index]
     in_bins = isinstance(mapped, BinMap)
     if in_bins:
         source, target = mapped._knots, mapped._shares

@@ -93,7 +93,7 @@ def test_rare_values_between_common_ones_are_a_run_of_their_own():
 
 
 def test_values_that_differ_by_chance_alone_stay():
-    """Twenty tables of a perfect generator: about one in a hundred runs may be mapped."""
+    """Twenty tables of a perfect generator: a run is mapped in one of a hundred at most."""
     encoder = TableEncoder(ordinal_columns=["x"]).fit(pd.DataFrame({"x": tailed()}))
     random = np.random.default_rng(0)
     mapped = 0
