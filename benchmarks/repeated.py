@@ -5,7 +5,8 @@
 
 quality.py scores one sample of each fit. On small tables samples of one fit differ as much as
 those of different methods do; the mean of several says which is better. Prints, for each table,
-the mean of every score over all samples with its standard error, and writes all scores to FILE.
+the mean of every score over all samples with its standard error, over the fits where there are
+several, otherwise over the samples; writes all scores to FILE.
 """
 
 from __future__ import annotations
@@ -44,11 +45,13 @@ def sample_scores(
     return found
 
 
-def table(found: Sequence[dict[str, float]]) -> str:
-    """Markdown: a line for each score, mean and standard error."""
+def table(found: Sequence[Sequence[dict[str, float]]]) -> str:
+    """Markdown: a line for each score, mean and standard error, of the samples of each fit."""
     lines = []
-    for name in found[0]:
-        values = np.array([scores[name] for scores in found])
+    for name in found[0][0]:
+        values = np.array([[scores[name] for scores in of_fit] for of_fit in found])
+        # Samples of one fit are more alike than fits are.
+        values = values.mean(axis=1) if len(values) > 1 else values[0]
         error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
         lines.append([name, f"{values.mean():.5g}", f"{error:.2g}"])
     return timing.markdown(["score", "mean", "standard error"], lines)
@@ -77,8 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 {"dataset": dataset.name, "seed": seed, "sample": number, "scores": scores}
                 for number, scores in enumerate(each)
             ]
-            of_table += each
-        print(f"\n{dataset.name}, {len(of_table)} samples\n\n{table(of_table)}", flush=True)
+            of_table.append(each)
+        samples = sum(map(len, of_table))
+        print(f"\n{dataset.name}, {samples} samples\n\n{table(of_table)}", flush=True)
     if chosen.json:
         content = {"protocol": job.PROTOCOL, "versions": job.versions(), "results": results}
         chosen.json.write_text(json.dumps(content, indent=1) + "\n")
