@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ TABLE = "table"
 ADULT_TRAIN_ROWS = 32_561
 MAX_TARGET_CLASSES = 20
 VALIDATION = "@validation"
+# TABLE@fold0 to TABLE@fold4: a fifth of all rows each in the test rows' place.
+FOLD, FOLDS = "@fold", 5
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,28 @@ def _sdtype(values: pd.Series, recipe: Recipe) -> str:
     return "numerical" if numeric else "categorical"
 
 
+def _part(whole: Dataset, part: str) -> Dataset:
+    """The split of a table that stands behind its name."""
+    if part == VALIDATION:
+        rows = whole.train
+        order = np.random.RandomState(7).permutation(len(rows))
+        cut = int(len(order) * 0.85)
+        train, test = order[:cut], order[cut:]
+    elif part in (known := [f"{FOLD}{number}" for number in range(FOLDS)]):
+        rows = pd.concat([whole.train, whole.test], ignore_index=True)
+        order = np.random.RandomState(11).permutation(len(rows))
+        fifths = np.array_split(order, FOLDS)
+        test = fifths.pop(known.index(part))
+        train = np.concatenate(fifths)
+    else:
+        raise SystemExit(
+            f"unknown part {part!r} of {whole.name}: give {VALIDATION} or {FOLD}0 to "
+            f"{FOLD}{FOLDS - 1}"
+        )
+    train, test = (rows.iloc[chosen].reset_index(drop=True) for chosen in (train, test))
+    return replace(whole, name=whole.name + part, train=train, test=test)
+
+
 def load(name_or_path: str, target: str | None = None, folder: Path | None = None) -> Dataset:
     """Read a named table (see `RECIPES`) or any CSV, and split it.
 
@@ -132,20 +157,15 @@ def load(name_or_path: str, target: str | None = None, folder: Path | None = Non
     `target` of at most `MAX_TARGET_CLASSES` distinct values is a class, of more it is regressed.
 
     ``NAME@validation`` has no test rows in it: the training rows, permuted and cut 85/15, for
-    choices that must not look at test rows.
+    choices that must not look at test rows. ``NAME@fold0`` to ``NAME@fold4`` are five splits of
+    all rows: each is a test row in one of them. Nothing may be chosen by these.
 
     Raises:
-        SystemExit: for an unknown name, a missing file, or a target that is no column.
+        SystemExit: for an unknown name or fold, a missing file, or a target that is no column.
     """
-    if name_or_path.endswith(VALIDATION):
-        name_or_path = name_or_path.removesuffix(VALIDATION)
-        whole = load(name_or_path, target, folder)
-        order = np.random.RandomState(7).permutation(len(whole.train))
-        cut = int(len(order) * 0.85)
-        train, test = (
-            whole.train.iloc[rows].reset_index(drop=True) for rows in (order[:cut], order[cut:])
-        )
-        return replace(whole, name=whole.name + VALIDATION, train=train, test=test)
+    if named_part := re.fullmatch(r"(.+)(@\w+)", name_or_path):
+        whole, part = named_part.groups()
+        return _part(load(whole, target, folder), part)
     path = Path(name_or_path)
     named = path.suffix != ".csv"
     if not named:

@@ -34,19 +34,23 @@ from sdv_wgangp.models.density_ratio import (
 from sdv_wgangp.models.raking import Raking
 from sdv_wgangp.models.value_calibration import ValueCalibration
 
-# The pool has so many times the training rows, whose own noise limits what marginals can tell,
-# within these limits, and no more than these probabilities or cells of the table allow.
-POOL_TIMES = 16
-LEAST_POOL_ROWS, POOL_ROWS = 2**16, 2**19
+# Of the pool so many times the training rows, whose own noise limits what marginals can tell, are
+# to be kept. It is within these limits, and no larger than these probabilities or cells of the
+# table allow.
+KEPT_TIMES = 5
+LEAST_POOL_ROWS, POOL_ROWS = 2**16, 2**21
+# Rows of it that are generated at a time, once it is known how many are kept.
+POOL_PART = 2**18
 POOL_PROBABILITIES = 2**30
 POOL_CELLS = 2**26
 # A column with positions is raked in at least as many cells, whatever its bins.
 COARSE_CELLS = 20
-# No row is kept more than so many times as often as the average one: a third of the generated
-# rows is used at least, and more where but a few rows are so rare.
-MAX_WEIGHT = 3.0
-# What the limit on the weights may cut off, as a share of their sum.
-CUT_OFF = 0.001
+# What a limit on the weights may cut off, as a share of their sum. The distribution of the rows
+# that are kept is no further from that of the weights in total variation.
+CUT_OFF = 0.01
+# Where that takes rows that are kept more than so many times as often as the average one, it is
+# the limit all the same: as many rows are generated for one that is kept, and no more.
+MAX_WEIGHT = 24.0
 # Rows that are generated at a time for the choice among them.
 DRAWN_ROWS = 2**20
 # To see what is out of reach, cells with fewer expected rows of the pool are not told apart.
@@ -83,7 +87,7 @@ class Calibration:
         share: float = 1.0,
     ):
         self.columns = Cells.all_of(encoder, COARSE_CELLS)
-        pool_rows = min(max(POOL_TIMES * len(real), LEAST_POOL_ROWS), POOL_ROWS)
+        training_rows = len(real)
         levels, columns = sum(encoder.widths), len(encoder.columns)
         most = max(min(POOL_PROBABILITIES // levels, POOL_CELLS // columns), 2**12)
         self._drawn_rows = min(DRAWN_ROWS, max(POOL_CELLS // columns, 2**12))
@@ -96,13 +100,21 @@ class Calibration:
         generated = generate(min(GENERATED_TIMES * seen, max(int(share * most), LEAST_ROWS)))
         self._ratio = DensityRatio(self.columns, self._cells(real), self._cells(generated), random)
         # Fresh rows: on those they have learned from, trees are too sure.
-        pool = generate(int(share * min(pool_rows, most)))
+        rows = int(share * min(LEAST_POOL_ROWS, POOL_ROWS, most))
+        parts = [self._thinned(generate(rows), random)]
+        kept = np.minimum(parts[0][1] / limit(parts[0][1], rows), 1).sum() / rows
+        wanted = int(share * min(KEPT_TIMES * training_rows / kept, POOL_ROWS, most))
+        while rows < wanted:
+            count = min(POOL_PART, wanted - rows)
+            parts.append(self._thinned(generate(count), random))
+            rows += count
+        pool = EncodedTable.concatenated([table for table, _ in parts])
+        weights = np.concatenate([of_part for _, of_part in parts])
         cells = self._cells(pool)
-        weights = self._ratio.ratios(cells)
-        self._raking = Raking(self.columns, cells, weights, limit)
+        self._raking = Raking(self.columns, cells, weights, lambda weights: limit(weights, rows))
         weights *= self._raking.weights(cells)
         limited = np.minimum(weights, self._raking.limit)
-        self.acceptance = float(limited.mean() / self._raking.limit)
+        self.acceptance = float(limited.sum() / (rows * self._raking.limit))
         self.distances = [
             _distance(column, of_column, limited)
             for column, of_column in zip(self.columns, cells, strict=True)
@@ -137,6 +149,19 @@ class Calibration:
         self.values.apply(table, random)
         return balanced(table, self.columns, rows, random)
 
+    def _thinned(
+        self, table: EncodedTable, random: torch.Generator
+    ) -> tuple[EncodedTable, np.ndarray]:
+        """Rows of a table and weights of theirs that stand for its density ratios.
+
+        Of rows below a least weight a part is left out and the rest have that weight: where few
+        rows have most of the weight, that leaves much less to work on.
+        """
+        weights = self._ratio.ratios(self._cells(table))
+        least = min(weights.mean(), limit(weights, len(weights)))
+        rows = np.flatnonzero(uniform(len(table), random) * least < weights)
+        return table.rows(torch.from_numpy(rows)), np.maximum(weights[rows], least)
+
     def _chosen(
         self, table: EncodedTable, weights: np.ndarray, random: torch.Generator
     ) -> EncodedTable:
@@ -148,21 +173,21 @@ class Calibration:
         return [column.of(table) for column in self.columns]
 
 
-def limit(weights: np.ndarray) -> float:
-    """What no weight should exceed, for weights ``[n]``.
+def limit(weights: np.ndarray, rows: int) -> float:
+    """What no weight should exceed, for weights ``[n]`` of ``rows`` rows, the others' being 0.
 
-    `MAX_WEIGHT` times the mean of what the limit leaves of them; less where less cuts off no more
-    than `CUT_OFF` of their sum.
+    The least that cuts off no more than `CUT_OFF` of their sum, or `MAX_WEIGHT` times the mean of
+    what it leaves of them, if that is less.
     """
     ascending = np.sort(weights)
     below = np.concatenate([[0.0], np.cumsum(ascending)])
     count = np.arange(len(weights), 0, -1)
     # With the k-th weight as the limit, the sum of what it leaves.
     left = below[:-1] + count * ascending
-    small = ascending * len(weights) <= MAX_WEIGHT * left
+    small = ascending * rows <= MAX_WEIGHT * left
     uncut = left >= (1 - CUT_OFF) * below[-1]
-    # Weights are small up to some place, and cut nothing off from some place on.
-    return ascending[min(np.flatnonzero(small)[-1], np.flatnonzero(uncut)[0])]
+    # Weights are small up to some place, and cut little off from some place on.
+    return ascending[min(max(small.sum() - 1, 0), np.flatnonzero(uncut)[0])]
 
 
 def _distance(column: Cells, cells: np.ndarray, weights: np.ndarray) -> float:

@@ -24,7 +24,7 @@ GENERATED_TIMES = 4
 # Below, a held-out share is too small to say when the trees begin to learn single rows.
 LEAST_ROWS = 500
 DEPTH = 6
-TREES = 600
+TREES = 1500
 LEARNING_RATE = 0.2
 HELD_OUT = 0.15
 PATIENCE = 10

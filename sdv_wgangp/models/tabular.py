@@ -44,8 +44,9 @@ WHITENING_ROWS = 50_000
 CHUNK_ROWS = 2**11
 # Blocks of the generator that read conditions, from the first.
 CONDITIONED_BLOCKS = 2
-# Calibrated rows that tell conditional distributions, and cells of them.
-REFERENCE_ROWS, REFERENCE_CELLS = 2**17, 2**25
+# Calibrated rows that tell conditional distributions, cells of them, and rows that are generated
+# for them.
+REFERENCE_ROWS, REFERENCE_CELLS, REFERENCE_GENERATED = 2**17, 2**25, 2**20
 # Rows under conditions that are drawn together, about.
 DRAWN_TOGETHER = 2**16
 # Rows of noise over which the probabilities of a column are averaged.
@@ -301,7 +302,7 @@ class TabularModel:
             rows: How many.
             conditions: Values by column; which columns can have some, `native_conditions` tells.
                 Every row has them, and the other columns follow their distribution given these;
-                no row is rejected. (The first call draws `REFERENCE_ROWS` rows for this.)
+                no row is rejected. (The first call draws up to `REFERENCE_ROWS` rows for this.)
 
         Raises:
             ValueError: A column cannot be a condition, a value was not in its training column, or
@@ -387,7 +388,8 @@ class TabularModel:
     def _calibrate_conditional(self) -> ConditionalCalibration:
         """From random numbers of its own: those of `sample` go on as if nothing had been drawn."""
         random = torch.Generator(self._device).manual_seed(self._reference_seed)
-        rows = min(REFERENCE_ROWS, REFERENCE_CELLS // self.layout.columns)
+        affordable = int(REFERENCE_GENERATED * self._calibration.acceptance)
+        rows = min(REFERENCE_ROWS, REFERENCE_CELLS // self.layout.columns, affordable)
         reference = self._calibration.draw(
             rows, lambda count: self._draw(count, random, self.generator), random
         )

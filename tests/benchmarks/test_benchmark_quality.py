@@ -76,6 +76,20 @@ def test_a_split_for_choices_has_no_test_rows_in_it(table, dataset):
     assert len(part.test) == len(dataset.train) - int(0.85 * len(dataset.train))
 
 
+def test_every_row_is_a_test_row_in_one_fold(table, dataset):
+    def keys(*frames):
+        return sorted(str(row) for of in frames for row in of.itertuples(index=False))
+
+    parts = [datasets.load(f"{table}@fold{number}", "outcome") for number in range(5)]
+    everything = keys(dataset.train, dataset.test)
+    assert [part.name for part in parts] == [f"small@fold{number}" for number in range(5)]
+    assert all(keys(part.train, part.test) == everything for part in parts)
+    assert keys(*(part.test for part in parts)) == everything
+    for part in ("@fold5", "@other"):
+        with pytest.raises(SystemExit, match=f"unknown part '{part}' of small: give @validation"):
+            datasets.load(f"{table}{part}", "outcome")
+
+
 def test_a_csv_target_of_many_numbers_is_regressed(table):
     dataset = datasets.load(str(table), "size")
     assert dataset.regression

@@ -93,18 +93,51 @@ def test_most_rows_are_kept_where_nothing_is_wrong(frame):
 
 
 def test_the_limit_cuts_off_little():
-    weights = np.random.default_rng(0).gamma(20.0, size=10_000)
-    limit = calibration_module.limit(weights)
+    weights = np.random.default_rng(0).gamma(2.0, size=10_000)
+    limit = calibration_module.limit(weights, len(weights))
     cut = np.maximum(weights - limit, 0).sum() / weights.sum()
     assert cut == pytest.approx(calibration_module.CUT_OFF, rel=0.05)
-    assert calibration_module.limit(np.ones(7)) == 1
+    assert calibration_module.limit(np.ones(7), 7) == 1
 
 
 def test_the_limit_is_a_multiple_of_what_it_leaves():
-    weights = np.random.default_rng(0).pareto(1.0, 10_000)
-    limit = calibration_module.limit(weights)
+    weights = np.random.default_rng(0).pareto(0.3, 10_000)
+    limit = calibration_module.limit(weights, len(weights))
     mean = np.minimum(weights, limit).mean()
     assert limit == pytest.approx(calibration_module.MAX_WEIGHT * mean, rel=0.01)
+
+
+def test_rows_that_were_left_out_count_for_the_limit():
+    weights = np.random.default_rng(0).pareto(0.3, 10_000)
+    least = np.median(weights)
+    thinned = np.maximum(weights, least)[np.random.default_rng(1).random(10_000) * least < weights]
+    assert len(thinned) < 9_000
+    limits = [calibration_module.limit(each, 10_000) for each in (weights, thinned)]
+    assert limits[1] == pytest.approx(limits[0], rel=0.03)
+    # A single row with a weight is more than the limit can see.
+    assert calibration_module.limit(np.ones(1), 10_000) == 1
+
+
+def test_the_pool_grows_until_enough_rows_are_kept(torn):
+    real, encoder, mixed = torn
+    pool = encoder.encode(mixed, np.random.default_rng(0))
+    table = encoder.encode(real, np.random.default_rng(1))
+    for times in (1, 20):
+        asked = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(calibration_module, "KEPT_TIMES", times)
+            found = Calibration(
+                table, encoder, generator_of(pool, asked), torch.Generator().manual_seed(0)
+            )
+        wanted = times * len(real) / found.acceptance
+        first, *more = asked[1:]
+        assert first == calibration_module.LEAST_POOL_ROWS
+        assert all(count <= calibration_module.POOL_PART for count in more)
+        if wanted < first:
+            assert not more
+        else:
+            assert first + sum(more) == pytest.approx(wanted, rel=0.3)
+    assert more
 
 
 def test_distances_tell_what_a_generator_hardly_makes(frame):
