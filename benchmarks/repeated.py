@@ -26,16 +26,18 @@ RECIPE = "wgangp"
 OUTPUT = Path(__file__).parent / "output"
 
 
-def sample_scores(
-    dataset: datasets.Dataset, folder: Path, seed: int, samples: int
-) -> list[dict[str, float]]:
-    """Scores of so many samples of one fit, drawn one after the other from its beginning."""
+def stored_synthesizer(folder: Path, recipe: str, seed: int):
+    """A fit of ours that quality.py has stored."""
     from sdv.utils import load_synthesizer
 
-    path = job.place(folder, RECIPE, seed) / job.MODEL
+    path = job.place(folder, recipe, seed) / job.MODEL
     if not path.exists():
         raise SystemExit(f"{path} is missing: fit it with quality.py first, into this --output")
-    synthesizer = load_synthesizer(path)
+    return load_synthesizer(path)
+
+
+def scored_samples(synthesizer, dataset: datasets.Dataset, samples: int) -> list[dict[str, float]]:
+    """Scores of so many samples of one fit, drawn one after the other from its beginning."""
     synthesizer.reset_sampling()
     found = []
     for _ in range(samples):
@@ -75,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dataset = datasets.load(name, chosen.target)
         of_table = []
         for seed in chosen.seeds:
-            each = sample_scores(dataset, chosen.output / dataset.name, seed, chosen.samples)
+            synthesizer = stored_synthesizer(chosen.output / dataset.name, RECIPE, seed)
+            each = scored_samples(synthesizer, dataset, chosen.samples)
             results += [
                 {"dataset": dataset.name, "seed": seed, "sample": number, "scores": scores}
                 for number, scores in enumerate(each)

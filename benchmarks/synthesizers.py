@@ -7,10 +7,11 @@ without calibration.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import constants
 import numpy as np
 import pandas as pd
 from baselines import ChowLiuTree, IndependentColumns
@@ -171,13 +172,20 @@ def new_wgangp(dataset: Dataset, seed: int, epochs: int | None, **options):
     return WGANGPMFSSynthesizer(_sdv_metadata(dataset), random_state=seed, **options)
 
 
-def wgangp_recipe(output: str, **options) -> Recipe:
-    """Ours, fitted with these options, sampled as `output` and without calibration."""
+def wgangp_recipe(output: str, changed: Mapping[str, float] | None = None, **options) -> Recipe:
+    """Ours, fitted with these options, sampled as `output` and without calibration.
+
+    Args:
+        output: the name of the calibrated sample.
+        changed: constants of the package that have other values in the fit (`constants`).
+        options: of the synthesizer.
+    """
     uncalibrated = f"{output}-uncalibrated"
 
     def fit(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
         synthesizer = new_wgangp(dataset, seed, epochs, **options)
-        synthesizer.fit(sdv_frames(dataset.train))
+        with constants.changed(changed or {}):
+            synthesizer.fit(sdv_frames(dataset.train))
         return fitted(synthesizer, dataset)
 
     def load(path: Path, dataset: Dataset) -> Fitted:
@@ -243,6 +251,7 @@ RECIPES = {
     "independent": Recipe(fit_independent, ("independent",)),
     "chow_liu": Recipe(fit_chow_liu, ("chow_liu",)),
 }
+NO_RANKS = {"encoding.table.BINS_TO_RANK": 2.0, "encoding.table.ATOMS_TO_RANK": 2.0}
 # Ours with one thing changed each: nothing for "vanilla", the meta-feature objective for "mfs".
 ABLATION = {
     "vanilla": {"meta_features": None},
@@ -253,6 +262,9 @@ ABLATION = {
     "no-average": {"ema_decay": 0.0},
     "no-conditions": {"conditional_share": 0.0},
     "early-stopping": {"early_stopping": True},
+    # Columns that depend strongly on others are cut into bins (20 or 50) like the others are.
+    "bins-20": {"changed": NO_RANKS},
+    "bins-50": {"changed": NO_RANKS | {"encoding.columns.BINS": 50}},
 }
 for name, options in ABLATION.items():
     RECIPES[name] = wgangp_recipe(name, **options)

@@ -1,0 +1,117 @@
+"""What the constants of the calibration do: stored fits of ours calibrated again with others.
+
+    python benchmarks/quality.py --datasets king@validation --synthesizers vanilla --epochs 50
+    python benchmarks/recalibrate.py --datasets king@validation --synthesizer vanilla \\
+        --seeds 0 1 2 --set "" --set models.calibration.MAX_WEIGHT=3 --json FILE
+
+Training is long and calibration is short: this compares many ways to calibrate one fit. A way is
+MODULE.CONSTANT=NUMBER of `sdv_wgangp`, several of them with commas between; "" is the way it is.
+(models.density_ratio.LEAST_ROWS=1e9 leaves the trees out.) Of each, several samples are scored as
+by quality.py. Prints, for each table, a line a way: rows that are generated for one that is kept,
+CPU seconds of a sample as large as the training table and of the calibration, and the mean scores
+with their standard error, over the fits where there are several, otherwise over the samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import constants
+import datasets
+import job
+import numpy as np
+import timing
+from repeated import OUTPUT, scored_samples, stored_synthesizer
+from synthesizers import ABLATION, sdv_sample
+
+COSTS = ("generated_for_one", "sample_cpu_seconds", "calibration_cpu_seconds")
+SCORES = ("shape_error", "trend_error", "detection_train", "detection_test")
+TSTR = ("tstr_auc", "tstr_log_rmse", "tstr_rmse")
+
+
+def recalibrated(
+    dataset: datasets.Dataset, folder: Path, recipe: str, seed: int, way: str, samples: int
+) -> dict:
+    """One fit, calibrated in one way: what it costs, and scores of its samples."""
+    import torch
+
+    synthesizer = stored_synthesizer(folder, recipe, seed)
+    model = synthesizer._model
+    with constants.changed(constants.parse(way)):
+        real = model.encoder.encode(dataset.train, np.random.default_rng(seed))
+        clock = time.process_time()
+        model._calibrate(real, torch.Generator().manual_seed(seed))
+        calibrated = time.process_time()
+        sdv_sample(synthesizer, len(dataset.train))
+        drawn = time.process_time()
+        found = scored_samples(synthesizer, dataset, samples)
+    return {
+        "dataset": dataset.name,
+        "seed": seed,
+        "way": way,
+        "calibration_cpu_seconds": calibrated - clock,
+        "sample_cpu_seconds": drawn - calibrated,
+        "generated_for_one": 1 / model._calibration.acceptance,
+        "scores": found,
+    }
+
+
+def table(results: Sequence[dict], ways: Sequence[str]) -> str:
+    """Markdown: a line for each way."""
+    first = results[0]["scores"][0]
+    tstr = next((key for key in TSTR if key in first), None)
+    keys = [*SCORES, *([tstr] if tstr else [])]
+    lines = []
+    for way in ways:
+        fits = [result for result in results if result["way"] == way]
+        costs = [np.mean([fit[cost] for fit in fits]) for cost in COSTS]
+        line = [way or "as it is", *(f"{cost:.1f}" for cost in costs)]
+        for key in keys:
+            values = np.array([[scores[key] for scores in fit["scores"]] for fit in fits])
+            values = values.mean(axis=1) if len(fits) > 1 else values[0]
+            error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+            line.append(f"{values.mean():.4g} ± {error:.1g}")
+        lines.append(line)
+    return timing.markdown(["way", "rows for one", "sample, s", "calibration, s", *keys], lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--datasets", nargs="+", required=True, metavar="TABLE")
+    parser.add_argument("--target", help="the target column of a CSV")
+    parser.add_argument("--synthesizer", default="wgangp", choices=["wgangp", *ABLATION])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--set", dest="ways", action="append", metavar="WAY", help="once each")
+    parser.add_argument("--samples", type=int, default=3, help="of each fit in each way")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="as of quality.py")
+    parser.add_argument("--json", type=Path, help="write all scores there")
+    chosen = parser.parse_args(arguments)
+    if chosen.samples < 1:
+        parser.error("--samples must be at least 1")
+    ways = list(dict.fromkeys(chosen.ways or [""]))
+    for way in ways:  # before anything takes long
+        constants.parse(way)
+    results = []
+    for name in chosen.datasets:
+        dataset = datasets.load(name, chosen.target)
+        folder = chosen.output / dataset.name
+        of_table = [
+            recalibrated(dataset, folder, chosen.synthesizer, seed, way, chosen.samples)
+            for way in ways
+            for seed in chosen.seeds
+        ]
+        results += of_table
+        print(f"\n{dataset.name}\n\n{table(of_table, ways)}", flush=True)
+    if chosen.json:
+        content = {"protocol": job.PROTOCOL, "versions": job.versions(), "results": results}
+        chosen.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
