@@ -39,6 +39,8 @@ from sdv_wgangp.models.value_calibration import ValueCalibration
 # table allow.
 KEPT_TIMES = 5
 LEAST_POOL_ROWS, POOL_ROWS = 2**16, 2**21
+# Rows of it with less than such a part of the limit are thinned out.
+THINNED_TO = 4
 # Rows of it that are generated at a time, once it is known how many are kept.
 POOL_PART = 2**18
 POOL_PROBABILITIES = 2**30
@@ -158,7 +160,8 @@ class Calibration:
         rows have most of the weight, that leaves much less to work on.
         """
         weights = self._ratio.ratios(self._cells(table))
-        least = min(weights.mean(), limit(weights, len(weights)))
+        most = limit(weights, len(weights))
+        least = min(max(weights.mean(), most / THINNED_TO), most)
         rows = np.flatnonzero(uniform(len(table), random) * least < weights)
         return table.rows(torch.from_numpy(rows)), np.maximum(weights[rows], least)
 

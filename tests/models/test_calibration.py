@@ -118,6 +118,22 @@ def test_rows_that_were_left_out_count_for_the_limit():
     assert calibration_module.limit(np.ones(1), 10_000) == 1
 
 
+def test_thinning_keeps_what_the_weights_say(torn):
+    real, encoder, mixed = torn
+    pool = encoder.encode(mixed, np.random.default_rng(0))
+    table = encoder.encode(real, np.random.default_rng(1))
+    random = torch.Generator().manual_seed(0)
+    calibration = Calibration(table, encoder, generator_of(pool), random)
+    thinned, weights = calibration._thinned(pool, random)
+    before = calibration._ratio.ratios(calibration._cells(pool))
+    assert len(thinned) < 0.8 * len(pool)
+    assert weights.min() > before.min()
+    level = encoder.names.index("level")
+    for code in (0, 1):
+        of_code = weights[thinned.codes[:, level] == code].sum()
+        assert of_code == pytest.approx(before[pool.codes[:, level] == code].sum(), rel=0.02)
+
+
 def test_the_pool_grows_until_enough_rows_are_kept(torn):
     real, encoder, mixed = torn
     pool = encoder.encode(mixed, np.random.default_rng(0))

@@ -38,7 +38,9 @@ def rake(real, generated, before=None):
     pool = encoder.encode(generated, np.random.default_rng(0))
     cells = [column.of(pool) for column in columns]
     before = np.ones(len(pool)) if before is None else before
-    return before * Raking(columns, cells, before, limit).weights(cells)
+    return before * Raking(
+        columns, cells, before, lambda weights: limit(weights, len(pool))
+    ).weights(cells)
 
 
 def share(rows, weights, flag):
