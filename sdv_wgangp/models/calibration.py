@@ -50,6 +50,9 @@ COARSE_CELLS = 20
 # What a limit on the weights may cut off, as a share of their sum. The distribution of the rows
 # that are kept is no further from that of the weights in total variation.
 CUT_OFF = 0.01
+# The limit is not less than so many times the mean of what it leaves, or raking could not make
+# any row likelier.
+LEAST_WEIGHT = 1.2
 # Where that takes rows that are kept more than so many times as often as the average one, it is
 # the limit all the same: as many rows are generated for one that is kept, and no more.
 MAX_WEIGHT = 24.0
@@ -179,18 +182,19 @@ class Calibration:
 def limit(weights: np.ndarray, rows: int) -> float:
     """What no weight should exceed, for weights ``[n]`` of ``rows`` rows, the others' being 0.
 
-    The least that cuts off no more than `CUT_OFF` of their sum, or `MAX_WEIGHT` times the mean of
-    what it leaves of them, if that is less.
+    The least that cuts off no more than `CUT_OFF` of their sum, but from `LEAST_WEIGHT` to
+    `MAX_WEIGHT` times the mean of what it leaves of them.
     """
     ascending = np.sort(weights)
     below = np.concatenate([[0.0], np.cumsum(ascending)])
     count = np.arange(len(weights), 0, -1)
-    # With the k-th weight as the limit, the sum of what it leaves.
+    # With the k-th weight as the limit, the sum of what it leaves, and how it stands to the mean.
     left = below[:-1] + count * ascending
-    small = ascending * rows <= MAX_WEIGHT * left
-    uncut = left >= (1 - CUT_OFF) * below[-1]
-    # Weights are small up to some place, and cut little off from some place on.
-    return ascending[min(max(small.sum() - 1, 0), np.flatnonzero(uncut)[0])]
+    times = ascending * rows / left
+    enough = (left >= (1 - CUT_OFF) * below[-1]) & (times >= LEAST_WEIGHT)
+    # Both hold from some weight on, or for none; the last has to do then.
+    least = np.flatnonzero(enough)[0] if enough.any() else len(weights) - 1
+    return ascending[min(max((times <= MAX_WEIGHT).sum() - 1, 0), least)]
 
 
 def _distance(column: Cells, cells: np.ndarray, weights: np.ndarray) -> float:

@@ -100,6 +100,15 @@ def test_the_limit_cuts_off_little():
     assert calibration_module.limit(np.ones(7), 7) == 1
 
 
+def test_the_limit_leaves_room_above_the_mean():
+    weights = np.random.default_rng(0).uniform(0.9, 1.5, size=10_000)
+    limit = calibration_module.limit(weights, len(weights))
+    mean = np.minimum(weights, limit).mean()
+    assert limit == pytest.approx(calibration_module.LEAST_WEIGHT * mean, rel=0.001)
+    alike = weights.clip(max=1.1)
+    assert calibration_module.limit(alike, len(alike)) == 1.1
+
+
 def test_the_limit_is_a_multiple_of_what_it_leaves():
     weights = np.random.default_rng(0).pareto(0.3, 10_000)
     limit = calibration_module.limit(weights, len(weights))

@@ -139,8 +139,11 @@ BOOLEANS = {
 }
 
 
-def sampled(column: pd.Series, described: dict | str, rows: int = 200) -> pd.Series:
-    """The column of a sample; whatever holds for all kinds of columns is checked."""
+def sampled(column: pd.Series, described: dict | str, rows: int = 2_000) -> pd.Series:
+    """The column of a sample; whatever holds for all kinds of columns is checked.
+
+    So many rows have what one of the training rows has, but for one sample in many thousands.
+    """
     frame = pd.DataFrame({"x": column, "other": np.resize(["p", "q"], len(column))})
     kept = frame.copy(deep=True)
     synthesizer = fit(describe({"x": described, "other": "categorical"}), frame)
