@@ -41,8 +41,6 @@ KEPT_TIMES = 5
 LEAST_POOL_ROWS, POOL_ROWS = 2**16, 2**21
 # Rows of it with less than such a part of the limit are thinned out.
 THINNED_TO = 4
-# Rows of it that are generated at a time, once it is known how many are kept.
-POOL_PART = 2**18
 POOL_PROBABILITIES = 2**30
 POOL_CELLS = 2**26
 # A column with positions is raked in at least as many cells, whatever its bins.
@@ -57,7 +55,7 @@ LEAST_WEIGHT = 1.2
 # the limit all the same: as many rows are generated for one that is kept, and no more.
 MAX_WEIGHT = 24.0
 # Rows that are generated at a time for the choice among them.
-DRAWN_ROWS = 2**20
+DRAWN_ROWS = 2**18
 # To see what is out of reach, cells with fewer expected rows of the pool are not told apart.
 TOLD_ROWS = 50
 
@@ -105,16 +103,9 @@ class Calibration:
         generated = generate(min(GENERATED_TIMES * seen, max(int(share * most), LEAST_ROWS)))
         self._ratio = DensityRatio(self.columns, self._cells(real), self._cells(generated), random)
         # Fresh rows: on those they have learned from, trees are too sure.
-        rows = int(share * min(LEAST_POOL_ROWS, POOL_ROWS, most))
-        parts = [self._thinned(generate(rows), random)]
-        kept = np.minimum(parts[0][1] / limit(parts[0][1], rows), 1).sum() / rows
-        wanted = int(share * min(KEPT_TIMES * training_rows / kept, POOL_ROWS, most))
-        while rows < wanted:
-            count = min(POOL_PART, wanted - rows)
-            parts.append(self._thinned(generate(count), random))
-            rows += count
-        pool = EncodedTable.concatenated([table for table, _ in parts])
-        weights = np.concatenate([of_part for _, of_part in parts])
+        pool, weights, rows = self._pool(
+            generate, random, share, KEPT_TIMES * training_rows, min(POOL_ROWS, most)
+        )
         cells = self._cells(pool)
         self._raking = Raking(self.columns, cells, weights, lambda weights: limit(weights, rows))
         weights *= self._raking.weights(cells)
@@ -153,6 +144,28 @@ class Calibration:
         table = EncodedTable.concatenated(parts)
         self.values.apply(table, random)
         return balanced(table, self.columns, rows, random)
+
+    def _pool(
+        self, generate: Generate, random: torch.Generator, share: float, kept: int, most: int
+    ) -> tuple[EncodedTable, np.ndarray, int]:
+        """Rows to find the raking's factors on, their weights, and from how many they are left.
+
+        Args:
+            generate, random, share: As for the calibration.
+            kept: How many rows of the pool are to be kept by their weights.
+            most: How many may be generated.
+        """
+        rows = int(share * min(LEAST_POOL_ROWS, most))
+        parts = [self._thinned(generate(rows), random)]
+        weights = parts[0][1]
+        of_one = np.minimum(weights / limit(weights, rows), 1).sum() / rows
+        wanted = int(share * min(kept / of_one, most))
+        while rows < wanted:
+            count = min(self._drawn_rows, wanted - rows)
+            parts.append(self._thinned(generate(count), random))
+            rows += count
+        tables, weights = zip(*parts, strict=True)
+        return EncodedTable.concatenated(tables), np.concatenate(weights), rows
 
     def _thinned(
         self, table: EncodedTable, random: torch.Generator

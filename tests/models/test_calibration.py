@@ -157,7 +157,7 @@ def test_the_pool_grows_until_enough_rows_are_kept(torn):
         wanted = times * len(real) / found.acceptance
         first, *more = asked[1:]
         assert first == calibration_module.LEAST_POOL_ROWS
-        assert all(count <= calibration_module.POOL_PART for count in more)
+        assert all(count <= calibration_module.DRAWN_ROWS for count in more)
         if wanted < first:
             assert not more
         else:
