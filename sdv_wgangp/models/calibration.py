@@ -34,26 +34,29 @@ from sdv_wgangp.models.density_ratio import (
 from sdv_wgangp.models.raking import Raking
 from sdv_wgangp.models.value_calibration import ValueCalibration
 
-# Of the pool so many times the training rows, whose own noise limits what marginals can tell, are
-# to be kept. It is within these limits, and no larger than these probabilities or cells of the
+# The pool is as large as it takes to keep so many times the training rows, whose own noise limits
+# what marginals can tell, within these limits; no larger than these probabilities or cells of the
 # table allow.
-KEPT_TIMES = 5
+KEPT_TIMES, MOST_KEPT = 5, 2**18
 LEAST_POOL_ROWS, POOL_ROWS = 2**16, 2**21
-# Rows of it with less than such a part of the limit are thinned out.
-THINNED_TO = 4
 POOL_PROBABILITIES = 2**30
 POOL_CELLS = 2**26
+# A rough calibration takes it that so large a part is kept.
+ROUGHLY_KEPT = 0.25
+# Rows of the pool with less than this part of the limit are thinned out. Raking makes none
+# likelier by more than `raking.MAX_FACTOR` a column, so that the limit seldom cuts off what stands
+# for them.
+THINNED = 0.25
 # A column with positions is raked in at least as many cells, whatever its bins.
 COARSE_CELLS = 20
-# What a limit on the weights may cut off, as a share of their sum. The distribution of the rows
-# that are kept is no further from that of the weights in total variation.
-CUT_OFF = 0.01
-# The limit is not less than so many times the mean of what it leaves, or raking could not make
-# any row likelier.
-LEAST_WEIGHT = 1.2
-# Where that takes rows that are kept more than so many times as often as the average one, it is
-# the limit all the same: as many rows are generated for one that is kept, and no more.
-MAX_WEIGHT = 24.0
+# A limit on the weights may cut off such a share of their sum: the distribution of the rows that
+# are kept is no further from that of the weights in total variation. But it is at most so many
+# times the mean weight, which is how many rows are generated for one that is kept.
+CUT_OFF, MAX_WEIGHT = 0.01, 24.0
+# Rare values can be all that is cut off. Where it takes few rows, less is.
+FINE_CUT_OFF, FINE_MAX_WEIGHT = 0.001, 3.0
+# Of the largest pool so many rows are kept, or values could not be corrected by them.
+LEAST_KEPT = 2**12
 # Rows that are generated at a time for the choice among them.
 DRAWN_ROWS = 2**18
 # To see what is out of reach, cells with fewer expected rows of the pool are not told apart.
@@ -70,7 +73,8 @@ class Calibration:
         encoder: Their encoder.
         generate: Makes that many new rows.
         random: Source of the randomness.
-        share: Of the rows that would be looked at; less gives a rough calibration sooner.
+        share: Of the rows that would be looked at; less than 1 gives a rough calibration sooner,
+            in a time that depends little on how good the generator is.
 
     Attributes:
         columns: The cells of every column.
@@ -103,14 +107,17 @@ class Calibration:
         generated = generate(min(GENERATED_TIMES * seen, max(int(share * most), LEAST_ROWS)))
         self._ratio = DensityRatio(self.columns, self._cells(real), self._cells(generated), random)
         # Fresh rows: on those they have learned from, trees are too sure.
-        pool, weights, rows = self._pool(
-            generate, random, share, KEPT_TIMES * training_rows, min(POOL_ROWS, most)
-        )
+        most = min(POOL_ROWS, most)
+        self._most_weight = min(MAX_WEIGHT, most / LEAST_KEPT)
+        kept = min(KEPT_TIMES * training_rows, MOST_KEPT)
+        pool, weights, rows = self._pool(generate, random, share, kept, most)
         cells = self._cells(pool)
-        self._raking = Raking(self.columns, cells, weights, lambda weights: limit(weights, rows))
+        self._raking = Raking(
+            self.columns, cells, weights, lambda weights: limit(weights, rows, self._most_weight)
+        )
         weights *= self._raking.weights(cells)
         limited = np.minimum(weights, self._raking.limit)
-        self.acceptance = float(limited.sum() / (rows * self._raking.limit))
+        self.acceptance = min(float(limited.sum() / (rows * self._raking.limit)), 1.0)
         self.distances = [
             _distance(column, of_column, limited)
             for column, of_column in zip(self.columns, cells, strict=True)
@@ -157,8 +164,10 @@ class Calibration:
         """
         rows = int(share * min(LEAST_POOL_ROWS, most))
         parts = [self._thinned(generate(rows), random)]
-        weights = parts[0][1]
-        of_one = np.minimum(weights / limit(weights, rows), 1).sum() / rows
+        of_one = ROUGHLY_KEPT
+        if share == 1:
+            weights = parts[0][1]
+            of_one = np.minimum(weights / limit(weights, rows, self._most_weight), 1).sum() / rows
         wanted = int(share * min(kept / of_one, most))
         while rows < wanted:
             count = min(self._drawn_rows, wanted - rows)
@@ -176,8 +185,7 @@ class Calibration:
         rows have most of the weight, that leaves much less to work on.
         """
         weights = self._ratio.ratios(self._cells(table))
-        most = limit(weights, len(weights))
-        least = min(max(weights.mean(), most / THINNED_TO), most)
+        least = THINNED * limit(weights, len(weights), self._most_weight)
         rows = np.flatnonzero(uniform(len(table), random) * least < weights)
         return table.rows(torch.from_numpy(rows)), np.maximum(weights[rows], least)
 
@@ -192,22 +200,40 @@ class Calibration:
         return [column.of(table) for column in self.columns]
 
 
-def limit(weights: np.ndarray, rows: int) -> float:
-    """What no weight should exceed, for weights ``[n]`` of ``rows`` rows, the others' being 0.
+def limit(weights: np.ndarray, rows: int, most: float) -> float:
+    """What no weight should exceed.
 
-    The least that cuts off no more than `CUT_OFF` of their sum, but from `LEAST_WEIGHT` to
-    `MAX_WEIGHT` times the mean of what it leaves of them.
+    The least that cuts off no more than `CUT_OFF` of their sum, at most so many times the mean of
+    what it leaves of them; or the same of `FINE_CUT_OFF` and `FINE_MAX_WEIGHT`, if that is more.
+
+    Args:
+        weights: At least 0, ``[n]``.
+        rows: How many rows there are, those with a weight among them.
+        most: How many times, usually `MAX_WEIGHT`.
     """
-    ascending = np.sort(weights)
+    ascending = np.sort(weights[weights > 0])
     below = np.concatenate([[0.0], np.cumsum(ascending)])
-    count = np.arange(len(weights), 0, -1)
-    # With the k-th weight as the limit, the sum of what it leaves, and how it stands to the mean.
+    count = np.arange(len(ascending), 0, -1)
+    # What each of the weights would leave as the limit. Between two of them it is linear.
     left = below[:-1] + count * ascending
-    times = ascending * rows / left
-    enough = (left >= (1 - CUT_OFF) * below[-1]) & (times >= LEAST_WEIGHT)
-    # Both hold from some weight on, or for none; the last has to do then.
-    least = np.flatnonzero(enough)[0] if enough.any() else len(weights) - 1
-    return ascending[min(max((times <= MAX_WEIGHT).sum() - 1, 0), least)]
+
+    def cutting_off(share: float) -> float:
+        wanted = (1 - share) * below[-1]
+        place = np.searchsorted(left, wanted)
+        return (wanted - below[place]) / count[place]
+
+    def times_the_mean(times: float) -> float:
+        beyond = ascending * rows > times * left
+        if not beyond.any():
+            return ascending[-1]
+        place = beyond.argmax()
+        # If already the least weight is beyond it, no limit has that mean.
+        return max(times * below[place] / (rows - times * count[place]), ascending[0])
+
+    return max(
+        min(cutting_off(FINE_CUT_OFF), times_the_mean(FINE_MAX_WEIGHT)),
+        min(cutting_off(CUT_OFF), times_the_mean(most)),
+    )
 
 
 def _distance(column: Cells, cells: np.ndarray, weights: np.ndarray) -> float:

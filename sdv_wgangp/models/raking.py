@@ -43,7 +43,10 @@ class Raking:
         limit_of: Callable[[np.ndarray], float],
     ):
         rows = len(weights)
-        coarse = [column.coarse[cells] for column, cells in zip(columns, pool, strict=True)]
+        coarse = [
+            column.coarse.astype(np.min_scalar_type(len(column.shares)))[cells]
+            for column, cells in zip(columns, pool, strict=True)
+        ]
         found = [np.ones(len(column.shares)) for column in columns]
         weights = weights.copy()
         for _ in range(SWEEPS):

@@ -52,7 +52,7 @@ DRAWN_TOGETHER = 2**16
 # Rows of noise over which the probabilities of a column are averaged.
 PROBED_ROWS = 2**8, 2**11
 # The calibration is timed before training on this part of its pool. With the whole pool it takes
-# as many times longer, and more than that where a trained generator needs more sweeps of raking.
+# as many times longer, and more than that where few rows of a trained generator are kept.
 REHEARSED_PART = 8
 REHEARSAL_MARGIN = 1.5
 # Total variation from its training marginal above which a calibrated column is warned of, and how

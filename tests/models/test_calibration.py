@@ -10,6 +10,7 @@ from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.models import calibration as calibration_module
 from sdv_wgangp.models.balancing import needed
 from sdv_wgangp.models.calibration import Calibration
+from sdv_wgangp.models.raking import MAX_FACTOR
 from sdv_wgangp.models.tabular import FAR
 
 
@@ -92,28 +93,38 @@ def test_most_rows_are_kept_where_nothing_is_wrong(frame):
     assert calibration.acceptance > 0.6
 
 
-def test_the_limit_cuts_off_little():
-    weights = np.random.default_rng(0).gamma(2.0, size=10_000)
-    limit = calibration_module.limit(weights, len(weights))
-    cut = np.maximum(weights - limit, 0).sum() / weights.sum()
-    assert cut == pytest.approx(calibration_module.CUT_OFF, rel=0.05)
-    assert calibration_module.limit(np.ones(7), 7) == 1
+def limit_of(weights, rows=None):
+    rows = len(weights) if rows is None else rows
+    return calibration_module.limit(weights, rows, calibration_module.MAX_WEIGHT)
 
 
-def test_the_limit_leaves_room_above_the_mean():
-    weights = np.random.default_rng(0).uniform(0.9, 1.5, size=10_000)
-    limit = calibration_module.limit(weights, len(weights))
-    mean = np.minimum(weights, limit).mean()
-    assert limit == pytest.approx(calibration_module.LEAST_WEIGHT * mean, rel=0.001)
-    alike = weights.clip(max=1.1)
-    assert calibration_module.limit(alike, len(alike)) == 1.1
+@pytest.mark.parametrize(
+    ("shape", "cut_off"),
+    [(20.0, calibration_module.FINE_CUT_OFF), (1.0, calibration_module.CUT_OFF)],
+)
+def test_the_limit_cuts_off_little(shape, cut_off):
+    """Next to nothing where that takes few rows."""
+    weights = np.random.default_rng(0).gamma(shape, size=10_000)
+    cut = np.maximum(weights - limit_of(weights), 0).sum() / weights.sum()
+    assert cut == pytest.approx(cut_off, rel=1e-6)
 
 
-def test_the_limit_is_a_multiple_of_what_it_leaves():
-    weights = np.random.default_rng(0).pareto(0.3, 10_000)
-    limit = calibration_module.limit(weights, len(weights))
-    mean = np.minimum(weights, limit).mean()
-    assert limit == pytest.approx(calibration_module.MAX_WEIGHT * mean, rel=0.01)
+@pytest.mark.parametrize(
+    ("weights", "times"),
+    [
+        (np.random.default_rng(0).pareto(0.3, 10_000), calibration_module.MAX_WEIGHT),
+        (np.repeat([1.0, 1_000.0], [9_900, 100]), calibration_module.MAX_WEIGHT),
+        # .5 % of their sum is beyond three times the mean.
+        (np.repeat([1.0, 12.0], [10_000, 6]), calibration_module.FINE_MAX_WEIGHT),
+    ],
+)
+def test_the_limit_is_a_multiple_of_what_it_leaves(weights, times):
+    limit = limit_of(weights)
+    assert limit == pytest.approx(times * np.minimum(weights, limit).mean(), rel=1e-6)
+
+
+def test_weights_alike_have_themselves_as_the_limit():
+    assert limit_of(np.full(7, 3.0)) == pytest.approx(3, rel=0.002)
 
 
 def test_rows_that_were_left_out_count_for_the_limit():
@@ -121,10 +132,38 @@ def test_rows_that_were_left_out_count_for_the_limit():
     least = np.median(weights)
     thinned = np.maximum(weights, least)[np.random.default_rng(1).random(10_000) * least < weights]
     assert len(thinned) < 9_000
-    limits = [calibration_module.limit(each, 10_000) for each in (weights, thinned)]
-    assert limits[1] == pytest.approx(limits[0], rel=0.03)
-    # A single row with a weight is more than the limit can see.
-    assert calibration_module.limit(np.ones(1), 10_000) == 1
+    assert limit_of(thinned, 10_000) == pytest.approx(limit_of(weights), rel=0.03)
+    assert limit_of(np.append(thinned, np.zeros(50)), 10_000) == limit_of(thinned, 10_000)
+    # Already the least weight is more than MAX_WEIGHT times the mean.
+    assert limit_of(np.ones(1), 10_000) == pytest.approx(1, rel=0.002)
+
+
+def test_a_rare_level_comes_as_often_as_it_should():
+    """The generator makes half as many rows of it; other weights scatter a little."""
+    random = np.random.default_rng(0)
+    rows = 40_000
+    real = pd.DataFrame({"level": random.choice(["a", "b"], rows, p=[0.995, 0.005])})
+    encoder = TableEncoder(["level"]).fit(real)
+    other = pd.DataFrame({"level": random.choice(["a", "b"], 400_000, p=[0.9975, 0.0025])})
+    pool = encoder.encode(other, random)
+    table = encoder.encode(real, random)
+
+    class Scattered:
+        trees = 1
+
+        def __init__(self, *_):
+            pass
+
+        def ratios(self, cells):
+            return np.exp(0.2 * random.normal(size=len(cells[0])))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration_module, "DensityRatio", Scattered)
+        generator = torch.Generator().manual_seed(0)
+        calibration = Calibration(table, encoder, generator_of(pool), generator)
+        drawn = calibration.draw(100_000, generator_of(pool), generator)
+    assert encoder.decode(drawn)["level"].eq("b").mean() == pytest.approx(0.005, rel=0.1)
+    assert calibration.acceptance > 0.4
 
 
 def test_thinning_keeps_what_the_weights_say(torn):
@@ -141,6 +180,8 @@ def test_thinning_keeps_what_the_weights_say(torn):
     for code in (0, 1):
         of_code = weights[thinned.codes[:, level] == code].sum()
         assert of_code == pytest.approx(before[pool.codes[:, level] == code].sum(), rel=0.02)
+    # Raking can make a thinned row as much likelier as one that was not.
+    assert weights.min() * MAX_FACTOR < limit_of(weights, len(pool))
 
 
 def test_the_pool_grows_until_enough_rows_are_kept(torn):
@@ -154,7 +195,7 @@ def test_the_pool_grows_until_enough_rows_are_kept(torn):
             found = Calibration(
                 table, encoder, generator_of(pool, asked), torch.Generator().manual_seed(0)
             )
-        wanted = times * len(real) / found.acceptance
+        wanted = min(times * len(real), calibration_module.MOST_KEPT) / found.acceptance
         first, *more = asked[1:]
         assert first == calibration_module.LEAST_POOL_ROWS
         assert all(count <= calibration_module.DRAWN_ROWS for count in more)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models.calibration import limit
+from sdv_wgangp.models.calibration import MAX_WEIGHT, limit
 from sdv_wgangp.models.cells import Cells
 from sdv_wgangp.models.raking import MAX_FACTOR, Raking
 
@@ -38,9 +38,8 @@ def rake(real, generated, before=None):
     pool = encoder.encode(generated, np.random.default_rng(0))
     cells = [column.of(pool) for column in columns]
     before = np.ones(len(pool)) if before is None else before
-    return before * Raking(
-        columns, cells, before, lambda weights: limit(weights, len(pool))
-    ).weights(cells)
+    raking = Raking(columns, cells, before, lambda weights: limit(weights, len(pool), MAX_WEIGHT))
+    return before * raking.weights(cells)
 
 
 def share(rows, weights, flag):
