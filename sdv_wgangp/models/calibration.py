@@ -18,6 +18,7 @@ marginals with less noise than independent rows would have (`models.balancing`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -108,13 +109,11 @@ class Calibration:
         self._ratio = DensityRatio(self.columns, self._cells(real), self._cells(generated), random)
         # Fresh rows: on those they have learned from, trees are too sure.
         most = min(POOL_ROWS, most)
-        self._most_weight = min(MAX_WEIGHT, most / LEAST_KEPT)
+        limit_of = partial(limit, most=min(MAX_WEIGHT, most / LEAST_KEPT))
         kept = min(KEPT_TIMES * training_rows, MOST_KEPT)
-        pool, weights, rows = self._pool(generate, random, share, kept, most)
+        pool, weights, rows = self._pool(generate, random, limit_of, share, kept, most)
         cells = self._cells(pool)
-        self._raking = Raking(
-            self.columns, cells, weights, lambda weights: limit(weights, rows, self._most_weight)
-        )
+        self._raking = Raking(self.columns, cells, weights, partial(limit_of, rows=rows))
         weights *= self._raking.weights(cells)
         limited = np.minimum(weights, self._raking.limit)
         self.acceptance = min(float(limited.sum() / (rows * self._raking.limit)), 1.0)
@@ -153,31 +152,38 @@ class Calibration:
         return balanced(table, self.columns, rows, random)
 
     def _pool(
-        self, generate: Generate, random: torch.Generator, share: float, kept: int, most: int
+        self,
+        generate: Generate,
+        random: torch.Generator,
+        limit_of: Callable[..., float],
+        share: float,
+        kept: int,
+        most: int,
     ) -> tuple[EncodedTable, np.ndarray, int]:
         """Rows to find the raking's factors on, their weights, and from how many they are left.
 
         Args:
             generate, random, share: As for the calibration.
+            limit_of: The limit for weights ``[n]`` of so many rows.
             kept: How many rows of the pool are to be kept by their weights.
             most: How many may be generated.
         """
         rows = int(share * min(LEAST_POOL_ROWS, most))
-        parts = [self._thinned(generate(rows), random)]
+        parts = [self._thinned(generate(rows), random, limit_of)]
         of_one = ROUGHLY_KEPT
         if share == 1:
             weights = parts[0][1]
-            of_one = np.minimum(weights / limit(weights, rows, self._most_weight), 1).sum() / rows
+            of_one = np.minimum(weights / limit_of(weights, rows), 1).sum() / rows
         wanted = int(share * min(kept / of_one, most))
         while rows < wanted:
             count = min(self._drawn_rows, wanted - rows)
-            parts.append(self._thinned(generate(count), random))
+            parts.append(self._thinned(generate(count), random, limit_of))
             rows += count
         tables, weights = zip(*parts, strict=True)
         return EncodedTable.concatenated(tables), np.concatenate(weights), rows
 
     def _thinned(
-        self, table: EncodedTable, random: torch.Generator
+        self, table: EncodedTable, random: torch.Generator, limit_of: Callable[..., float]
     ) -> tuple[EncodedTable, np.ndarray]:
         """Rows of a table and weights of theirs that stand for its density ratios.
 
@@ -185,7 +191,7 @@ class Calibration:
         rows have most of the weight, that leaves much less to work on.
         """
         weights = self._ratio.ratios(self._cells(table))
-        least = THINNED * limit(weights, len(weights), self._most_weight)
+        least = THINNED * limit_of(weights, len(weights))
         rows = np.flatnonzero(uniform(len(table), random) * least < weights)
         return table.rows(torch.from_numpy(rows)), np.maximum(weights[rows], least)
 

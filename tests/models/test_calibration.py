@@ -172,7 +172,7 @@ def test_thinning_keeps_what_the_weights_say(torn):
     table = encoder.encode(real, np.random.default_rng(1))
     random = torch.Generator().manual_seed(0)
     calibration = Calibration(table, encoder, generator_of(pool), random)
-    thinned, weights = calibration._thinned(pool, random)
+    thinned, weights = calibration._thinned(pool, random, limit_of)
     before = calibration._ratio.ratios(calibration._cells(pool))
     assert len(thinned) < 0.8 * len(pool)
     assert weights.min() > before.min()
