@@ -44,7 +44,7 @@ def recalibrated(
     with constants.changed(constants.parse(way)):
         real = model.encoder.encode(dataset.train, np.random.default_rng(seed))
         clock = time.process_time()
-        model._calibrate(real, torch.Generator().manual_seed(seed))
+        model._calibrate(real, torch.Generator(model._device).manual_seed(seed))
         calibrated = time.process_time()
         sdv_sample(synthesizer, len(dataset.train))
         drawn = time.process_time()

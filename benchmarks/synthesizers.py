@@ -208,7 +208,7 @@ def wgangp_recipe(output: str, changed: Mapping[str, float] | None = None, **opt
 
         return Fitted(
             {output: lambda: sample(True), uncalibrated: lambda: sample(False)},
-            synthesizer.get_parameters(),
+            synthesizer.get_parameters() | ({"constants": dict(changed)} if changed else {}),
             synthesizer.save,
         )
 

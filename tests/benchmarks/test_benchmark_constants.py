@@ -8,6 +8,7 @@ import pytest
 from synthesizers import RECIPES
 
 from sdv_wgangp.encoding import columns
+from sdv_wgangp.models import balancing, calibration, density_ratio
 
 
 def test_constants_change_and_come_back():
@@ -28,7 +29,27 @@ def test_constants_change_and_come_back():
     assert constants.parse("") == {}
 
 
-@pytest.mark.parametrize("text", ["BINS=50", "encoding.columns.BINS", "encoding.columns.NO=1"])
+def test_modules_that_imported_a_constant_have_it_too():
+    with constants.changed(constants.parse("models.density_ratio.GENERATED_TIMES=7")):
+        assert density_ratio.GENERATED_TIMES == calibration.GENERATED_TIMES == 7
+    assert density_ratio.GENERATED_TIMES == calibration.GENERATED_TIMES == 4
+    # Another one of that name.
+    with constants.changed({"models.density_ratio.LEAST_ROWS": 9}):
+        assert calibration.LEAST_ROWS == 9
+        assert balancing.LEAST_ROWS == 50
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BINS=50",
+        "encoding.columns.BINS",
+        "encoding.columns.NO=1",
+        "encoding.columns.BINS=1.5",
+        "encoding.columns.BINS=inf",
+        "encoding.columns.NumericColumn=3",
+    ],
+)
 def test_what_is_no_constant_is_named(text):
     with pytest.raises(SystemExit, match=rf"'{text}' is no MODULE\.CONSTANT=NUMBER"):
         constants.parse(text)
