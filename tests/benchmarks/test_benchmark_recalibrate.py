@@ -11,6 +11,8 @@ import recalibrate
 
 from sdv_wgangp.models import calibration
 
+LIMITS = ("MAX_WEIGHT", "FINE_MAX_WEIGHT")
+
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
@@ -26,7 +28,7 @@ def fitted(tmp_path_factory):
 
 def test_ways_to_calibrate_are_compared(fitted, capsys):
     path, folder = fitted
-    ways = ["", "models.calibration.MAX_WEIGHT=1.1, models.calibration.KEPT_TIMES=2"]
+    ways = ["", ", ".join(f"models.calibration.{name}=1.1" for name in LIMITS)]
     recalibrate.main(
         ["--datasets", str(path), "--target", "outcome", "--output", str(folder)]
         + ["--synthesizer", "vanilla", "--samples", "2", "--json", str(folder / "found.json")]
@@ -44,7 +46,7 @@ def test_ways_to_calibrate_are_compared(fitted, capsys):
     error = abs(shapes[0] - shapes[1]) / 2
     assert f"| {np.mean(shapes):.4g} ± {error:.1g} |" in printed
     # It is as it was, afterwards.
-    assert (calibration.MAX_WEIGHT, calibration.KEPT_TIMES) == (24, 5)
+    assert [getattr(calibration, name) for name in LIMITS] == [24, 3]
 
 
 @pytest.mark.parametrize(
