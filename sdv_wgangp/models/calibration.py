@@ -42,8 +42,9 @@ KEPT_TIMES, MOST_KEPT = 5, 2**18
 LEAST_POOL_ROWS, POOL_ROWS = 2**16, 2**21
 POOL_PROBABILITIES = 2**30
 POOL_CELLS = 2**26
-# A rough calibration takes it that so large a part is kept.
-ROUGHLY_KEPT = 0.25
+# A rough calibration, which cannot know how good the generator will be, takes it that so large a
+# part is kept.
+ROUGHLY_KEPT = 0.05
 # Rows of the pool with less than this part of the limit are thinned out. Raking makes none
 # likelier by more than `raking.MAX_FACTOR` a column, so that the limit seldom cuts off what stands
 # for them.

@@ -206,6 +206,21 @@ def test_the_pool_grows_until_enough_rows_are_kept(torn):
     assert more
 
 
+def test_a_rough_calibration_asks_any_generator_for_as_much(torn):
+    """It is timed with an untrained one."""
+    real, encoder, mixed = torn
+    table = encoder.encode(real, np.random.default_rng(1))
+    asked = []
+    for made in (real, mixed):
+        pool, counts = encoder.encode(made, np.random.default_rng(0)), []
+        random = torch.Generator().manual_seed(0)
+        Calibration(table, encoder, generator_of(pool, counts), random, share=1 / 8)
+        asked.append(counts)
+    assert asked[0] == asked[1]
+    kept = calibration_module.KEPT_TIMES * len(real) / calibration_module.ROUGHLY_KEPT
+    assert sum(asked[0][1:]) == pytest.approx(kept / 8, rel=0.01)
+
+
 def test_distances_tell_what_a_generator_hardly_makes(frame):
     real = frame()
     encoder = TableEncoder(["level"]).fit(real)
