@@ -45,10 +45,9 @@ POOL_CELLS = 2**26
 # A rough calibration, which cannot know how good the generator will be, takes it that so large a
 # part is kept.
 ROUGHLY_KEPT = 0.05
-# Rows of the pool with less than this part of the limit are thinned out. Raking makes none
-# likelier by more than `raking.MAX_FACTOR` a column, so that the limit seldom cuts off what stands
-# for them.
-THINNED = 0.25
+# Rows of the pool with less than this part of the limit are thinned out, to this part of them at
+# least.
+THINNED, LEAST_LEFT = 0.25, 1 / 64
 # A column with positions is raked in at least as many cells, whatever its bins.
 COARSE_CELLS = 20
 # A limit on the weights may cut off such a share of their sum: the distribution of the rows that
@@ -112,17 +111,21 @@ class Calibration:
         most = min(POOL_ROWS, most)
         limit_of = partial(limit, most=min(MAX_WEIGHT, most / LEAST_KEPT))
         kept = min(KEPT_TIMES * training_rows, MOST_KEPT)
-        pool, weights, rows = self._pool(generate, random, limit_of, share, kept, most)
+        pool, weights, counts = self._pool(generate, random, limit_of, share, kept, most)
         cells = self._cells(pool)
-        self._raking = Raking(self.columns, cells, weights, partial(limit_of, rows=rows))
+        self._raking = Raking(self.columns, cells, weights, counts, limit_of)
         weights *= self._raking.weights(cells)
-        limited = np.minimum(weights, self._raking.limit)
-        self.acceptance = min(float(limited.sum() / (rows * self._raking.limit)), 1.0)
+        limited = counts * np.minimum(weights, self._raking.limit)
+        chances = limited / self._raking.limit
+        self.acceptance = float(chances.sum() / counts.sum())
         self.distances = [
             _distance(column, of_column, limited)
             for column, of_column in zip(self.columns, cells, strict=True)
         ]
-        self.values = ValueCalibration(self._chosen(pool, weights, random), encoder)
+        # A row may stand for several that would be kept.
+        copies = np.floor(chances + uniform(len(pool), random)).astype(np.int64)
+        chosen = torch.from_numpy(np.repeat(np.arange(len(pool)), copies))
+        self.values = ValueCalibration(pool.rows(chosen), encoder)
 
     def draw(self, rows: int, generate: Generate, random: torch.Generator) -> EncodedTable:
         """Calibrated rows.
@@ -160,12 +163,12 @@ class Calibration:
         share: float,
         kept: int,
         most: int,
-    ) -> tuple[EncodedTable, np.ndarray, int]:
-        """Rows to find the raking's factors on, their weights, and from how many they are left.
+    ) -> tuple[EncodedTable, np.ndarray, np.ndarray]:
+        """Rows to find the raking's factors on, their weights and how many each stands for.
 
         Args:
             generate, random, share: As for the calibration.
-            limit_of: The limit for weights ``[n]`` of so many rows.
+            limit_of: The limit for weights and counts ``[n]``.
             kept: How many rows of the pool are to be kept by their weights.
             most: How many may be generated.
         """
@@ -173,28 +176,30 @@ class Calibration:
         parts = [self._thinned(generate(rows), random, limit_of)]
         of_one = ROUGHLY_KEPT
         if share == 1:
-            weights = parts[0][1]
-            of_one = np.minimum(weights / limit_of(weights, rows), 1).sum() / rows
+            _, weights, counts = parts[0]
+            limited = np.minimum(weights / limit_of(weights, counts), 1)
+            of_one = (counts * limited).sum() / counts.sum()
         wanted = int(share * min(kept / of_one, most))
         while rows < wanted:
             count = min(self._drawn_rows, wanted - rows)
             parts.append(self._thinned(generate(count), random, limit_of))
             rows += count
-        tables, weights = zip(*parts, strict=True)
-        return EncodedTable.concatenated(tables), np.concatenate(weights), rows
+        tables, weights, counts = zip(*parts, strict=True)
+        return EncodedTable.concatenated(tables), np.concatenate(weights), np.concatenate(counts)
 
     def _thinned(
         self, table: EncodedTable, random: torch.Generator, limit_of: Callable[..., float]
-    ) -> tuple[EncodedTable, np.ndarray]:
-        """Rows of a table and weights of theirs that stand for its density ratios.
+    ) -> tuple[EncodedTable, np.ndarray, np.ndarray]:
+        """Some rows of a table, their density ratios and how many rows each stands for.
 
-        Of rows below a least weight a part is left out and the rest have that weight: where few
-        rows have most of the weight, that leaves much less to work on.
+        Where few rows have most of the weight, many are left out of those that have little, in
+        proportion to it: that leaves much less to work on.
         """
         weights = self._ratio.ratios(self._cells(table))
-        least = THINNED * limit_of(weights, len(weights))
-        rows = np.flatnonzero(uniform(len(table), random) * least < weights)
-        return table.rows(torch.from_numpy(rows)), np.maximum(weights[rows], least)
+        chances = weights / (THINNED * limit_of(weights, np.ones(len(weights))))
+        chances = chances.clip(LEAST_LEFT, 1)
+        rows = np.flatnonzero(uniform(len(table), random) < chances)
+        return table.rows(torch.from_numpy(rows)), weights[rows], 1 / chances[rows]
 
     def _chosen(
         self, table: EncodedTable, weights: np.ndarray, random: torch.Generator
@@ -207,7 +212,7 @@ class Calibration:
         return [column.of(table) for column in self.columns]
 
 
-def limit(weights: np.ndarray, rows: int, most: float) -> float:
+def limit(weights: np.ndarray, counts: np.ndarray, most: float) -> float:
     """What no weight should exceed.
 
     The least that cuts off no more than `CUT_OFF` of their sum, at most so many times the mean of
@@ -215,12 +220,14 @@ def limit(weights: np.ndarray, rows: int, most: float) -> float:
 
     Args:
         weights: At least 0, ``[n]``.
-        rows: How many rows there are, those with a weight among them.
+        counts: How many rows each is the weight of, ``[n]``.
         most: How many times, usually `MAX_WEIGHT`.
     """
-    ascending = np.sort(weights[weights > 0])
-    below = np.concatenate([[0.0], np.cumsum(ascending)])
-    count = np.arange(len(ascending), 0, -1)
+    order = weights.argsort()
+    ascending, counts = weights[order], counts[order]
+    rows = counts.sum()
+    below = np.concatenate([[0.0], np.cumsum(counts * ascending)])
+    count = rows - np.concatenate([[0.0], np.cumsum(counts)[:-1]])
     # What each of the weights would leave as the limit. Between two of them it is linear.
     left = below[:-1] + count * ascending
 
@@ -234,8 +241,7 @@ def limit(weights: np.ndarray, rows: int, most: float) -> float:
         if not beyond.any():
             return ascending[-1]
         place = beyond.argmax()
-        # If already the least weight is beyond it, no limit has that mean.
-        return max(times * below[place] / (rows - times * count[place]), ascending[0])
+        return times * below[place] / (rows - times * count[place])
 
     return max(
         min(cutting_off(FINE_CUT_OFF), times_the_mean(FINE_MAX_WEIGHT)),

@@ -28,7 +28,8 @@ class Raking:
         columns: The cells of every column; the marginals are those of the coarse ones.
         pool: Cells of generated rows, ``[n]`` for each column.
         weights: Of these rows, shape ``[n]``.
-        limit_of: The limit for weights ``[n]``: those above count as that, for what follows
+        counts: How many generated rows each of them stands for, shape ``[n]``.
+        limit_of: The limit for weights and counts: weights above count as that, for what follows
             cannot keep a row more often.
 
     Attributes:
@@ -40,7 +41,8 @@ class Raking:
         columns: Sequence[Cells],
         pool: Sequence[np.ndarray],
         weights: np.ndarray,
-        limit_of: Callable[[np.ndarray], float],
+        counts: np.ndarray,
+        limit_of: Callable[[np.ndarray, np.ndarray], float],
     ):
         rows = len(weights)
         coarse = [
@@ -50,10 +52,10 @@ class Raking:
         found = [np.ones(len(column.shares)) for column in columns]
         weights = weights.copy()
         for _ in range(SWEEPS):
-            limit = limit_of(weights)
+            limit = limit_of(weights, counts)
             change = 0.0
             for cells, column, factors in zip(coarse, columns, found, strict=True):
-                limited = np.minimum(weights, limit)
+                limited = counts * np.minimum(weights, limit)
                 have = np.bincount(cells, limited, len(factors)) * (rows / limited.sum())
                 step = (rows * column.shares + SMOOTHING) / (have + SMOOTHING)
                 changed = np.clip(factors * step, 1 / MAX_FACTOR, MAX_FACTOR)
@@ -63,7 +65,7 @@ class Raking:
                 change = max(change, np.abs(step - 1).max())
             if change < TOLERANCE:
                 break
-        self.limit = limit_of(weights)
+        self.limit = limit_of(weights, counts)
         self._factors = [
             factors[column.coarse] for column, factors in zip(columns, found, strict=True)
         ]

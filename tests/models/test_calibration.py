@@ -10,7 +10,6 @@ from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.models import calibration as calibration_module
 from sdv_wgangp.models.balancing import needed
 from sdv_wgangp.models.calibration import Calibration
-from sdv_wgangp.models.raking import MAX_FACTOR
 from sdv_wgangp.models.tabular import FAR
 
 
@@ -93,9 +92,9 @@ def test_most_rows_are_kept_where_nothing_is_wrong(frame):
     assert calibration.acceptance > 0.6
 
 
-def limit_of(weights, rows=None):
-    rows = len(weights) if rows is None else rows
-    return calibration_module.limit(weights, rows, calibration_module.MAX_WEIGHT)
+def limit_of(weights, counts=None):
+    counts = np.ones(len(weights)) if counts is None else counts
+    return calibration_module.limit(weights, counts, calibration_module.MAX_WEIGHT)
 
 
 @pytest.mark.parametrize(
@@ -127,15 +126,12 @@ def test_weights_alike_have_themselves_as_the_limit():
     assert limit_of(np.full(7, 3.0)) == pytest.approx(3, rel=0.002)
 
 
-def test_rows_that_were_left_out_count_for_the_limit():
-    weights = np.random.default_rng(0).pareto(0.3, 10_000)
-    least = np.median(weights)
-    thinned = np.maximum(weights, least)[np.random.default_rng(1).random(10_000) * least < weights]
-    assert len(thinned) < 9_000
-    assert limit_of(thinned, 10_000) == pytest.approx(limit_of(weights), rel=0.03)
-    assert limit_of(np.append(thinned, np.zeros(50)), 10_000) == limit_of(thinned, 10_000)
-    # Already the least weight is more than MAX_WEIGHT times the mean.
-    assert limit_of(np.ones(1), 10_000) == pytest.approx(1, rel=0.002)
+def test_a_weight_counts_for_all_rows_that_have_it():
+    weights = np.random.default_rng(0).pareto(0.3, 1_000).round(2)
+    distinct, counts = np.unique(weights, return_counts=True)
+    assert limit_of(distinct, counts) == pytest.approx(limit_of(weights), rel=1e-9)
+    # A weight of 0 is one, too.
+    assert distinct[0] == 0
 
 
 def test_a_rare_level_comes_as_often_as_it_should():
@@ -172,16 +168,17 @@ def test_thinning_keeps_what_the_weights_say(torn):
     table = encoder.encode(real, np.random.default_rng(1))
     random = torch.Generator().manual_seed(0)
     calibration = Calibration(table, encoder, generator_of(pool), random)
-    thinned, weights = calibration._thinned(pool, random, limit_of)
+    thinned, weights, counts = calibration._thinned(pool, random, limit_of)
     before = calibration._ratio.ratios(calibration._cells(pool))
     assert len(thinned) < 0.8 * len(pool)
-    assert weights.min() > before.min()
+    assert counts.min() == 1
+    assert counts.sum() == pytest.approx(len(pool), rel=0.06)
     level = encoder.names.index("level")
     for code in (0, 1):
-        of_code = weights[thinned.codes[:, level] == code].sum()
-        assert of_code == pytest.approx(before[pool.codes[:, level] == code].sum(), rel=0.02)
-    # Raking can make a thinned row as much likelier as one that was not.
-    assert weights.min() * MAX_FACTOR < limit_of(weights, len(pool))
+        for most in (np.inf, limit_of(before) / 10):
+            of_code = (counts * weights.clip(max=most))[thinned.codes[:, level] == code].sum()
+            wanted = before.clip(max=most)[pool.codes[:, level] == code].sum()
+            assert of_code == pytest.approx(wanted, rel=0.03)
 
 
 def test_the_pool_grows_until_enough_rows_are_kept(torn):

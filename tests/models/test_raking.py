@@ -1,5 +1,7 @@
 """Raking: weights that give the training marginals."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,7 +40,8 @@ def rake(real, generated, before=None):
     pool = encoder.encode(generated, np.random.default_rng(0))
     cells = [column.of(pool) for column in columns]
     before = np.ones(len(pool)) if before is None else before
-    raking = Raking(columns, cells, before, lambda weights: limit(weights, len(pool), MAX_WEIGHT))
+    counts = np.ones(len(pool))
+    raking = Raking(columns, cells, before, counts, partial(limit, most=MAX_WEIGHT))
     return before * raking.weights(cells)
 
 
