@@ -117,7 +117,7 @@ class Calibration:
         weights *= self._raking.weights(cells)
         limited = counts * np.minimum(weights, self._raking.limit)
         chances = limited / self._raking.limit
-        self.acceptance = float(chances.sum() / counts.sum())
+        self.acceptance = min(float(chances.sum() / counts.sum()), 1.0)
         self.distances = [
             _distance(column, of_column, limited)
             for column, of_column in zip(self.columns, cells, strict=True)
