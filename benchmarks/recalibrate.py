@@ -25,7 +25,7 @@ import datasets
 import job
 import numpy as np
 import timing
-from repeated import OUTPUT, scored_samples, stored_synthesizer
+from repeated import OUTPUT, mean_and_error, scored_samples, stored_synthesizer
 from synthesizers import ABLATION, sdv_sample
 
 COSTS = ("generated_for_one", "sample_cpu_seconds", "calibration_cpu_seconds")
@@ -71,10 +71,10 @@ def table(results: Sequence[dict], ways: Sequence[str]) -> str:
         costs = [np.mean([fit[cost] for fit in fits]) for cost in COSTS]
         line = [way or "as it is", *(f"{cost:.1f}" for cost in costs)]
         for key in keys:
-            values = np.array([[scores[key] for scores in fit["scores"]] for fit in fits])
-            values = values.mean(axis=1) if len(fits) > 1 else values[0]
-            error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-            line.append(f"{values.mean():.4g} ± {error:.1g}")
+            mean, error = mean_and_error(
+                [[scores[key] for scores in fit["scores"]] for fit in fits]
+            )
+            line.append(f"{mean:.4g} ± {error:.1g}")
         lines.append(line)
     return timing.markdown(["way", "rows for one", "sample, s", "calibration, s", *keys], lines)
 

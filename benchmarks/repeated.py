@@ -47,15 +47,24 @@ def scored_samples(synthesizer, dataset: datasets.Dataset, samples: int) -> list
     return found
 
 
+def mean_and_error(scores: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Mean of a score of the samples of each fit, and its standard error.
+
+    Over the fits where there are several, for samples of one fit are more alike than fits are;
+    otherwise over the samples. NaN for a single one.
+    """
+    values = np.array(scores)
+    values = values.mean(axis=1) if len(values) > 1 else values[0]
+    error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+    return values.mean(), error
+
+
 def table(found: Sequence[Sequence[dict[str, float]]]) -> str:
     """Markdown: a line for each score, mean and standard error, of the samples of each fit."""
     lines = []
     for name in found[0][0]:
-        values = np.array([[scores[name] for scores in of_fit] for of_fit in found])
-        # Samples of one fit are more alike than fits are.
-        values = values.mean(axis=1) if len(values) > 1 else values[0]
-        error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-        lines.append([name, f"{values.mean():.5g}", f"{error:.2g}"])
+        mean, error = mean_and_error([[scores[name] for scores in of_fit] for of_fit in found])
+        lines.append([name, f"{mean:.5g}", f"{error:.2g}"])
     return timing.markdown(["score", "mean", "standard error"], lines)
 
 
