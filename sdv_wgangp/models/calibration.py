@@ -38,7 +38,7 @@ from sdv_wgangp.models.value_calibration import ValueCalibration
 # The pool is as large as it takes to keep so many times the training rows, whose own noise limits
 # what marginals can tell, within these limits; no larger than these probabilities or cells of the
 # table allow.
-KEPT_TIMES, MOST_KEPT = 5, 2**18
+KEPT_TIMES, MOST_KEPT = 12, 2**18
 LEAST_POOL_ROWS, POOL_ROWS = 2**16, 2**21
 POOL_PROBABILITIES = 2**30
 POOL_CELLS = 2**26
