@@ -25,12 +25,11 @@ import datasets
 import job
 import numpy as np
 import timing
+from ablation import SCORES, TSTR
 from repeated import OUTPUT, mean_and_error, scored_samples, stored_synthesizer
 from synthesizers import ABLATION, sdv_sample
 
 COSTS = ("generated_for_one", "sample_cpu_seconds", "calibration_cpu_seconds")
-SCORES = ("shape_error", "trend_error", "detection_train", "detection_test")
-TSTR = ("tstr_auc", "tstr_log_rmse", "tstr_rmse")
 
 
 def recalibrated(
@@ -64,7 +63,7 @@ def table(results: Sequence[dict], ways: Sequence[str]) -> str:
     """Markdown: a line for each way."""
     first = results[0]["scores"][0]
     tstr = next((key for key in TSTR if key in first), None)
-    keys = [*SCORES, *([tstr] if tstr else [])]
+    keys = [*SCORES.values(), *([tstr] if tstr else [])]
     lines = []
     for way in ways:
         fits = [result for result in results if result["way"] == way]
