@@ -3,7 +3,8 @@
 Called by quality.py, which sets the number of threads in the environment before this process
 starts. `fit` fits a recipe and writes ``synthetic.parquet`` and then ``fit.json`` into
 ``FOLDER/OUTPUT/SEED`` for each of its outputs, with ``model.pkl`` beside the first where it can be
-sampled again, which `resample` does; `score` reads a sample and writes ``scores.json`` beside it.
+sampled again, which `resample` does, and `recalibrate` after calibrating it again; `score` reads a
+sample and writes ``scores.json`` beside it.
 Files appear under their names only when complete.
 """
 
@@ -16,6 +17,7 @@ import json
 import os
 import platform
 import time
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -166,26 +168,44 @@ def fit_job(
     for output in recipe.outputs:
         (place(folder, output, seed) / FIT).unlink(missing_ok=True)
     if fitted.save is not None:
-        where = place(folder, recipe.outputs[0], seed)
-        where.mkdir(parents=True, exist_ok=True)
-        fitted.save(where / (MODEL + ".part"))
-        os.replace(where / (MODEL + ".part"), where / MODEL)
+        save_model(fitted, place(folder, recipe.outputs[0], seed) / MODEL)
     store_samples(fitted, dataset, seed, folder, dict.fromkeys(recipe.outputs, record))
 
 
-def resample_job(dataset: datasets.Dataset, name: str, seed: int, folder: Path) -> None:
-    """Sample from a stored fit again. Its record keeps what it says of the fit."""
+def resample_job(
+    dataset: datasets.Dataset, name: str, seed: int, folder: Path, recalibrate: bool = False
+) -> None:
+    """Sample from a stored fit again, calibrated again if so asked.
+
+    Its record keeps what it says of the fit.
+    """
     recipe = RECIPES[name]
     records = {output: read_json(place(folder, output, seed) / FIT) for output in recipe.outputs}
     path = place(folder, recipe.outputs[0], seed) / MODEL
     try:
-        fitted = recipe.load(path, dataset)
+        if recalibrate:
+            fitted = recipe.recalibrate(path, dataset, seed)
+        else:
+            fitted = recipe.load(path, dataset)
     except (AttributeError, ImportError) as error:
         raise SystemExit(
             f"{path} is of other code than this and cannot be loaded ({error}): fit again with "
             "--fresh"
         ) from error
+    if recalibrate:
+        for output, record in records.items():
+            records[output] = record | {"calibration_source": source_digest()}
+            (place(folder, output, seed) / FIT).unlink()
+        save_model(fitted, path)
     store_samples(fitted, dataset, seed, folder, records)
+
+
+def save_model(fitted: Fitted, path: Path) -> None:
+    """Write the model that `Recipe.load` reads: the whole of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    fitted.save(part)
+    os.replace(part, path)
 
 
 def store_samples(
@@ -376,7 +396,7 @@ def score_job(dataset: datasets.Dataset, output: str, seed: int, folder: Path) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("kind", choices=("fit", "resample", "score"))
+    parser.add_argument("kind", choices=("fit", "resample", "recalibrate", "score"))
     parser.add_argument("dataset", help="a table's name or a CSV file")
     parser.add_argument("name", help="a recipe; score: one of its outputs")
     parser.add_argument("seed", type=int)
@@ -399,7 +419,11 @@ def main() -> None:
             arguments.folder,
         )
     else:
-        run = {"resample": resample_job, "score": score_job}[arguments.kind]
+        run = {
+            "resample": resample_job,
+            "recalibrate": partial(resample_job, recalibrate=True),
+            "score": score_job,
+        }[arguments.kind]
         run(dataset, arguments.name, arguments.seed, arguments.folder)
 
 

@@ -35,8 +35,9 @@ TABLE@validation stands for a split of the training rows alone, 85/15: choices a
 (calibration included). "gaussian_copula" and "real" have nothing random in them and run once.
 
 Fits are kept in OUTPUT/TABLE/SYNTHESIZER/SEED and taken from there the next time (--fresh fits
-again, --resample samples again from fits of ours); scores are kept beside them (--rescore scores
-again). A failed job is reported and the others go on. Ctrl-C stops and reports what is finished.
+again, --resample samples again from fits of ours, --recalibrate calibrates them again before);
+scores are kept beside them (--rescore scores again). A failed job is reported and the others go
+on. Ctrl-C stops and reports what is finished.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class Task:
     outputs: tuple[str, ...]
     seed: int
     folder: Path
-    first: str | None = None  # the job that makes the samples, "fit" or "resample"
+    first: str | None = None  # the job that makes the samples: "fit", "resample", "recalibrate"
     errors: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -229,9 +230,9 @@ def plan(arguments: argparse.Namespace) -> list[Task]:
                     task.first = "fit"
                 else:
                     _check_stored(task, records[0], arguments.epochs, source_now)
-                    if arguments.resample and recipe.load is not None:
+                    if arguments.again and recipe.load is not None:
                         _check_model(task)
-                        task.first = "resample"
+                        task.first = arguments.again
                 tasks.append(task)
     return tasks
 
@@ -258,7 +259,7 @@ def _check_model(task: Task) -> None:
     if not (job.place(task.folder, outputs[0], task.seed) / job.MODEL).exists():
         raise SystemExit(
             f"the stored fit of {task.label} has no {job.MODEL} to sample from: fit again with "
-            "--fresh, or leave out --resample"
+            "--fresh, or leave out --resample and --recalibrate"
         )
 
 
@@ -276,7 +277,7 @@ def run_task(task: Task, runner: Runner, rescore: bool) -> str:
         except JobFailed as error:
             task.errors = dict.fromkeys(task.outputs, str(error))
             return f"FAILED {error}"
-        what = {"fit": "fitted", "resample": "sampled"}[task.first]
+        what = {"fit": "fitted", "resample": "sampled", "recalibrate": "calibrated"}[task.first]
         done.append(f"{what} in {time.perf_counter() - clock:.1f} s")
     else:
         done.append("stored fit")
@@ -463,6 +464,7 @@ def compact(entries: list[dict]) -> dict:
                 "started",
                 "epochs_override",
                 "source",
+                "calibration_source",  # where it was calibrated again after the fit
             )
         }
         if fit["parameters"] != known:
@@ -473,6 +475,24 @@ def compact(entries: list[dict]) -> dict:
             | {"scores": entry["scores"], "scored_in": place_of(entry)}
         )
     return {"environments": environments, "parameters": parameters, "results": results}
+
+
+def expand(content: dict) -> list[dict]:
+    """The entries of a file of results: the inverse of `compact`."""
+    entries = []
+    for result in content["results"]:
+        if "error" in result:
+            entries.append(result)
+            continue
+        fit = dict(result["fit"])
+        fit |= content["environments"][fit.pop("environment")]
+        fit.setdefault("parameters", content["parameters"][result["synthesizer"]])
+        entry = {key: value for key, value in result.items() if key not in ("fit", "scored_in")}
+        entries.append(
+            {**entry, "fit": fit, **content["environments"][result["scored_in"]]}
+            | {"protocol": content["protocol"], "thresholds": content["thresholds"]}
+        )
+    return entries
 
 
 def thresholds(entries: list[dict]) -> dict:
@@ -516,37 +536,48 @@ def report(entries: list[dict], arguments: argparse.Namespace, tasks: list[Task]
     print(f"\nfits on {', '.join(cpus) or 'no processor'} with {threads} thread(s)")
     if len(cpus) > 1 or len(threads) > 1:
         print("note: stored fits ran under different conditions: do not compare their seconds")
+    settings = {
+        "threads": arguments.threads,
+        "jobs": arguments.jobs,
+        "epochs": arguments.epochs,
+        "seeds": arguments.seeds,
+    }
+    of_tables = {
+        name: {
+            "train_rows": len(table.train),
+            "test_rows": len(table.test),
+            "columns": len(table.columns),
+            "target": table.target,
+            "tstr": tstr.get(name),
+        }
+        for name, table in about.items()
+    }
+    write_results(arguments.json, settings, of_tables, summary, entries)
+
+
+def write_results(
+    path: Path, settings: object, of_tables: dict, summary: dict, entries: list[dict]
+) -> None:
+    """Write the JSON file of results and beside it their plot."""
     content = {
         "protocol": job.PROTOCOL,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "host": job.host(),
         "versions": job.versions(),
-        "settings": {
-            "threads": arguments.threads,
-            "jobs": arguments.jobs,
-            "epochs": arguments.epochs,
-            "seeds": arguments.seeds,
-        },
-        "datasets": {
-            name: {
-                "train_rows": len(table.train),
-                "test_rows": len(table.test),
-                "columns": len(table.columns),
-                "target": table.target,
-                "tstr": tstr.get(name),
-            }
-            for name, table in about.items()
-        },
+        "settings": settings,
+        "datasets": of_tables,
         "thresholds": thresholds(entries),
         "summary": summary,
         **compact(entries),
     }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    job.write_json(arguments.json, job.finite(content))
-    plot = arguments.json.with_suffix(".svg")
-    written = str(arguments.json)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    job.write_json(path, job.finite(content))
+    written = str(path)
     if any(summary.values()):
-        plot.write_text(quality_plot(summary, tstr))
+        plot = path.with_suffix(".svg")
+        plot.write_text(
+            quality_plot(summary, {name: of["tstr"] for name, of in of_tables.items()})
+        )
         written += f" and {plot}"
     print(f"written: {written}")
 
@@ -605,10 +636,20 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     reuse.add_argument(
         "--stored", action="store_true", help="report stored fits alone, of all that were named"
     )
-    parser.add_argument(
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument(
         "--resample",
-        action="store_true",
+        dest="again",
+        action="store_const",
+        const="resample",
         help="sample again from stored fits of ours, with today's code",
+    )
+    again.add_argument(
+        "--recalibrate",
+        dest="again",
+        action="store_const",
+        const="recalibrate",
+        help="the same after calibrating them again, with today's code",
     )
     parser.add_argument("--rescore", action="store_true", help="score stored samples again")
     arguments = parser.parse_args(argv)
@@ -620,8 +661,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"seeds must not be negative, got {min(arguments.seeds)}")
     if arguments.target and not any(name.endswith(".csv") for name in arguments.datasets):
         parser.error("--target is for a CSV: the named tables have their own target")
-    if arguments.resample and not arguments.reuse:
-        parser.error("--fresh fits again, and samples from that: leave out --resample")
+    if arguments.again and not arguments.reuse:
+        parser.error(f"--fresh fits again, and samples from that: leave out --{arguments.again}")
     names = [Path(name).stem for name in dict.fromkeys(arguments.datasets)]
     if len(set(names)) < len(names):
         parser.error("two tables share a name: their results would share a folder")

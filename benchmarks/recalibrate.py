@@ -27,7 +27,7 @@ import numpy as np
 import timing
 from ablation import SCORES, TSTR
 from repeated import OUTPUT, mean_and_error, scored_samples, stored_synthesizer
-from synthesizers import ABLATION, sdv_sample
+from synthesizers import ABLATION, calibrate_again, sdv_sample
 
 COSTS = ("generated_for_one", "sample_cpu_seconds", "calibration_cpu_seconds")
 
@@ -36,14 +36,11 @@ def recalibrated(
     dataset: datasets.Dataset, folder: Path, recipe: str, seed: int, way: str, samples: int
 ) -> dict:
     """One fit, calibrated in one way: what it costs, and scores of its samples."""
-    import torch
-
     synthesizer = stored_synthesizer(folder, recipe, seed)
     model = synthesizer._model
     with constants.changed(constants.parse(way)):
-        real = model.encoder.encode(dataset.train, np.random.default_rng(seed))
         clock = time.process_time()
-        model._calibrate(real, torch.Generator(model._device).manual_seed(seed))
+        calibrate_again(synthesizer, dataset, seed)
         calibrated = time.process_time()
         sdv_sample(synthesizer, len(dataset.train))
         drawn = time.process_time()

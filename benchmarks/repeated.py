@@ -20,7 +20,7 @@ import datasets
 import job
 import numpy as np
 import timing
-from synthesizers import sdv_sample
+from synthesizers import load_synthesizer, sdv_sample
 
 RECIPE = "wgangp"
 OUTPUT = Path(__file__).parent / "output"
@@ -28,8 +28,6 @@ OUTPUT = Path(__file__).parent / "output"
 
 def stored_synthesizer(folder: Path, recipe: str, seed: int):
     """A fit of ours that quality.py has stored."""
-    from sdv.utils import load_synthesizer
-
     path = job.place(folder, recipe, seed) / job.MODEL
     if not path.exists():
         raise SystemExit(f"{path} is missing: fit it with quality.py first, into this --output")

@@ -46,6 +46,8 @@ class Recipe:
         has_epochs: whether ``--epochs`` applies to it.
         ours: whether it depends on the code of this repository's package.
         load: reads a saved fit, to sample from it with the code of today.
+        recalibrate: reads a saved fit and calibrates it again with the code of today; the number
+            is the seed.
     """
 
     fit: Callable[[Dataset, int, int | None], Fitted]
@@ -54,6 +56,7 @@ class Recipe:
     has_epochs: bool = False
     ours: bool = False
     load: Callable[[Path, Dataset], Fitted] | None = None
+    recalibrate: Callable[[Path, Dataset, int], Fitted] | None = None
 
 
 def sdv_frames(frame: pd.DataFrame) -> pd.DataFrame | dict[str, pd.DataFrame]:
@@ -163,6 +166,12 @@ def _nearest(values: pd.Series, known: np.ndarray) -> pd.Series:
     return values.mask(values.notna(), np.where(values - lower <= upper - values, lower, upper))
 
 
+def load_synthesizer(path: Path):
+    from sdv.utils import load_synthesizer
+
+    return load_synthesizer(path)
+
+
 def new_wgangp(dataset: Dataset, seed: int, epochs: int | None, **options):
     """Ours, with default parameters but for the options, not fitted yet."""
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
@@ -170,6 +179,15 @@ def new_wgangp(dataset: Dataset, seed: int, epochs: int | None, **options):
     if epochs is not None:
         options["epochs"] = epochs
     return WGANGPMFSSynthesizer(_sdv_metadata(dataset), random_state=seed, **options)
+
+
+def calibrate_again(synthesizer, dataset: Dataset, seed: int) -> None:
+    """Calibrate a fit of ours with the code of today: training is long, calibration is short."""
+    import torch
+
+    model = synthesizer._model
+    real = model.encoder.encode(dataset.train, np.random.default_rng(seed))
+    model._calibrate(real, torch.Generator(model._device).manual_seed(seed))
 
 
 def wgangp_recipe(output: str, changed: Mapping[str, float] | None = None, **options) -> Recipe:
@@ -189,9 +207,13 @@ def wgangp_recipe(output: str, changed: Mapping[str, float] | None = None, **opt
         return fitted(synthesizer, dataset)
 
     def load(path: Path, dataset: Dataset) -> Fitted:
-        from sdv.utils import load_synthesizer
-
         return fitted(load_synthesizer(path), dataset)
+
+    def recalibrate(path: Path, dataset: Dataset, seed: int) -> Fitted:
+        synthesizer = load_synthesizer(path)
+        with constants.changed(changed or {}):
+            calibrate_again(synthesizer, dataset, seed)
+        return fitted(synthesizer, dataset)
 
     def fitted(synthesizer, dataset: Dataset) -> Fitted:
         model = synthesizer._model
@@ -212,7 +234,14 @@ def wgangp_recipe(output: str, changed: Mapping[str, float] | None = None, **opt
             synthesizer.save,
         )
 
-    return Recipe(fit, (output, uncalibrated), has_epochs=True, ours=True, load=load)
+    return Recipe(
+        fit,
+        (output, uncalibrated),
+        has_epochs=True,
+        ours=True,
+        load=load,
+        recalibrate=recalibrate,
+    )
 
 
 def fit_independent(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:

@@ -257,6 +257,18 @@ def test_a_stored_fit_of_ours_is_sampled_again(dataset, table, tmp_path):
         record = job.read_json(path / job.FIT)
         assert record["fit_seconds"] == records[name]["fit_seconds"]
         assert record["sample_source"] == record["source"]
+    # Calibrated again: as another seed would be, and what is without calibration is the same.
+    (task,) = quality.plan(quality.parse([*arguments, "--recalibrate"]))[1:]
+    assert task.first == "recalibrate"
+    job.resample_job(dataset, "wgangp", 0, folder, recalibrate=True)
+    again = {name: pd.read_parquet(path / job.SAMPLE) for name, path in where.items()}
+    pd.testing.assert_frame_equal(again["wgangp-uncalibrated"], before["wgangp-uncalibrated"])
+    assert not again["wgangp"].equals(before["wgangp"])
+    record = job.read_json(where["wgangp"] / job.FIT)
+    assert record["calibration_source"] == record["source"]
+    # The stored model is the one that was calibrated again.
+    job.resample_job(dataset, "wgangp", 0, folder)
+    pd.testing.assert_frame_equal(pd.read_parquet(where["wgangp"] / job.SAMPLE), again["wgangp"])
     # A pickle that names a class which is no more.
     (where["wgangp"] / job.MODEL).write_bytes(b"csdv_wgangp.models.tabular\nGone\n.")
     with pytest.raises(SystemExit, match=r"model\.pkl is of other code.*--fresh"):
@@ -345,7 +357,9 @@ def test_a_stopped_runner_ends_its_jobs_and_starts_no_more(table, tmp_path):
     [
         (["--jobs", "0"], "--jobs must be at least 1, got 0"),
         (["--seeds", "-1"], "seeds must not be negative"),
-        (["--fresh", "--resample"], "--fresh fits again, and samples from that"),
+        (["--fresh", "--resample"], "--fresh fits again, and samples from that: leave out --res"),
+        (["--fresh", "--recalibrate"], "samples from that: leave out --recalibrate"),
+        (["--resample", "--recalibrate"], "not allowed with argument"),
         (["--datasets", "adult"], "--target is for a CSV"),
         (["--datasets", "adult", "adult.csv"], "two tables share a name"),
         (["--synthesizers", "gan"], "invalid choice: 'gan'"),
