@@ -177,25 +177,27 @@ def resample_job(
 ) -> None:
     """Sample from a stored fit again, calibrated again if so asked.
 
-    Its record keeps what it says of the fit.
+    Its record keeps what it says of the fit: its seconds and memory are those with the calibration
+    that it had then. Nothing is lost if this ends early.
     """
     recipe = RECIPES[name]
     records = {output: read_json(place(folder, output, seed) / FIT) for output in recipe.outputs}
     path = place(folder, recipe.outputs[0], seed) / MODEL
     try:
-        if recalibrate:
-            fitted = recipe.recalibrate(path, dataset, seed)
-        else:
-            fitted = recipe.load(path, dataset)
+        fitted = recipe.load(path, dataset)
     except (AttributeError, ImportError) as error:
         raise SystemExit(
             f"{path} is of other code than this and cannot be loaded ({error}): fit again with "
             "--fresh"
         ) from error
     if recalibrate:
-        for output, record in records.items():
-            records[output] = record | {"calibration_source": source_digest()}
-            (place(folder, output, seed) / FIT).unlink()
+        clock = time.process_time()
+        fitted.recalibrate(seed)
+        again = {
+            "calibration_source": source_digest(),
+            "calibration_cpu_seconds": time.process_time() - clock,
+        }
+        records = {output: record | again for output, record in records.items()}
         save_model(fitted, path)
     store_samples(fitted, dataset, seed, folder, records)
 

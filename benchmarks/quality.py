@@ -464,7 +464,9 @@ def compact(entries: list[dict]) -> dict:
                 "started",
                 "epochs_override",
                 "source",
+                "sample_source",
                 "calibration_source",  # where it was calibrated again after the fit
+                "calibration_cpu_seconds",
             )
         }
         if fit["parameters"] != known:

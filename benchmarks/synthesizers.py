@@ -28,11 +28,13 @@ class Fitted:
         samplers: one for each of its outputs.
         parameters: for the record.
         save: writes what `Recipe.load` reads, where there is such.
+        recalibrate: calibrates it again, with the code of today and a seed, where it can be.
     """
 
     samplers: dict[str, Sampler]
     parameters: dict
     save: Callable[[Path], None] | None = None
+    recalibrate: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,6 @@ class Recipe:
         has_epochs: whether ``--epochs`` applies to it.
         ours: whether it depends on the code of this repository's package.
         load: reads a saved fit, to sample from it with the code of today.
-        recalibrate: reads a saved fit and calibrates it again with the code of today; the number
-            is the seed.
     """
 
     fit: Callable[[Dataset, int, int | None], Fitted]
@@ -56,7 +56,6 @@ class Recipe:
     has_epochs: bool = False
     ours: bool = False
     load: Callable[[Path, Dataset], Fitted] | None = None
-    recalibrate: Callable[[Path, Dataset, int], Fitted] | None = None
 
 
 def sdv_frames(frame: pd.DataFrame) -> pd.DataFrame | dict[str, pd.DataFrame]:
@@ -209,16 +208,14 @@ def wgangp_recipe(output: str, changed: Mapping[str, float] | None = None, **opt
     def load(path: Path, dataset: Dataset) -> Fitted:
         return fitted(load_synthesizer(path), dataset)
 
-    def recalibrate(path: Path, dataset: Dataset, seed: int) -> Fitted:
-        synthesizer = load_synthesizer(path)
-        with constants.changed(changed or {}):
-            calibrate_again(synthesizer, dataset, seed)
-        return fitted(synthesizer, dataset)
-
     def fitted(synthesizer, dataset: Dataset) -> Fitted:
         model = synthesizer._model
         if model.calibrated is not True:
             raise RuntimeError("the fit is not calibrated: the two samples would be one")
+
+        def recalibrate(seed: int) -> None:
+            with constants.changed(changed or {}):
+                calibrate_again(synthesizer, dataset, seed)
 
         def sample(calibrated: bool) -> pd.DataFrame:
             model.calibrated = calibrated
@@ -232,16 +229,10 @@ def wgangp_recipe(output: str, changed: Mapping[str, float] | None = None, **opt
             {output: lambda: sample(True), uncalibrated: lambda: sample(False)},
             synthesizer.get_parameters() | ({"constants": dict(changed)} if changed else {}),
             synthesizer.save,
+            recalibrate,
         )
 
-    return Recipe(
-        fit,
-        (output, uncalibrated),
-        has_epochs=True,
-        ours=True,
-        load=load,
-        recalibrate=recalibrate,
-    )
+    return Recipe(fit, (output, uncalibrated), has_epochs=True, ours=True, load=load)
 
 
 def fit_independent(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:

@@ -28,6 +28,14 @@ from sdv_wgangp.training.settings import MOST_CONDITIONAL, TrainingSettings, con
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
+TERM_COLUMNS = [
+    "Epoch",
+    "Adversarial",
+    "Meta-Features",
+    "Conditional",
+    "Wasserstein",
+    "Gradient Penalty",
+]
 SCORE_COLUMNS = ["Epoch", "Score"]
 
 
@@ -96,11 +104,11 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
             made, and how many steps depends on the machine, so that ``random_state`` no longer
             makes the fit repeatable. None for as much time as it takes.
         early_stopping: Hold rows out from the critic and score generated rows against them about
-            every 20th part of the training (`get_validation_scores`). After ``patience`` checks
-            without a new highest score the learning rates fall to 0 within a quarter of the steps
-            made so far, and training ends; there are then fewer epochs than ``epochs``. Either
-            way the best generator is kept, not the last. A table of a few thousand rows has too
-            few to hold out to see more than gross faults.
+            every 20th part of the training, at the end of an epoch (`get_validation_scores`).
+            After ``patience`` checks without a new highest score the learning rates fall to 0
+            within a quarter of the steps made so far, and training ends; there are then fewer
+            epochs than ``epochs``. Either way the best generator is kept, not the last. A table
+            of a few thousand rows has too few to hold out to see more than gross faults.
         validation_fraction: Share of the rows to hold out, in (0, 0.5]; at least 50 rows, and at
             most 10,000 are.
         patience: See ``early_stopping``.
@@ -403,6 +411,33 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         return pd.DataFrame(
             [(log.epoch, log.generator_loss, log.discriminator_loss) for log in self._logs()],
             columns=LOSS_COLUMNS,
+        )
+
+    def get_loss_terms(self) -> pd.DataFrame:
+        """What the losses of `get_loss_values` are made of, means of every epoch.
+
+        Generator Loss is Adversarial + Meta-Features + Conditional, Discriminator Loss is
+        Wasserstein + Gradient Penalty; each with its weight.
+
+        Returns:
+            Columns Epoch, Adversarial, Meta-Features, Conditional, Wasserstein, Gradient Penalty.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        return pd.DataFrame(
+            [
+                (
+                    log.epoch,
+                    log.adversarial_loss,
+                    log.meta_feature_loss,
+                    log.conditional_loss,
+                    log.discriminator_loss - log.gradient_penalty,
+                    log.gradient_penalty,
+                )
+                for log in self._logs()
+            ],
+            columns=TERM_COLUMNS,
         )
 
     def get_meta_feature_losses(self) -> pd.DataFrame:

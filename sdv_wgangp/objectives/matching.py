@@ -214,11 +214,23 @@ class MetaFeatureObjective:
 
     def _check_gradients(self, batch: Batch) -> None:
         """Refuse statistics that the generator could not learn from."""
-        for name, value in zip(self.names, self._raw(_leaves(batch)), strict=True):
-            if value.numel() and not value.requires_grad:
+        leaves = _leaves(batch)
+        at = [leaf for leaf in leaves if leaf is not None]
+        for name, value in zip(self.names, self._raw(leaves), strict=True):
+            if not value.numel():
+                continue
+            if not value.requires_grad:
                 raise ValueError(
                     f"meta-feature {name!r} has no gradient at the rows: its function must be "
                     "differentiable and stay in PyTorch"
+                )
+            gradients = torch.autograd.grad(value.sum(), at, allow_unused=True)
+            finite = all(one is None or one.isfinite().all() for one in gradients)
+            if value.isfinite().all() and not finite:  # values are looked at later, in all batches
+                raise ValueError(
+                    f"the gradient of meta-feature {name!r} is not finite at training rows: "
+                    "correct its function (a root at 0 and a division by 0 have none; a missing "
+                    "value has rank 0.5), or leave it out"
                 )
 
     @property

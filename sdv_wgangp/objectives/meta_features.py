@@ -277,7 +277,13 @@ class MetaFeature:
         return value
 
 
+# What "auto" stands for, where a table can have it: every marginal, and what pairs of columns have
+# in common. (docs/ablation.md compares with training without them.)
+AUTO = "auto"
+AUTO_META_FEATURES = ("mean", "var", "cov", "frequency", "contingency")
+
 META_FEATURES: dict[str, MetaFeature] = {}
+_OWN: frozenset[str] = frozenset()
 
 
 def register_meta_feature(
@@ -291,6 +297,7 @@ def register_meta_feature(
     blocks: int = 0,
     needs_target: bool = False,
     static: bool = False,
+    replace: bool = False,
 ) -> None:
     """Make a statistic known by a name, for ``meta_features=[name]``.
 
@@ -298,7 +305,7 @@ def register_meta_feature(
     fitting there.
 
     Args:
-        name: Not yet taken.
+        name: Not yet taken, unless it is to be replaced.
         function: Differentiable. Called with what it reads: ``function(channels)``,
             ``function(codes, table)`` or ``function(channels, codes, table)``, with channels
             ``[..., rows, d]`` (ranks from 0 to 1), one-hot codes ``[..., rows, levels]``, both
@@ -312,23 +319,23 @@ def register_meta_feature(
         needs_target: Whether it needs a target column with classes.
         static: Whether it makes no tensors on the host and waits for nothing there, so that a
             CUDA graph can hold it; the training step is not captured otherwise.
+        replace: Whether a statistic that was registered by this name before is forgotten.
 
     Raises:
         ValueError: The name is taken, or ``reads`` is none of the three.
     """
-    if name in META_FEATURES:
-        raise ValueError(f"meta-feature {name!r} is registered already: choose another name")
+    if name in _OWN or name == AUTO:
+        raise ValueError(f"meta-feature {name!r} is the package's own: choose another name")
+    if name in META_FEATURES and not replace:
+        raise ValueError(
+            f"meta-feature {name!r} is registered already: choose another name, or replace it "
+            "with replace=True"
+        )
     if reads not in READS:
         raise ValueError(f"reads must be one of {', '.join(READS)}, not {reads!r}")
     META_FEATURES[name] = MetaFeature(
         name, function, reads, size, source, ordered, blocks, needs_target, static
     )
-
-
-# What "auto" stands for, where a table can have it: every marginal, and what pairs of columns have
-# in common. (docs/ablation.md compares with training without them.)
-AUTO = "auto"
-AUTO_META_FEATURES = ("mean", "var", "cov", "frequency", "contingency")
 
 
 def check_meta_features(names: Iterable[str]) -> tuple[str, ...]:
@@ -341,9 +348,12 @@ def check_meta_features(names: Iterable[str]) -> tuple[str, ...]:
         return AUTO_META_FEATURES
     names = (names,) if isinstance(names, str) else tuple(names)
     for name in names:
+        if name == AUTO:
+            raise ValueError(f"{AUTO!r} stands for a choice of its own: meta_features={AUTO!r}")
         if name not in META_FEATURES:
             raise ValueError(
-                f"unknown meta-feature {name!r}: choose from {', '.join(META_FEATURES)}"
+                f"unknown meta-feature {name!r}: choose from {', '.join(META_FEATURES)}, or "
+                f"{AUTO!r} alone"
             )
         if names.count(name) > 1:
             raise ValueError(f"meta-feature {name!r} is there twice: leave one out")
@@ -492,3 +502,4 @@ register_meta_feature(
     blocks=2,
     static=True,
 )
+_OWN = frozenset(META_FEATURES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -56,14 +57,17 @@ class EpochLog:
     Attributes:
         epoch: From 0.
         epochs: How many there will be if nothing ends the training early.
-        generator_loss: Includes the loss of the meta-features and the scores of conditions.
+        generator_loss: The sum of its terms.
         discriminator_loss: Includes the penalty, as CTGAN's does.
-        gradient_penalty: By itself.
+        gradient_penalty: By itself, with its weight.
         rows_per_second: Real rows the critic has seen per second of this epoch.
         meta_feature_losses: Distance between the generator's and the table's value of each
             meta-feature by its name, before weights and schedule (`objectives.matching`).
         validation_score: Of the averaged generator after this epoch
             (`training.validation.HeldOutScore`); None where it was not scored.
+        adversarial_loss, meta_feature_loss, conditional_loss: The terms of the generator's loss:
+            against the critic, of all meta-features with weights and schedule, and of the scores
+            of conditions with their weight. NaN in models that were saved before there were such.
     """
 
     epoch: int
@@ -74,6 +78,9 @@ class EpochLog:
     rows_per_second: float
     meta_feature_losses: dict[str, float] = field(default_factory=dict)
     validation_score: float | None = None
+    adversarial_loss: float = math.nan
+    meta_feature_loss: float = math.nan
+    conditional_loss: float = math.nan
 
 
 class Trainer:
@@ -253,7 +260,7 @@ class Trainer:
         steps = settings.discriminator_steps
         batches = self._batches(len(self._table), per_epoch * steps)
         names = () if self.meta_features is None else self.meta_features.names
-        sums = torch.zeros(3 + len(names), device=self.device)
+        sums = torch.zeros(5 + len(names), device=self.device)
         made = 0
         try:
             for index in batches.view(per_epoch, steps, -1):
@@ -263,7 +270,9 @@ class Trainer:
                     break
         except FloatingPointError:
             sums.fill_(torch.nan)
-        generator_loss, critic_loss, penalty, *matched = (sums / max(made, 1)).tolist()
+        terms, (critic_loss, penalty), matched = (sums / max(made, 1)).split((3, 2, len(names)))
+        generator_loss = float(terms.sum())
+        critic_loss, penalty = float(critic_loss), float(penalty)
         seconds = time.perf_counter() - started
         log = EpochLog(
             epoch,
@@ -272,7 +281,9 @@ class Trainer:
             critic_loss + penalty,
             penalty,
             made * steps * settings.batch_size / seconds,
-            dict(zip(names, matched, strict=True)),
+            dict(zip(names, matched.tolist(), strict=True)),
+            None,
+            *terms.tolist(),
         )
         # The last step's weights have made no loss yet.
         weights = torch.stack([parameter.sum() for parameter in self.generator.parameters()])
@@ -286,7 +297,11 @@ class Trainer:
         return log
 
     def _step(self, index: torch.Tensor) -> torch.Tensor:
-        """Critic steps, then one generator step; generator loss, critic loss, penalty, distances.
+        """Critic steps, then one generator step.
+
+        Returns:
+            The three terms of the generator's loss, critic loss, penalty, and the distances of
+            meta-features, one after the other.
 
         Args:
             index: Rows of the table for each critic step, ``[steps, batch_size]``.
@@ -343,14 +358,14 @@ class Trainer:
             self._critic_adam.apply(
                 (parameter.grad for parameter in self._critic_adam.parameters), step
             )
-        loss, *matched = self._generator_step(index[-1], self._given_in(conditions, -1))
+        terms, *matched = self._generator_step(index[-1], self._given_in(conditions, -1))
         critic_losses = torch.stack([torch.stack(step) for step in losses]).mean(0)
-        return torch.cat([loss[None], critic_losses, *matched])
+        return torch.cat([terms, critic_losses, *matched])
 
     def _generator_step(
         self, index: torch.Tensor, conditions: Conditions | None
     ) -> tuple[torch.Tensor, ...]:
-        """One step of the generator against the critic; its loss, distances of meta-features.
+        """One step of the generator against the critic; terms of its loss, distances.
 
         Args:
             index: Real rows, ``[batch_size]``. Any will do: the critic's last ones are at hand.
@@ -364,7 +379,7 @@ class Trainer:
             self.critic, self._judged(fake, conditions), self.levels
         )
         to_dense = to_dense[:, : self.views.width]
-        matched = ()
+        matched, of_features, score = (), torch.zeros_like(loss), torch.zeros_like(loss)
         if self.meta_features is not None:
             # Conditional rows need not follow the table's distribution: plain ones tell.
             plain = slice(self._conditional, None)
@@ -377,11 +392,10 @@ class Trainer:
             for gradient, own in zip(gradients, found.gradient, strict=True):
                 if own is not None:
                     gradient[plain] += own
-            loss, matched = loss + found.loss, (found.distances,)
+            of_features, matched = found.loss, (found.distances,)
         to_conditions = None
         if self._conditional > 1 and self.settings.conditional_weight:
             score, to_conditions = self._score_pairs(made, fake, index, conditions)
-            loss = loss + score
         to_positions, slopes = self.views.backward(to_dense, made.levels, made.positions)
         to_codes = to_codes.to(self.passes.dtype)
         self.passes.backward(
@@ -389,7 +403,7 @@ class Trainer:
         )
         self._generator_adam.apply(self.passes.gradients)
         self.passes.refresh()
-        return loss, *matched
+        return torch.stack([loss, of_features, score]), *matched
 
     def _score_pairs(
         self,

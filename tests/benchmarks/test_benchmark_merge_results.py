@@ -86,6 +86,13 @@ def test_the_last_file_counts(tmp_path):
     assert {**again, "created": None} == {**content, "created": None}
 
 
+def test_synthesizers_of_older_results_are_kept(tmp_path):
+    entries = [entry("gone", 0, 3.0, "old"), entry("wgangp", 0, 1.0, "old")]
+    path = write(tmp_path / "old.json", entries, jobs=1)
+    found = [result["synthesizer"] for result in merge(tmp_path / "all.json", path)["results"]]
+    assert found == ["wgangp", "gone"]
+
+
 def test_files_that_cannot_be_compared_are_refused(tmp_path):
     one = write(tmp_path / "one.json", [entry("wgangp", 0, 1.0, "a")], jobs=1)
     other = write(

@@ -240,7 +240,7 @@ def test_other_epochs_are_not_taken_for_the_stored_ones(dataset, table, tmp_path
     assert all(task.first == "fit" for task in fresh)
 
 
-def test_a_stored_fit_of_ours_is_sampled_again(dataset, table, tmp_path):
+def test_a_stored_fit_of_ours_is_sampled_again(dataset, table, tmp_path, monkeypatch):
     folder = tmp_path / "small"
     job.fit_job(dataset, "wgangp", 0, 1, 1, folder)
     where = {name: job.place(folder, name, 0) for name in job.RECIPES["wgangp"].outputs}
@@ -266,9 +266,21 @@ def test_a_stored_fit_of_ours_is_sampled_again(dataset, table, tmp_path):
     assert not again["wgangp"].equals(before["wgangp"])
     record = job.read_json(where["wgangp"] / job.FIT)
     assert record["calibration_source"] == record["source"]
+    assert record["calibration_cpu_seconds"] > 0
     # The stored model is the one that was calibrated again.
     job.resample_job(dataset, "wgangp", 0, folder)
     pd.testing.assert_frame_equal(pd.read_parquet(where["wgangp"] / job.SAMPLE), again["wgangp"])
+    # What ends early loses nothing.
+    kept = {name: (path / job.FIT).read_text() for name, path in where.items()}
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(synthesizers, "sdv_sample", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            job.resample_job(dataset, "wgangp", 0, folder, recalibrate=True)
+    assert {name: (path / job.FIT).read_text() for name, path in where.items()} == kept
     # A pickle that names a class which is no more.
     (where["wgangp"] / job.MODEL).write_bytes(b"csdv_wgangp.models.tabular\nGone\n.")
     with pytest.raises(SystemExit, match=r"model\.pkl is of other code.*--fresh"):

@@ -261,8 +261,9 @@ def test_weights_must_fit_the_names():
     [
         (lambda x: torch.from_numpy(np.var(x.detach().numpy(), axis=-2)), "has no gradient at"),
         (lambda x: x.mean(-2).log() * 0 + x.sub(2).log().mean(-2), "is not finite on training"),
+        (lambda x: (x * 0).sqrt().mean(-2), "is not finite at training rows: correct"),
     ],
-    ids=["numpy", "nan"],
+    ids=["numpy", "nan", "slope"],
 )
 def test_statistics_that_cannot_be_learned_are_named(monkeypatch, random, function, message):
     monkeypatch.setattr(matching, "META_FEATURES", {**META_FEATURES})

@@ -332,8 +332,13 @@ def test_a_registered_meta_feature_is_one_like_the_others(registry):
     table, x = table_of(), torch.rand(5, 3)
     torch.testing.assert_close(registry["third"](x, None, table), x.pow(3).mean(0))
     assert registry["rate"](x, torch.ones(5, 10), table).item() == 1
-    with pytest.raises(ValueError, match="'mean' is registered already"):
-        register_meta_feature("mean", lambda x: x)
+    for name in ("mean", "auto"):
+        with pytest.raises(ValueError, match=f"'{name}' is the package's own: choose another"):
+            register_meta_feature(name, lambda x: x, replace=True)
+    with pytest.raises(ValueError, match=r"'third' is registered already.*replace=True"):
+        register_meta_feature("third", lambda x: x.pow(5).mean(-2))
+    register_meta_feature("third", lambda x: x.pow(5).mean(-2), replace=True)
+    torch.testing.assert_close(registry["third"](x, None, table), x.pow(5).mean(0))
     with pytest.raises(ValueError, match="reads must be one of channels, codes, both, not 'x'"):
         register_meta_feature("other", lambda x: x, reads="x")
     register_meta_feature("wrong", lambda x: x)
@@ -344,6 +349,8 @@ def test_a_registered_meta_feature_is_one_like_the_others(registry):
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(ValueError, match="unknown meta-feature 'meen': choose from mean, var"):
         check_meta_features(["mean", "meen"])
+    with pytest.raises(ValueError, match="'auto' stands for a choice of its own: meta_features="):
+        check_meta_features(["auto", "gravity"])
     with pytest.raises(ValueError, match="'mean' is there twice"):
         check_meta_features(["mean", "mean"])
 

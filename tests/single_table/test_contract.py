@@ -388,7 +388,14 @@ def test_meta_feature_losses():
     assert list(losses) == ["Epoch", *names]
     assert losses["Epoch"].tolist() == [0, 1]
     assert (losses[names] > 0).all(axis=None)
-    assert list(synthesizer.get_loss_values()) == ["Epoch", "Generator Loss", "Discriminator Loss"]
+    whole, terms = synthesizer.get_loss_values(), synthesizer.get_loss_terms()
+    assert list(whole) == ["Epoch", "Generator Loss", "Discriminator Loss"]
+    assert terms["Epoch"].tolist() == [0, 1]
+    assert (terms[["Meta-Features", "Gradient Penalty"]] > 0).all(axis=None)
+    generator = terms[["Adversarial", "Meta-Features", "Conditional"]].sum(axis=1)
+    np.testing.assert_allclose(generator, whole["Generator Loss"], rtol=1e-5)
+    critic = terms[["Wasserstein", "Gradient Penalty"]].sum(axis=1)
+    np.testing.assert_allclose(critic, whole["Discriminator Loss"], rtol=1e-5)
     with pytest.raises(NotFittedError):
         WGANGPMFSSynthesizer(PEOPLE, meta_features=names).get_meta_feature_losses()
 
@@ -397,6 +404,11 @@ def test_vanilla_training_has_no_meta_feature_losses(synthesizer):
     losses = synthesizer.get_meta_feature_losses()
     assert list(losses) == ["Epoch"]
     assert losses["Epoch"].tolist() == [0, 1]
+    terms = synthesizer.get_loss_terms()
+    assert (terms["Meta-Features"] == 0).all()
+    assert (terms[["Adversarial", "Conditional"]] != 0).all(axis=None)
+    with pytest.raises(NotFittedError):
+        WGANGPMFSSynthesizer(PEOPLE).get_loss_terms()
 
 
 @pytest.mark.parametrize(
