@@ -276,6 +276,11 @@ NO_RANKS = {"encoding.table.BINS_TO_RANK": 2.0, "encoding.table.ATOMS_TO_RANK": 
 ABLATION = {
     "vanilla": {"meta_features": None},
     "mfs": {"meta_features": "auto"},
+    # The same statistics, compared in other ways than by tracked averages.
+    **{
+        f"mfs-{distance}": {"meta_features": "auto", "meta_feature_distance": distance}
+        for distance in ("product", "transport", "sinkhorn", "sliced", "wasserstein_1d")
+    },
     "batch-1000": {"batch_size": 1000},
     "width-512": {"generator_dim": (512, 512), "discriminator_dim": (512, 512)},
     "one-critic-step": {"discriminator_steps": 1},

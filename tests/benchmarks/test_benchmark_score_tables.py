@@ -61,6 +61,21 @@ def test_tables_are_listed_under_the_score_they_have():
     assert lines("TSTR, error")[2:] == ["| King | 4,043 ± 88 | **400** |"]
 
 
+def test_costs_fall_back_on_the_clock_and_name_a_fit_once():
+    fit = score_tables.PLAIN[-1]
+    summary = {
+        "king": {
+            "real": scores(fit_seconds=0.0),
+            "wgangp": scores(fit_seconds=900.0, fit_cpu_seconds=602.0),
+            "wgangp-uncalibrated": scores(fit_seconds=900.0, fit_cpu_seconds=602.0),
+            "ctgan": scores(fit_seconds=3235.1),
+        }
+    }
+    header, _, king = score_tables.table(summary, fit, mark=False).splitlines()
+    assert header == f"| {fit.title} | ours | CTGAN |"
+    assert king == "| King | 602 | 3,235 |"
+
+
 def test_the_program_prints_every_score(tmp_path, capsys):
     path = tmp_path / "scores.json"
     for rows in SUMMARY.values():
