@@ -3,7 +3,7 @@
 Corrections that are read off generated rows and the training table:
 
 1. *Density ratio*: trees estimate how much likelier a row is in the training table than from the
-   generator (`models.density_ratio`).
+   generator (`models.density_ratio`), in two stages (`models.refined_ratio`).
 2. *Raking* corrects these weights so that the marginals are those of the training table
    (`models.raking`). Generated rows are then kept or dropped by their weights (rejection
    sampling). No row is changed, so what holds between the columns of a row (a duration of zero
@@ -26,25 +26,18 @@ import torch
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models.balancing import balanced, needed, uniform
 from sdv_wgangp.models.cells import Cells
-from sdv_wgangp.models.density_ratio import (
-    GENERATED_TIMES,
-    LEAST_ROWS,
-    TRAINING_ROWS,
-    DensityRatio,
-)
+from sdv_wgangp.models.density_ratio import GENERATED_TIMES, LEAST_ROWS, TRAINING_ROWS
 from sdv_wgangp.models.raking import Raking
+from sdv_wgangp.models.refined_ratio import FIRST_ROWS, ROUGHLY_KEPT, RefinedRatio
 from sdv_wgangp.models.value_calibration import ValueCalibration
 
 # The pool is as large as it takes to keep so many times the training rows, whose own noise limits
 # what marginals can tell, within these limits; no larger than these probabilities or cells of the
 # table allow.
 KEPT_TIMES, MOST_KEPT = 12, 2**18
-LEAST_POOL_ROWS, POOL_ROWS = 2**16, 2**21
+POOL_ROWS = 2**21
 POOL_PROBABILITIES = 2**30
 POOL_CELLS = 2**26
-# A rough calibration, which cannot know how good the generator will be, takes it that so large a
-# part is kept.
-ROUGHLY_KEPT = 0.05
 # Rows of the pool with less than this part of the limit are thinned out, to this part of them at
 # least.
 THINNED, LEAST_LEFT = 0.25, 1 / 64
@@ -105,11 +98,20 @@ class Calibration:
         if len(real) > seen:
             chosen = torch.randperm(len(real), generator=random, device=random.device)
             real = real.rows(chosen[:seen].cpu())
-        generated = generate(min(GENERATED_TIMES * seen, max(int(share * most), LEAST_ROWS)))
-        self._ratio = DensityRatio(self.columns, self._cells(real), self._cells(generated), random)
-        # Fresh rows: on those they have learned from, trees are too sure.
         most = min(POOL_ROWS, most)
         limit_of = partial(limit, most=min(MAX_WEIGHT, most / LEAST_KEPT))
+        self._ratio = RefinedRatio(
+            self.columns,
+            self._cells(real),
+            lambda rows: self._cells(generate(rows)),
+            random,
+            limit_of,
+            rows=GENERATED_TIMES * seen,
+            most=max(int(share * most), LEAST_ROWS),
+            at_once=self._drawn_rows,
+            rough=share < 1,
+        )
+        # Fresh rows: on those they have learned from, trees are too sure.
         kept = min(KEPT_TIMES * training_rows, MOST_KEPT)
         pool, weights, counts = self._pool(generate, random, limit_of, share, kept, most)
         cells = self._cells(pool)
@@ -172,7 +174,7 @@ class Calibration:
             kept: How many rows of the pool are to be kept by their weights.
             most: How many may be generated.
         """
-        rows = int(share * min(LEAST_POOL_ROWS, most))
+        rows = int(share * min(FIRST_ROWS, most))
         parts = [self._thinned(generate(rows), random, limit_of)]
         of_one = ROUGHLY_KEPT
         if share == 1:

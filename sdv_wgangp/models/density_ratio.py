@@ -45,7 +45,7 @@ class DensityRatio:
         columns: The cells of every column.
         real: Cells of the training rows, ``[n]`` for each column.
         generated: Cells of generated rows, ideally more than training rows.
-        random: Source of the held-out share.
+        seed: Of the held-out shares; the same seed holds the same training rows out.
 
     Attributes:
         trees: Number of trees; 0 where the held-out rows show no difference.
@@ -56,9 +56,8 @@ class DensityRatio:
         columns: Sequence[Cells],
         real: Sequence[np.ndarray],
         generated: Sequence[np.ndarray],
-        random: torch.Generator,
+        seed: int,
     ):
-        seed = int(torch.randint(2**31, (), generator=random, device=random.device))
         shuffles = [
             np.random.default_rng(seed).permutation(len(of[0])) for of in (real, generated)
         ]

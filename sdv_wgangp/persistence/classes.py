@@ -29,6 +29,7 @@ from sdv_wgangp.models.calibration import Calibration
 from sdv_wgangp.models.cells import Cells
 from sdv_wgangp.models.density_ratio import DensityRatio
 from sdv_wgangp.models.raking import Raking
+from sdv_wgangp.models.refined_ratio import RefinedRatio
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.models.value_calibration import BinMap, RareAtoms, ValueCalibration
 from sdv_wgangp.persistence.graph import Kind, check_attribute
@@ -38,7 +39,8 @@ from sdv_wgangp.transformers import TimestampEncoder
 
 PLAIN = (
     *(RankAxis, CategoricalColumn, NumericColumn, DerivedColumn, QuantileMap, TableEncoder),
-    *(Calibration, Cells, DensityRatio, Raking, ValueCalibration, BinMap, RareAtoms),
+    *(Calibration, Cells, DensityRatio, RefinedRatio, Raking),
+    *(ValueCalibration, BinMap, RareAtoms),
     *(TrainingSettings, EpochLog),
     *(DataProcessor, DatetimeFormatter, NumericalFormatter, rdt.HyperTransformer, NullTransformer),
     *(sdv.cag.FixedCombinations, sdv.cag.FixedIncrements, sdv.cag.Inequality),
@@ -171,18 +173,24 @@ def _check_columns(encoder: TableEncoder) -> None:
 
 def _check_calibration(calibration: Calibration, encoder: TableEncoder) -> None:
     """Refuse a calibration whose parts do not fit, or with which sampling would never end."""
-    columns, ratio, raking = calibration.columns, calibration._ratio, calibration._raking
-    for column, places, factors in zip(columns, ratio._places, raking._factors, strict=True):
-        if not column.size == len(places) == len(factors):
+    columns, refined, raking = calibration.columns, calibration._ratio, calibration._raking
+    for column, factors in zip(columns, raking._factors, strict=True):
+        if column.size != len(factors):
             raise ValueError("calibration factors that do not fit the columns")
         if not (np.isfinite(factors).all() and factors.min() > 0):
             raise ValueError("calibration factors that are not positive")
-    if len(ratio._features) and not 0 <= ratio._features.min() <= ratio._features.max() < len(
-        columns
-    ):
-        raise ValueError("trees of other columns")
-    if not torch.isfinite(ratio._leaves).all():
-        raise ValueError("trees with leaves that are not finite")
+    for ratio in refined._ratios:
+        for column, places in zip(columns, ratio._places, strict=True):
+            if column.size != len(places):
+                raise ValueError("trees that do not fit the columns")
+        features = ratio._features
+        if len(features) and not 0 <= features.min() <= features.max() < len(columns):
+            raise ValueError("trees of other columns")
+        if not torch.isfinite(ratio._leaves).all():
+            raise ValueError("trees with leaves that are not finite")
+    limits = np.array(refined._limits)
+    if len(limits) != len(refined._ratios) - 1 or not (np.isfinite(limits) & (limits > 0)).all():
+        raise ValueError("limits of weights that do not fit the trees")
     if not (np.isfinite(raking.limit) and 0 < calibration.acceptance <= 1):
         raise ValueError(f"a calibration that accepts {calibration.acceptance} of the rows")
     placed = encoder.placed

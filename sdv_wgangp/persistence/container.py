@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 FORMAT = "sdv_wgangp"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 STATE = "state.json"
 # What the checksum field holds while the checksum is taken.
 UNSIGNED = "0" * 64

@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 
 from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.models import calibration as calibration_module
+from sdv_wgangp.models import density_ratio, refined_ratio
 from sdv_wgangp.models.balancing import needed
 from sdv_wgangp.models.calibration import Calibration
 from sdv_wgangp.models.tabular import FAR
@@ -154,7 +155,7 @@ def test_a_rare_level_comes_as_often_as_it_should():
             return np.exp(0.2 * random.normal(size=len(cells[0])))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibration_module, "DensityRatio", Scattered)
+        patch.setattr(refined_ratio, "DensityRatio", Scattered)
         generator = torch.Generator().manual_seed(0)
         calibration = Calibration(table, encoder, generator_of(pool), generator)
         drawn = calibration.draw(100_000, generator_of(pool), generator)
@@ -187,14 +188,20 @@ def test_the_pool_grows_until_enough_rows_are_kept(torn):
     table = encoder.encode(real, np.random.default_rng(1))
     for times in (1, 20):
         asked = []
+
+        def pool_of(*arguments, asked=asked, own=Calibration._pool):
+            asked.clear()  # what the trees have learned from
+            return own(*arguments)
+
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(calibration_module, "KEPT_TIMES", times)
+            patch.setattr(Calibration, "_pool", pool_of)
             found = Calibration(
                 table, encoder, generator_of(pool, asked), torch.Generator().manual_seed(0)
             )
         wanted = min(times * len(real), calibration_module.MOST_KEPT) / found.acceptance
-        first, *more = asked[1:]
-        assert first == calibration_module.LEAST_POOL_ROWS
+        first, *more = asked
+        assert first == refined_ratio.FIRST_ROWS
         assert all(count <= calibration_module.DRAWN_ROWS for count in more)
         if wanted < first:
             assert not more
@@ -214,8 +221,11 @@ def test_a_rough_calibration_asks_any_generator_for_as_much(torn):
         Calibration(table, encoder, generator_of(pool, counts), random, share=1 / 8)
         asked.append(counts)
     assert asked[0] == asked[1]
-    wanted = calibration_module.KEPT_TIMES * len(real) / calibration_module.ROUGHLY_KEPT
-    assert sum(asked[0][1:]) == min(wanted, calibration_module.POOL_ROWS) // 8
+    first, second, *pool = asked[0]
+    wanted = calibration_module.KEPT_TIMES * len(real) / refined_ratio.ROUGHLY_KEPT
+    assert sum(pool) == min(wanted, calibration_module.POOL_ROWS) // 8
+    assert first == density_ratio.GENERATED_TIMES * max(len(real) // 8, density_ratio.LEAST_ROWS)
+    assert second == min(first / refined_ratio.ROUGHLY_KEPT, calibration_module.POOL_ROWS // 8)
 
 
 def test_distances_tell_what_a_generator_hardly_makes(frame):

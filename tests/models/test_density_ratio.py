@@ -36,7 +36,7 @@ class Fitted:
             self.columns,
             self.cells(real),
             self.cells(generated),
-            torch.Generator().manual_seed(seed),
+            int(torch.randint(2**31, (), generator=torch.Generator().manual_seed(seed))),
         )
 
     def cells(self, frame):

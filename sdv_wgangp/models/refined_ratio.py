@@ -1,0 +1,116 @@
+"""The density ratio in two stages: the second learns from rows that the first has kept.
+
+Where a generator is far from the table most of its rows are of no use, and trees that tell
+training rows from generated ones learn mostly how to reject those. Of the rows that are like
+training rows they have seen few. A second set of trees sees as many of these alone, and finds what
+still tells them from training rows. The ratio of the table to the generator is the product of the
+ratios of neighbours in the chain generator, kept rows, table (Rhodes, Xu and Gutmann 2020,
+"Telescoping density-ratio estimation", equation 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from sdv_wgangp.models.balancing import uniform
+from sdv_wgangp.models.cells import Cells
+from sdv_wgangp.models.density_ratio import DensityRatio
+
+# A rough calibration, which cannot know how good the generator will be, takes it that so large a
+# part is kept.
+ROUGHLY_KEPT = 0.05
+# The first rows, which tell the limit and what part is kept.
+FIRST_ROWS = 2**16
+
+Rows = Sequence[np.ndarray]
+
+
+class RefinedRatio:
+    """Estimates the density ratio of training rows to generated rows.
+
+    Args:
+        columns: The cells of every column.
+        real: Cells of the training rows, ``[n]`` for each column.
+        generate: Makes the cells of that many new rows.
+        random: Source of the randomness.
+        limit_of: What no weight should exceed, of weights and counts ``[n]``.
+        rows: How many generated rows each stage learns from.
+        most: How many may be generated for that.
+        at_once: How many of them at a time.
+        rough: Whether the time should not depend on how good the generator is: the second stage
+            then learns from any rows.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Cells],
+        real: Rows,
+        generate: Callable[[int], Rows],
+        random: torch.Generator,
+        limit_of: Callable[[np.ndarray, np.ndarray], float],
+        *,
+        rows: int,
+        most: int,
+        at_once: int,
+        rough: bool = False,
+    ):
+        # One seed, so that both stages hold the same training rows out: the kept rows are too
+        # much like those that the first has learned from.
+        seed = int(torch.randint(2**31, (), generator=random, device=random.device))
+        self._ratios = [DensityRatio(columns, real, generate(min(rows, most)), seed)]
+        self._limits: list[float] = []
+        if rough:
+            made = generate(min(int(rows / ROUGHLY_KEPT), most))
+            weights = self._ratios[0].ratios(made)
+            self._limits.append(limit_of(weights, np.ones(len(weights))))
+            kept: Rows = [of_column[:rows] for of_column in made]
+        elif self._ratios[0].trees:
+            kept = self._kept(generate, random, limit_of, rows, most, at_once)
+        else:
+            return  # what cannot be told apart is kept as it is
+        self._ratios.append(DensityRatio(columns, real, kept, seed))
+
+    @property
+    def trees(self) -> int:
+        """Number of trees of both stages."""
+        return sum(ratio.trees for ratio in self._ratios)
+
+    def ratios(self, cells: Rows) -> np.ndarray:
+        """``p_train / p_generated`` of every row, up to a common factor; float64 ``[n]``.
+
+        Args:
+            cells: Of the rows, ``[n]`` for each column.
+        """
+        first, *others = self._ratios
+        found = first.ratios(cells)
+        for limit, ratio in zip(self._limits, others, strict=True):
+            found = np.minimum(found, limit) * ratio.ratios(cells)
+        return found
+
+    def _kept(
+        self,
+        generate: Callable[[int], Rows],
+        random: torch.Generator,
+        limit_of: Callable[[np.ndarray, np.ndarray], float],
+        rows: int,
+        most: int,
+        at_once: int,
+    ) -> list[np.ndarray]:
+        """Cells of generated rows that the first stage keeps, and its limit for `ratios`."""
+        parts, missing, left, part_kept = [], rows, most, 1.0
+        count = min(FIRST_ROWS, most)
+        while missing > 0 and count:
+            made = generate(count)
+            weights = self._ratios[0].ratios(made)
+            if not parts:
+                self._limits.append(limit_of(weights, np.ones(count)))
+                part_kept = np.minimum(weights / self._limits[0], 1).mean()
+            chosen = uniform(count, random) * self._limits[0] < weights
+            parts.append([of_column[chosen] for of_column in made])
+            missing -= int(chosen.sum())
+            left -= count
+            count = min(int(missing / part_kept * 1.02) + 16, at_once, left)
+        return [np.concatenate(of_column)[:rows] for of_column in zip(*parts, strict=True)]

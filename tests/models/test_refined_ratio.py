@@ -1,0 +1,117 @@
+"""The second stage of the density ratio sees what the first has kept."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.models import refined_ratio
+from sdv_wgangp.models.calibration import limit
+from sdv_wgangp.models.cells import Cells
+from sdv_wgangp.models.refined_ratio import RefinedRatio
+
+ROWS = 3_000
+# Columns of which one row of 24 of the generator is like the table in all.
+GATES = 5
+
+
+def table(rows: int, seed: int, gate: float, correlation: float) -> pd.DataFrame:
+    """Columns of which a share `gate` is 1, and two that correlate."""
+    random = np.random.default_rng(seed)
+    x, noise = random.normal(size=(2, rows))
+    frame = pd.DataFrame({"x": x, "y": correlation * x + (1 - correlation**2) ** 0.5 * noise})
+    for name in range(GATES):
+        frame[f"gate {name}"] = (random.random(rows) < gate).astype(float)
+    return frame.clip(-3, 3)
+
+
+class Source:
+    """Cells of the table and of a generator that meets all gates seldom."""
+
+    def __init__(self, gate: float = 0.53, correlation: float = 0.0):
+        self.real = table(ROWS, 0, 1.0, 0.8)
+        self.wrong = partial(table, gate=gate, correlation=correlation)
+        self.encoder = TableEncoder().fit(pd.concat([self.real, self.wrong(ROWS, 1)]))
+        self.columns = Cells.all_of(self.encoder, coarse=20)
+        self.asked: list[int] = []
+
+    def cells(self, frame: pd.DataFrame) -> list[np.ndarray]:
+        encoded = self.encoder.encode(frame, np.random.default_rng(0))
+        return [column.of(encoded) for column in self.columns]
+
+    def generate(self, rows: int) -> list[np.ndarray]:
+        self.asked.append(rows)
+        return self.cells(self.wrong(rows, 100 + len(self.asked)))
+
+    def ratio(self, **changed) -> RefinedRatio:
+        sizes = {"rows": 4 * ROWS, "most": 2**19, "at_once": 2**17} | changed
+        return RefinedRatio(
+            self.columns,
+            self.cells(self.real),
+            self.generate,
+            torch.Generator().manual_seed(0),
+            partial(limit, most=24),
+            **sizes,
+        )
+
+
+def test_the_second_stage_knows_more_of_the_rows_that_are_kept():
+    source = Source()
+    refined = source.ratio()
+    first = refined._ratios[0]
+    assert refined.trees > first.trees > 0
+    fresh = table(20_000, 7, 1.0, 0.8)
+    truth = (0.8 * fresh["x"] * fresh["y"] - 0.32 * (fresh["x"] ** 2 + fresh["y"] ** 2)) / 0.36
+    cells = source.cells(fresh)
+    errors = [(np.log(ratio.ratios(cells)) - truth).std() for ratio in (first, refined)]
+    assert errors[1] < 0.8 * errors[0]
+
+
+def test_ratios_are_the_product_of_the_stages_up_to_the_limit_between_them():
+    source = Source()
+    refined = source.ratio()
+    first, second = refined._ratios
+    (between,) = refined._limits
+    cells = source.cells(table(5_000, 7, 0.9, 0.8))
+    expected = np.minimum(first.ratios(cells), between) * second.ratios(cells)
+    assert (first.ratios(cells) > between).any()
+    np.testing.assert_array_equal(refined.ratios(cells), expected)
+
+
+def test_rows_are_made_until_enough_are_kept_and_no_more_than_may_be():
+    source = Source()
+    source.ratio()
+    first, *others = source.asked
+    assert (first, others[0]) == (4 * ROWS, refined_ratio.FIRST_ROWS)
+    assert max(others) <= 2**17
+    # One of 24 is kept at least, one of (1 / .53)^5 = 23.9 would be like the table.
+    assert 12 * 4 * ROWS < sum(others) < 30 * 4 * ROWS
+    source.asked.clear()
+    source.ratio(most=2**16 + 5_000)
+    assert source.asked == [4 * ROWS, 2**16, 5_000]
+
+
+def test_both_stages_hold_the_same_training_rows_out(monkeypatch):
+    seeds = []
+
+    class Recorded(refined_ratio.DensityRatio):
+        def __init__(self, columns, real, generated, seed):
+            seeds.append((seed, len(real[0])))
+            super().__init__(columns, real, generated, seed)
+
+    monkeypatch.setattr(refined_ratio, "DensityRatio", Recorded)
+    Source().ratio()
+    assert len(seeds) == 2
+    assert seeds[0] == seeds[1]
+
+
+def test_what_cannot_be_told_apart_has_one_stage():
+    source = Source(gate=1.0, correlation=0.8)
+    refined = source.ratio()
+    if refined._ratios[0].trees:
+        pytest.skip("the held-out rows show a difference by chance")
+    assert source.asked == [4 * ROWS]
+    assert (refined.ratios(source.cells(source.real)) == 1).all()
