@@ -7,9 +7,11 @@
 Training is long and calibration is short: this compares many ways to calibrate one fit. A way is
 MODULE.CONSTANT=NUMBER of `sdv_wgangp`, several of them with commas between; "" is the way it is.
 (models.density_ratio.LEAST_ROWS=1e9 leaves the trees out.) Of each, several samples are scored as
-by quality.py. Prints, for each table, a line a way: rows that are generated for one that is kept,
-CPU seconds of a sample as large as the training table and of the calibration, and the mean scores
-with their standard error, over the fits where there are several, otherwise over the samples.
+by quality.py. --calibrations repeats it with other random numbers: on tables that are hard to
+learn one calibration differs from the next by more than samples of one do. Prints, for each table,
+a line a way: rows that are generated for one that is kept, CPU seconds of a sample as large as the
+training table and of the calibration, and the mean scores with their standard error, over the fits
+and calibrations where there are several, otherwise over the samples.
 """
 
 from __future__ import annotations
@@ -29,18 +31,29 @@ from ablation import SCORES, TSTR
 from repeated import OUTPUT, mean_and_error, scored_samples, stored_synthesizer
 from synthesizers import ABLATION, calibrate_again, sdv_sample
 
+OTHER_SEEDS = 1_000
 COSTS = ("generated_for_one", "sample_cpu_seconds", "calibration_cpu_seconds")
 
 
 def recalibrated(
-    dataset: datasets.Dataset, folder: Path, recipe: str, seed: int, way: str, samples: int
+    dataset: datasets.Dataset,
+    folder: Path,
+    recipe: str,
+    seed: int,
+    way: str,
+    number: int,
+    samples: int,
 ) -> dict:
-    """One fit, calibrated in one way: what it costs, and scores of its samples."""
+    """One fit, calibrated in one way: what it costs, and scores of its samples.
+
+    Args:
+        number: Of the calibration; others have other random numbers.
+    """
     synthesizer = stored_synthesizer(folder, recipe, seed)
     model = synthesizer._model
     with constants.changed(constants.parse(way)):
         clock = time.process_time()
-        calibrate_again(synthesizer, dataset, seed)
+        calibrate_again(synthesizer, dataset, seed + OTHER_SEEDS * number)
         calibrated = time.process_time()
         sdv_sample(synthesizer, len(dataset.train))
         drawn = time.process_time()
@@ -49,6 +62,7 @@ def recalibrated(
         "dataset": dataset.name,
         "seed": seed,
         "way": way,
+        "calibration": number,
         "calibration_cpu_seconds": calibrated - clock,
         "sample_cpu_seconds": drawn - calibrated,
         "generated_for_one": 1 / model._calibration.acceptance,
@@ -84,12 +98,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--synthesizer", default="wgangp", choices=["wgangp", *ABLATION])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--set", dest="ways", action="append", metavar="WAY", help="once each")
-    parser.add_argument("--samples", type=int, default=3, help="of each fit in each way")
+    parser.add_argument("--calibrations", type=int, default=1, help="of each fit in each way")
+    parser.add_argument("--samples", type=int, default=3, help="of each calibration")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="as of quality.py")
     parser.add_argument("--json", type=Path, help="write all scores there")
     chosen = parser.parse_args(arguments)
-    if chosen.samples < 1:
-        parser.error("--samples must be at least 1")
+    for name in ("samples", "calibrations"):
+        if getattr(chosen, name) < 1:
+            parser.error(f"--{name} must be at least 1")
     ways = list(dict.fromkeys(chosen.ways or [""]))
     for way in ways:  # before anything takes long
         constants.parse(way)
@@ -98,9 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dataset = datasets.load(name, chosen.target)
         folder = chosen.output / dataset.name
         of_table = [
-            recalibrated(dataset, folder, chosen.synthesizer, seed, way, chosen.samples)
+            recalibrated(dataset, folder, chosen.synthesizer, seed, way, number, chosen.samples)
             for way in ways
             for seed in chosen.seeds
+            for number in range(chosen.calibrations)
         ]
         results += of_table
         print(f"\n{dataset.name}\n\n{table(of_table, ways)}", flush=True)

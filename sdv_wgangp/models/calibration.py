@@ -3,7 +3,7 @@
 Corrections that are read off generated rows and the training table:
 
 1. *Density ratio*: trees estimate how much likelier a row is in the training table than from the
-   generator (`models.density_ratio`), in two stages (`models.refined_ratio`).
+   generator (`models.density_ratio`), in stages (`models.refined_ratio`).
 2. *Raking* corrects these weights so that the marginals are those of the training table
    (`models.raking`). Generated rows are then kept or dropped by their weights (rejection
    sampling). No row is changed, so what holds between the columns of a row (a duration of zero

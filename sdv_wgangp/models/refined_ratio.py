@@ -1,4 +1,4 @@
-"""The density ratio in two stages: the second learns from rows that the first has kept.
+"""The density ratio in stages: the second learns from rows that the first has kept.
 
 Where a generator is far from the table most of its rows are of no use, and trees that tell
 training rows from generated ones learn mostly how to reject those. Of the rows that are like
@@ -19,6 +19,8 @@ from sdv_wgangp.models.balancing import uniform
 from sdv_wgangp.models.cells import Cells
 from sdv_wgangp.models.density_ratio import DensityRatio
 
+# A third finds nothing more.
+STAGES = 2
 # A rough calibration, which cannot know how good the generator will be, takes it that so large a
 # part is kept.
 ROUGHLY_KEPT = 0.05
@@ -40,8 +42,8 @@ class RefinedRatio:
         rows: How many generated rows each stage learns from.
         most: How many may be generated for that.
         at_once: How many of them at a time.
-        rough: Whether the time should not depend on how good the generator is: the second stage
-            then learns from any rows.
+        rough: Whether the time should not depend on how good the generator is: later stages then
+            learn from any rows.
     """
 
     def __init__(
@@ -57,25 +59,27 @@ class RefinedRatio:
         at_once: int,
         rough: bool = False,
     ):
-        # One seed, so that both stages hold the same training rows out: the kept rows are too
-        # much like those that the first has learned from.
+        # One seed, so that all stages hold the same training rows out: the kept rows are too much
+        # like those that the first has learned from.
         seed = int(torch.randint(2**31, (), generator=random, device=random.device))
         self._ratios = [DensityRatio(columns, real, generate(min(rows, most)), seed)]
-        self._limits: list[float] = []
-        if rough:
-            made = generate(min(int(rows / ROUGHLY_KEPT), most))
-            weights = self._ratios[0].ratios(made)
-            self._limits.append(limit_of(weights, np.ones(len(weights))))
-            kept: Rows = [of_column[:rows] for of_column in made]
-        elif self._ratios[0].trees:
-            kept = self._kept(generate, random, limit_of, rows, most, at_once)
-        else:
-            return  # what cannot be told apart is kept as it is
-        self._ratios.append(DensityRatio(columns, real, kept, seed))
+        self._limits: list[float] = []  # of the ratios before each later stage
+        for _ in range(1, int(STAGES)):
+            if rough:
+                made = generate(min(int(rows / ROUGHLY_KEPT), most))
+                weights = self.ratios(made)
+                between = limit_of(weights, np.ones(len(weights)))
+                kept: Rows = [of_column[:rows] for of_column in made]
+            elif self._ratios[-1].trees:
+                kept, between = self._kept(generate, random, limit_of, rows, most, at_once)
+            else:
+                return  # what cannot be told apart is kept as it is
+            self._ratios.append(DensityRatio(columns, real, kept, seed))
+            self._limits.append(between)
 
     @property
     def trees(self) -> int:
-        """Number of trees of both stages."""
+        """Number of trees of all stages."""
         return sum(ratio.trees for ratio in self._ratios)
 
     def ratios(self, cells: Rows) -> np.ndarray:
@@ -98,19 +102,20 @@ class RefinedRatio:
         rows: int,
         most: int,
         at_once: int,
-    ) -> list[np.ndarray]:
-        """Cells of generated rows that the first stage keeps, and its limit for `ratios`."""
-        parts, missing, left, part_kept = [], rows, most, 1.0
+    ) -> tuple[Rows, float]:
+        """Cells of generated rows that the stages so far keep, and the limit of their weights."""
+        parts, missing, left, part_kept, between = [], rows, most, 1.0, 1.0
         count = min(FIRST_ROWS, most)
         while missing > 0 and count:
             made = generate(count)
-            weights = self._ratios[0].ratios(made)
+            weights = self.ratios(made)
             if not parts:
-                self._limits.append(limit_of(weights, np.ones(count)))
-                part_kept = np.minimum(weights / self._limits[0], 1).mean()
-            chosen = uniform(count, random) * self._limits[0] < weights
+                between = limit_of(weights, np.ones(count))
+                part_kept = np.minimum(weights / between, 1).mean()
+            chosen = uniform(count, random) * between < weights
             parts.append([of_column[chosen] for of_column in made])
             missing -= int(chosen.sum())
             left -= count
             count = min(int(missing / part_kept * 1.02) + 16, at_once, left)
-        return [np.concatenate(of_column)[:rows] for of_column in zip(*parts, strict=True)]
+        kept = [np.concatenate(of_column)[:rows] for of_column in zip(*parts, strict=True)]
+        return kept, between

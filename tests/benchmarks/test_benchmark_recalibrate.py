@@ -49,6 +49,25 @@ def test_ways_to_calibrate_are_compared(fitted, capsys):
     assert [getattr(calibration, name) for name in LIMITS] == [24, 3]
 
 
+def test_calibrations_differ_by_their_random_numbers(fitted, capsys):
+    path, folder = fitted
+    recalibrate.main(
+        [
+            *("--datasets", str(path), "--target", "outcome", "--output", str(folder)),
+            *("--synthesizer", "vanilla", "--samples", "1", "--calibrations", "2"),
+            *("--json", str(folder / "found.json")),
+        ]
+    )
+    one, two = json.loads((folder / "found.json").read_text())["results"]
+    assert (one["calibration"], two["calibration"]) == (0, 1)
+    assert one["generated_for_one"] != two["generated_for_one"]
+    shapes = [entry["scores"][0]["shape_error"] for entry in (one, two)]
+    error = abs(shapes[0] - shapes[1]) / 2
+    assert f"| {np.mean(shapes):.4g} ± {error:.1g} |" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        recalibrate.main(["--datasets", str(path), "--calibrations", "0"])
+
+
 @pytest.mark.parametrize(
     "way",
     ["MAX_WEIGHT=3", "models.calibration.NO=3", "models.calibration.MAX_WEIGHT", "nowhere.X=1"],
