@@ -61,7 +61,8 @@ PLAIN = (
         "Fit, CPU seconds (by the clock where they were not counted)",
         ("fit_cpu_seconds", "fit_seconds"),
         0,
-        without=(HELD_OUT, "wgangp-uncalibrated"),
+        # No fit of its own, or one of less than a second.
+        without=(HELD_OUT, "wgangp-uncalibrated", "chow_liu", PERMUTED),
     ),
 )
 
