@@ -168,7 +168,10 @@ def fit_job(
     for output in recipe.outputs:
         (place(folder, output, seed) / FIT).unlink(missing_ok=True)
     if fitted.save is not None:
-        save_model(fitted, place(folder, recipe.outputs[0], seed) / MODEL)
+        where = place(folder, recipe.outputs[0], seed)
+        where.mkdir(parents=True, exist_ok=True)
+        fitted.save(where / (MODEL + ".part"))
+        os.replace(where / (MODEL + ".part"), where / MODEL)
     store_samples(fitted, dataset, seed, folder, dict.fromkeys(recipe.outputs, record))
 
 
@@ -190,6 +193,7 @@ def resample_job(
             f"{path} is of other code than this and cannot be loaded ({error}): fit again with "
             "--fresh"
         ) from error
+    path_again = None
     if recalibrate:
         clock = time.process_time()
         fitted.recalibrate(seed)
@@ -198,24 +202,28 @@ def resample_job(
             "calibration_cpu_seconds": time.process_time() - clock,
         }
         records = {output: record | again for output, record in records.items()}
-        save_model(fitted, path)
-    store_samples(fitted, dataset, seed, folder, records)
-
-
-def save_model(fitted: Fitted, path: Path) -> None:
-    """Write the model that `Recipe.load` reads: the whole of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    fitted.save(part)
-    os.replace(part, path)
+        path_again = path
+    store_samples(fitted, dataset, seed, folder, records, path_again)
 
 
 def store_samples(
-    fitted: Fitted, dataset: datasets.Dataset, seed: int, folder: Path, records: dict[str, dict]
+    fitted: Fitted,
+    dataset: datasets.Dataset,
+    seed: int,
+    folder: Path,
+    records: dict[str, dict],
+    model: Path | None = None,
 ) -> None:
-    """Draw a fit's samples and store each with its record and what it cost."""
+    """Draw a fit's samples and store each with its record and what it cost.
+
+    Args:
+        model: Where the fit is saved, too, if it is another than the one that lies there. All
+            files are written before the first of them takes its place.
+    """
     import torch
 
+    parts: list[tuple[Path, Path]] = []
+    new: list[tuple[Path, dict]] = []
     for output, record in records.items():
         clock, cpu_clock = time.perf_counter(), time.process_time()
         sample = fitted.samplers[output]()
@@ -229,9 +237,7 @@ def store_samples(
         target = place(folder, output, seed)
         target.mkdir(parents=True, exist_ok=True)
         sample.to_parquet(target / (SAMPLE + ".part"))
-        # Without its fit.json a sample does not count: an old record must not vouch for a new one.
-        (target / FIT).unlink(missing_ok=True)
-        os.replace(target / (SAMPLE + ".part"), target / SAMPLE)
+        parts.append((target / (SAMPLE + ".part"), target / SAMPLE))
         gpu_mb = None
         if torch.cuda.is_available():
             gpu_mb = torch.cuda.max_memory_allocated() / MEBIBYTE
@@ -245,7 +251,18 @@ def store_samples(
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "peak_gpu_mb": gpu_mb,
         }
-        write_json(target / FIT, {**record, **extra})
+        new.append((target / FIT, {**record, **extra}))
+    if model is not None:
+        part = model.with_name(model.name + ".part")
+        fitted.save(part)
+        parts.append((part, model))
+    # Without its fit.json a sample does not count: an old record must not vouch for a new one.
+    for record_path, _ in new:
+        record_path.unlink(missing_ok=True)
+    for part, final in parts:
+        os.replace(part, final)
+    for record_path, content in new:
+        write_json(record_path, content)
 
 
 def score_identity(sample: Path, dataset: datasets.Dataset) -> dict:

@@ -23,7 +23,7 @@ def merged(contents: Sequence[dict]) -> list[dict]:
     for content in contents:
         for entry in quality.expand(content):
             key = entry["dataset"], entry["synthesizer"], entry["seed"]
-            if "error" not in entry or key not in found:
+            if "error" not in entry or "error" in found.get(key, entry):
                 found[key] = entry
     tables = list(dict.fromkeys(name for content in contents for name in content["datasets"]))
     # Results of synthesizers that are no more follow those of today's.
@@ -47,8 +47,11 @@ def merged_tables(contents: Sequence[dict]) -> dict[str, dict]:
     tables: dict[str, dict] = {}
     for content in contents:
         for name, of_table in content["datasets"].items():
-            if tables.setdefault(name, of_table) != of_table:
-                raise SystemExit(f"{name} is {tables[name]} in one file and {of_table} in another")
+            known = tables.setdefault(name, dict(of_table))
+            # Where all fits have failed nobody knows what TSTR would have been.
+            known["tstr"] = known["tstr"] or of_table["tstr"]
+            if known != of_table | {"tstr": of_table["tstr"] or known["tstr"]}:
+                raise SystemExit(f"{name} is {known} in one file and {of_table} in another")
     return tables
 
 
@@ -83,6 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         contents.append(content)
     tables = merged_tables(contents)
     entries = merged(contents)
+    try:
+        quality.thresholds(entries)
+    except RuntimeError as error:
+        raise SystemExit(f"the files cannot be merged: {error}") from error
     quality.write_results(
         chosen.json, settings(contents), tables, quality.summarise(entries), entries
     )

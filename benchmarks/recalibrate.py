@@ -11,7 +11,7 @@ by quality.py. --calibrations repeats it with other random numbers: on tables th
 learn one calibration differs from the next by more than samples of one do. Prints, for each table,
 a line a way: rows that are generated for one that is kept, CPU seconds of a sample as large as the
 training table and of the calibration, and the mean scores with their standard error, over the fits
-and calibrations where there are several, otherwise over the samples.
+where there are several, otherwise over the calibrations, otherwise over the samples.
 """
 
 from __future__ import annotations
@@ -80,10 +80,13 @@ def table(results: Sequence[dict], ways: Sequence[str]) -> str:
         fits = [result for result in results if result["way"] == way]
         costs = [np.mean([fit[cost] for fit in fits]) for cost in COSTS]
         line = [way or "as it is", *(f"{cost:.1f}" for cost in costs)]
+        # Calibrations of one fit are more alike than fits are.
+        by = "seed" if len({fit["seed"] for fit in fits}) > 1 else "calibration"
         for key in keys:
-            mean, error = mean_and_error(
-                [[scores[key] for scores in fit["scores"]] for fit in fits]
-            )
+            groups: dict[int, list[float]] = {}
+            for fit in fits:
+                groups.setdefault(fit[by], []).extend(scores[key] for scores in fit["scores"])
+            mean, error = mean_and_error(list(groups.values()))
             line.append(f"{mean:.4g} ± {error:.1g}")
         lines.append(line)
     return timing.markdown(["way", "rows for one", "sample, s", "calibration, s", *keys], lines)

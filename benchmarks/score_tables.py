@@ -14,6 +14,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import timing
@@ -35,7 +36,10 @@ HELD_OUT, PERMUTED = "real", "independent"
 
 @dataclass(frozen=True)
 class Score:
-    """A score of `summary`: of several keys the first that there is; not of those `without` it."""
+    """A score of `summary`; not of those `without` it.
+
+    Of several keys the first is taken that most seeds have.
+    """
 
     title: str
     keys: tuple[str, ...]
@@ -83,6 +87,10 @@ def cell(row: Mapping, key: str, digits: int, scale: float) -> str:
     return f"{mean} ± {number(scale * statistic['spread'], digits)}"
 
 
+def _seeds(row: Mapping, key: str) -> int:
+    return row[key].get("count", 1) if key in row else 0
+
+
 def table(summary: Mapping[str, Mapping], score: Score, mark: bool) -> str:
     """Markdown of one score; tables without it are left out."""
     names = [
@@ -94,7 +102,7 @@ def table(summary: Mapping[str, Mapping], score: Score, mark: bool) -> str:
     lines = []
     for dataset, rows in summary.items():
         present = {
-            name: next(key for key in score.keys if key in rows[name])
+            name: max(score.keys, key=partial(_seeds, rows[name]))
             for name in names
             if name in rows and any(key in rows[name] for key in score.keys)
         }

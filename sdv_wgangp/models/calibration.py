@@ -28,7 +28,7 @@ from sdv_wgangp.models.balancing import balanced, needed, uniform
 from sdv_wgangp.models.cells import Cells
 from sdv_wgangp.models.density_ratio import GENERATED_TIMES, LEAST_ROWS, TRAINING_ROWS
 from sdv_wgangp.models.raking import Raking
-from sdv_wgangp.models.refined_ratio import FIRST_ROWS, ROUGHLY_KEPT, RefinedRatio
+from sdv_wgangp.models.refined_ratio import FIRST_ROWS, RefinedRatio
 from sdv_wgangp.models.value_calibration import ValueCalibration
 
 # The pool is as large as it takes to keep so many times the training rows, whose own noise limits
@@ -38,6 +38,9 @@ KEPT_TIMES, MOST_KEPT = 12, 2**18
 POOL_ROWS = 2**21
 POOL_PROBABILITIES = 2**30
 POOL_CELLS = 2**26
+# A rough calibration, which cannot know how good the generator will be, takes it that so large a
+# part is kept.
+ROUGHLY_KEPT = 0.05
 # Rows of the pool with less than this part of the limit are thinned out, to this part of them at
 # least.
 THINNED, LEAST_LEFT = 0.25, 1 / 64
@@ -90,16 +93,20 @@ class Calibration:
         self.columns = Cells.all_of(encoder, COARSE_CELLS)
         training_rows = len(real)
         levels, columns = sum(encoder.widths), len(encoder.columns)
-        most = max(min(POOL_PROBABILITIES // levels, POOL_CELLS // columns), 2**12)
+        most = max(min(POOL_ROWS, POOL_PROBABILITIES // levels, POOL_CELLS // columns), 2**12)
+        limit_of = partial(limit, most=min(MAX_WEIGHT, most / LEAST_KEPT))
         self._drawn_rows = min(DRAWN_ROWS, max(POOL_CELLS // columns, 2**12))
         # Fewer would leave the trees out.
         seen = min(TRAINING_ROWS, max(POOL_CELLS // (columns * GENERATED_TIMES), LEAST_ROWS))
-        seen = min(len(real), max(int(share * min(len(real), seen)), LEAST_ROWS))
+        seen = min(len(real), seen)
+        rough = None
+        if share < 1 and seen >= LEAST_ROWS:
+            wanted = max(GENERATED_TIMES * seen / ROUGHLY_KEPT, FIRST_ROWS)
+            rough = int(share * min(wanted, most))
+        seen = min(seen, max(int(share * seen), LEAST_ROWS))
         if len(real) > seen:
             chosen = torch.randperm(len(real), generator=random, device=random.device)
             real = real.rows(chosen[:seen].cpu())
-        most = min(POOL_ROWS, most)
-        limit_of = partial(limit, most=min(MAX_WEIGHT, most / LEAST_KEPT))
         self._ratio = RefinedRatio(
             self.columns,
             self._cells(real),
@@ -109,7 +116,7 @@ class Calibration:
             rows=GENERATED_TIMES * seen,
             most=max(int(share * most), LEAST_ROWS),
             at_once=self._drawn_rows,
-            rough=share < 1,
+            rough=rough,
         )
         # Fresh rows: on those they have learned from, trees are too sure.
         kept = min(KEPT_TIMES * training_rows, MOST_KEPT)

@@ -21,9 +21,6 @@ from sdv_wgangp.models.density_ratio import DensityRatio
 
 # A third finds nothing more.
 STAGES = 2
-# A rough calibration, which cannot know how good the generator will be, takes it that so large a
-# part is kept.
-ROUGHLY_KEPT = 0.05
 # The first rows, which tell the limit and what part is kept.
 FIRST_ROWS = 2**16
 
@@ -42,8 +39,8 @@ class RefinedRatio:
         rows: How many generated rows each stage learns from.
         most: How many may be generated for that.
         at_once: How many of them at a time.
-        rough: Whether the time should not depend on how good the generator is: later stages then
-            learn from any rows.
+        rough: For a time that does not depend on how good the generator is: how many rows are
+            generated for a later stage, which then learns from any of them.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class RefinedRatio:
         rows: int,
         most: int,
         at_once: int,
-        rough: bool = False,
+        rough: int | None = None,
     ):
         # One seed, so that all stages hold the same training rows out: the kept rows are too much
         # like those that the first has learned from.
@@ -65,8 +62,8 @@ class RefinedRatio:
         self._ratios = [DensityRatio(columns, real, generate(min(rows, most)), seed)]
         self._limits: list[float] = []  # of the ratios before each later stage
         for _ in range(1, int(STAGES)):
-            if rough:
-                made = generate(min(int(rows / ROUGHLY_KEPT), most))
+            if rough is not None:
+                made = generate(rough)
                 weights = self.ratios(made)
                 between = limit_of(weights, np.ones(len(weights)))
                 kept: Rows = [of_column[:rows] for of_column in made]
@@ -74,7 +71,10 @@ class RefinedRatio:
                 kept, between = self._kept(generate, random, limit_of, rows, most, at_once)
             else:
                 return  # what cannot be told apart is kept as it is
-            self._ratios.append(DensityRatio(columns, real, kept, seed))
+            ratio = DensityRatio(columns, real, kept, seed)
+            if not ratio.trees:
+                return
+            self._ratios.append(ratio)
             self._limits.append(between)
 
     @property
@@ -110,9 +110,9 @@ class RefinedRatio:
             made = generate(count)
             weights = self.ratios(made)
             if not parts:
-                between = limit_of(weights, np.ones(count))
+                between = limit_of(weights, np.ones(len(weights)))
                 part_kept = np.minimum(weights / between, 1).mean()
-            chosen = uniform(count, random) * between < weights
+            chosen = uniform(len(weights), random) * between < weights
             parts.append([of_column[chosen] for of_column in made])
             missing -= int(chosen.sum())
             left -= count

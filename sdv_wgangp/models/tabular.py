@@ -51,8 +51,9 @@ REFERENCE_ROWS, REFERENCE_CELLS, REFERENCE_GENERATED = 2**17, 2**25, 2**20
 DRAWN_TOGETHER = 2**16
 # Rows of noise over which the probabilities of a column are averaged.
 PROBED_ROWS = 2**8, 2**11
-# The calibration is timed before training on this part of its pool. With the whole pool it takes
-# as many times longer, and more than that where few rows of a trained generator are kept.
+# The calibration is timed before training on this part of the rows that it generates. With all of
+# them it takes as many times longer, and more than that where few rows of a trained generator are
+# kept.
 REHEARSED_PART = 8
 REHEARSAL_MARGIN = 1.5
 # Total variation from its training marginal above which a calibrated column is warned of, and how

@@ -61,8 +61,10 @@ def test_the_last_file_counts(tmp_path):
         jobs=2,
     )
     failed = {"dataset": "small", "synthesizer": "ctgan", "seed": 0, "error": "fit: killed"}
+    worse = write(tmp_path / "worse.json", [failed], 1, TABLE | {"tstr": None})
     new = write(tmp_path / "new.json", [entry("wgangp", 0, 1.0, "new", epochs=3), failed], jobs=1)
-    content = merge(tmp_path / "all.json", old, new)
+    content = merge(tmp_path / "all.json", old, new, worse)
+    assert content["datasets"] == {"small": TABLE}
     found = [
         (result["synthesizer"], result["seed"], result["fit"]["source"])
         for result in content["results"]
@@ -100,6 +102,10 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path):
     )
     with pytest.raises(SystemExit, match=r"small is .* in one file and .* in another"):
         merge(tmp_path / "all.json", one, other)
+    stricter = [entry("wgangp", 1, 1.0, "a") | {"thresholds": [0.5, 0.3]}]
+    stricter = write(tmp_path / "stricter.json", stricter, jobs=1)
+    with pytest.raises(SystemExit, match=r"cannot be merged: .* thresholds: use --rescore"):
+        merge(tmp_path / "all.json", one, stricter)
     with pytest.raises(SystemExit, match=r"nowhere\.json is missing"):
         merge(tmp_path / "all.json", one, tmp_path / "nowhere.json")
     content = json.loads(one.read_text())

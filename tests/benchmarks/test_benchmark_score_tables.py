@@ -69,11 +69,15 @@ def test_costs_fall_back_on_the_clock_and_name_a_fit_once():
             "wgangp": scores(fit_seconds=900.0, fit_cpu_seconds=602.0),
             "wgangp-uncalibrated": scores(fit_seconds=900.0, fit_cpu_seconds=602.0),
             "ctgan": scores(fit_seconds=3235.1),
+            "tvae": {
+                "fit_seconds": {"mean": 9.0, "spread": None, "count": 2},
+                "fit_cpu_seconds": {"mean": 5.0, "spread": None, "count": 1},
+            },
         }
     }
     header, _, king = score_tables.table(summary, fit, mark=False).splitlines()
-    assert header == f"| {fit.title} | ours | CTGAN |"
-    assert king == "| King | 602 | 3,235 |"
+    assert header == f"| {fit.title} | ours | CTGAN | TVAE |"
+    assert king == "| King | 602 | 3,235 | 9 |"
 
 
 def test_the_program_prints_every_score(tmp_path, capsys):

@@ -222,10 +222,28 @@ def test_a_rough_calibration_asks_any_generator_for_as_much(torn):
         asked.append(counts)
     assert asked[0] == asked[1]
     first, second, *pool = asked[0]
-    wanted = calibration_module.KEPT_TIMES * len(real) / refined_ratio.ROUGHLY_KEPT
+    kept = calibration_module.ROUGHLY_KEPT
+    wanted = calibration_module.KEPT_TIMES * len(real) / kept
     assert sum(pool) == min(wanted, calibration_module.POOL_ROWS) // 8
     assert first == density_ratio.GENERATED_TIMES * max(len(real) // 8, density_ratio.LEAST_ROWS)
-    assert second == min(first / refined_ratio.ROUGHLY_KEPT, calibration_module.POOL_ROWS // 8)
+    wanted = density_ratio.GENERATED_TIMES * len(real) / kept
+    assert second == min(wanted, calibration_module.POOL_ROWS) // 8
+
+
+def test_a_rough_calibration_of_a_small_table_asks_for_its_part(torn):
+    """Of what the second stage may need; of one without trees nothing."""
+    real, encoder, mixed = torn
+    pool = encoder.encode(mixed, np.random.default_rng(0))
+    pooled = calibration_module.KEPT_TIMES / calibration_module.ROUGHLY_KEPT
+    for rows, second in ((300, []), (1_000, [4 * 1_000 / calibration_module.ROUGHLY_KEPT // 8])):
+        table = encoder.encode(real[:rows], np.random.default_rng(1))
+        counts = []
+        random = torch.Generator().manual_seed(0)
+        Calibration(table, encoder, generator_of(pool, counts), random, share=1 / 8)
+        first = 4 * min(rows, density_ratio.LEAST_ROWS)
+        assert counts[: 1 + len(second)] == [first, *second]
+        least = refined_ratio.FIRST_ROWS // 8
+        assert sum(counts[1 + len(second) :]) == max(least, pooled * rows // 8)
 
 
 def test_distances_tell_what_a_generator_hardly_makes(frame):

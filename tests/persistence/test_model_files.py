@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -414,6 +415,51 @@ def test_tampered_files_with_a_right_checksum_are_refused(name, file):
     with pytest.raises(ModelFileError, match="does not hold a model") as caught:
         WGANGPMFSSynthesizer.load_model(file)
     assert str(file) in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def of_two_stages():
+    """A synthesizer with two stages of trees: hardly trained, of a table that is large enough."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=1_500)
+    frame = pd.DataFrame({"x": x, "y": x + 0.05 * random.normal(size=1_500)})
+    columns = {name: {"sdtype": "numerical"} for name in frame}
+    metadata = Metadata.load_from_dict({"tables": {"table": {"columns": columns}}})
+    synthesizer = WGANGPMFSSynthesizer(metadata, epochs=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        synthesizer.fit(sdv_versions.as_fit_input(synthesizer.metadata, frame))
+    assert len(synthesizer._model._calibration._ratio._ratios) == 2
+    return synthesizer
+
+
+def test_two_stages_of_trees_come_back(of_two_stages, tmp_path):
+    expected = rows_of(of_two_stages)
+    pd.testing.assert_frame_equal(rows_of(through_file(of_two_stages, tmp_path)), expected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        tensors_of("._leaves", lambda leaves: leaves * torch.nan),
+        tensors_of("._features", lambda features: features + 99),
+        drop_first("._places[0]"),
+    ],
+)
+def test_tampered_trees_are_refused(of_two_stages, tmp_path, change):
+    of_two_stages.save_model(tmp_path / "trees.safetensors")
+    resigned(tmp_path / "trees.safetensors", change)
+    with pytest.raises(ModelFileError, match="does not hold a model"):
+        WGANGPMFSSynthesizer.load_model(tmp_path / "trees.safetensors")
+
+
+@pytest.mark.parametrize("limits", [[], [0.0], [1.0, 1.0]])
+def test_limits_that_do_not_fit_the_trees_are_refused(of_two_stages, tmp_path, limits):
+    changed = copy.deepcopy(of_two_stages)
+    changed._model._calibration._ratio._limits = limits
+    changed.save_model(tmp_path / "limits.safetensors")
+    with pytest.raises(ModelFileError, match="limits of weights that do not fit the trees"):
+        WGANGPMFSSynthesizer.load_model(tmp_path / "limits.safetensors")
 
 
 @pytest.fixture
