@@ -168,10 +168,9 @@ def fit_job(
     for output in recipe.outputs:
         (place(folder, output, seed) / FIT).unlink(missing_ok=True)
     if fitted.save is not None:
-        where = place(folder, recipe.outputs[0], seed)
-        where.mkdir(parents=True, exist_ok=True)
-        fitted.save(where / (MODEL + ".part"))
-        os.replace(where / (MODEL + ".part"), where / MODEL)
+        model = place(folder, recipe.outputs[0], seed) / MODEL
+        model.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(save_part(fitted, model), model)
     store_samples(fitted, dataset, seed, folder, dict.fromkeys(recipe.outputs, record))
 
 
@@ -193,7 +192,6 @@ def resample_job(
             f"{path} is of other code than this and cannot be loaded ({error}): fit again with "
             "--fresh"
         ) from error
-    path_again = None
     if recalibrate:
         clock = time.process_time()
         fitted.recalibrate(seed)
@@ -202,8 +200,14 @@ def resample_job(
             "calibration_cpu_seconds": time.process_time() - clock,
         }
         records = {output: record | again for output, record in records.items()}
-        path_again = path
-    store_samples(fitted, dataset, seed, folder, records, path_again)
+    store_samples(fitted, dataset, seed, folder, records, path if recalibrate else None)
+
+
+def save_part(fitted: Fitted, model: Path) -> Path:
+    """Save a fit beside the place of its model, which it may then take."""
+    part = model.with_name(model.name + ".part")
+    fitted.save(part)
+    return part
 
 
 def store_samples(
@@ -253,9 +257,7 @@ def store_samples(
         }
         new.append((target / FIT, {**record, **extra}))
     if model is not None:
-        part = model.with_name(model.name + ".part")
-        fitted.save(part)
-        parts.append((part, model))
+        parts.append((save_part(fitted, model), model))
     # Without its fit.json a sample does not count: an old record must not vouch for a new one.
     for record_path, _ in new:
         record_path.unlink(missing_ok=True)

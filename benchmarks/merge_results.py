@@ -86,13 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         contents.append(content)
     tables = merged_tables(contents)
     entries = merged(contents)
+    summary = quality.summarise(entries)
     try:
-        quality.thresholds(entries)
-    except RuntimeError as error:
+        quality.write_results(chosen.json, settings(contents), tables, summary, entries)
+    except RuntimeError as error:  # of `quality.thresholds`, before anything is written
         raise SystemExit(f"the files cannot be merged: {error}") from error
-    quality.write_results(
-        chosen.json, settings(contents), tables, quality.summarise(entries), entries
-    )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ STAGES = 2
 FIRST_ROWS = 2**16
 
 Rows = Sequence[np.ndarray]
+Generate = Callable[[int], Rows]
+LimitOf = Callable[[np.ndarray, np.ndarray], float]
 
 
 class RefinedRatio:
@@ -47,9 +49,9 @@ class RefinedRatio:
         self,
         columns: Sequence[Cells],
         real: Rows,
-        generate: Callable[[int], Rows],
+        generate: Generate,
         random: torch.Generator,
-        limit_of: Callable[[np.ndarray, np.ndarray], float],
+        limit_of: LimitOf,
         *,
         rows: int,
         most: int,
@@ -96,9 +98,9 @@ class RefinedRatio:
 
     def _kept(
         self,
-        generate: Callable[[int], Rows],
+        generate: Generate,
         random: torch.Generator,
-        limit_of: Callable[[np.ndarray, np.ndarray], float],
+        limit_of: LimitOf,
         rows: int,
         most: int,
         at_once: int,

@@ -379,7 +379,8 @@ class Trainer:
             self.critic, self._judged(fake, conditions), self.levels
         )
         to_dense = to_dense[:, : self.views.width]
-        matched, of_features, score = (), torch.zeros_like(loss), torch.zeros_like(loss)
+        matched = ()
+        of_features = score = torch.zeros_like(loss)
         if self.meta_features is not None:
             # Conditional rows need not follow the table's distribution: plain ones tell.
             plain = slice(self._conditional, None)
