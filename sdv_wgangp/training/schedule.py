@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from sdv_wgangp.objectives.matching import DECAY_FROM
 
@@ -22,6 +23,7 @@ class Schedule:
         steps: Of a training that nothing ends early.
         seconds: Wall-clock time from now on; None for as much as it takes.
         clock: Seconds since some moment.
+        decay_from: Progress at which the decay begins, in [0, 1]; 1 is for rates that stay.
 
     Attributes:
         steps: How many were made.
@@ -32,10 +34,15 @@ class Schedule:
         steps: int,
         seconds: float | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        decay_from: float = DECAY_FROM,
     ):
         self.total, self.steps = steps, 0
         self._seconds, self._clock, self._started = seconds, clock, clock()
-        self._end, self._length = 1.0, 1 - DECAY_FROM  # of the decay
+        self._end, self._length = 1.0, 1 - decay_from  # of the decay
+
+    def limit(self, seconds: float) -> None:
+        """Let time count, too: so many seconds from now on."""
+        self._seconds, self._started = seconds, self._clock()
 
     @property
     def progress(self) -> float:
@@ -54,11 +61,14 @@ class Schedule:
         """Whether no step is left."""
         return self.progress >= self._end
 
-    def advance(self, parts: int) -> list[float]:
-        """Factors of the learning rates in the ``parts`` equal parts of the next step."""
+    def factors(self, parts: int) -> list[float]:
+        """Of the learning rates, in the ``parts`` equal parts of the next step."""
         made = [self._progress(self.steps + part / parts) for part in range(parts)]
-        self.steps += 1
         return [self._factor(share) for share in made]
+
+    def advance(self) -> None:
+        """A step begins."""
+        self.steps += 1
 
     def hasten(self) -> None:
         """Go over to a short decay: the rates fall faster from where they are.
@@ -70,7 +80,29 @@ class Schedule:
         if length < self._length:
             self._end, self._length = now + length * self._factor(now), length
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where it is; of a time limit, how much has passed."""
+        passed = None if self._seconds is None else self._clock() - self._started
+        return {
+            "total": self.total,
+            "steps": self.steps,
+            "end": self._end,
+            "length": self._length,
+            "seconds": self._seconds,
+            "passed": passed,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`, with its limit of time, if it had one."""
+        self.total, self.steps = state["total"], state["steps"]
+        self._end, self._length = state["end"], state["length"]
+        self._seconds = state["seconds"]
+        if self._seconds is not None:
+            self._started = self._clock() - state["passed"]
+
     def _factor(self, progress: float) -> float:
+        if self._length == 0:
+            return 1.0
         return min(1.0, max(0.0, (self._end - progress) / self._length))
 
     def _progress(self, steps: float) -> float:
