@@ -39,7 +39,8 @@ def new_figure(
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     for each in axes.flat:
-        each.tick_params(labelsize=8, colors=INK, length=3)
+        each.tick_params(which="both", labelsize=8, colors=INK)
+        each.tick_params(length=3)
         each.spines[["top", "right"]].set_visible(False)
         each.spines[["left", "bottom"]].set_color(INK)
     return figure, axes
@@ -47,7 +48,8 @@ def new_figure(
 
 def title(axes: Any, text: str, note: str = "") -> None:
     """A title at the left, with a faint note at the right."""
-    axes.set_title(shortened(text, 34), loc="left", fontsize=9.5, color=INK)
+    # A name is no formula, whatever dollars are in it.
+    axes.set_title(shortened(text, 34), loc="left", fontsize=9.5, color=INK, parse_math=False)
     if note:
         axes.set_title(note, loc="right", fontsize=7.5, color="#7d8a97")
 
@@ -63,6 +65,32 @@ def blank(axes: Any) -> None:
     """Leave a cell of a grid empty."""
     for each in np.ravel(axes):
         each.set_axis_off()
+
+
+def lowest(axes: np.ndarray, count: int) -> list[Any]:
+    """Of the first ``count`` cells of a grid, those with none below them."""
+    return [cell for place, cell in enumerate(axes.flat[:count]) if place + axes.shape[1] >= count]
+
+
+def logarithmic(cell: Any, which: str) -> None:
+    """Make the axis "x" or "y" logarithmic, with plain numbers where it spans little."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    getattr(cell, f"set_{which}scale")("log")
+    axis = getattr(cell, f"{which}axis")
+    low, high = axis.get_view_interval()
+    axis.set_minor_formatter(NullFormatter())
+    if high < 30 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def percent(axis: Any) -> None:
+    """Ticks of a share, as percentages."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
 
 
 def grid(count: int, most: int = 4) -> tuple[int, int]:
