@@ -13,8 +13,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from sdv_wgangp.players.protocols import Losses, Pulls, scaled
 from sdv_wgangp.training.run import Run
 from sdv_wgangp.training.signals import Interruptions

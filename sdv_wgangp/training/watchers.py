@@ -76,7 +76,7 @@ class Watchers:
         """Tell all of an event; any may end the training by returning True."""
         for told in self._told[event]:
             # Of numpy, too; an array or a frame is not meant.
-            if (wish := told(self._run)) is True or type(wish).__name__ == "bool" and wish:
+            if (wish := told(self._run)) is True or (type(wish).__name__ == "bool" and wish):
                 self._run.stopped = True
 
     def end(self) -> None:
