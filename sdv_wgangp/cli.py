@@ -200,7 +200,7 @@ def fit(options: argparse.Namespace) -> int:
 
 def save_model(synthesizer: Any, path: Path) -> None:
     """Save to a model file where the suffix asks for one, and as a pickle otherwise."""
-    from sdv_wgangp.persistence import SUFFIX
+    from sdv_wgangp.saving import SUFFIX
 
     save = synthesizer.save_model if path.suffix.lower() == SUFFIX else synthesizer.save
     save(str(path))
@@ -214,15 +214,15 @@ def load_model(path: str | Path) -> Any:
     """
     from sdv.errors import VersionError
 
-    from sdv_wgangp import persistence, sdv_versions
+    from sdv_wgangp import saving, sdv_versions
 
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; make a model with sdv-wgangp fit")
-    if path.suffix.lower() == persistence.SUFFIX:
+    if path.suffix.lower() == saving.SUFFIX:
         try:
-            return persistence.load_model(path)
-        except (persistence.ModelFileError, VersionError) as error:
+            return saving.load_model(path)
+        except (saving.ModelFileError, VersionError) as error:
             raise UserError(one_line(error)) from error
     try:
         model = sdv_versions.load(path)

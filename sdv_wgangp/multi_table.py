@@ -14,7 +14,7 @@ from sdv.sampling.independent_sampler import BaseIndependentSampler
 from tqdm import tqdm
 
 from sdv_wgangp import sdv_versions
-from sdv_wgangp.persistence import Saved
+from sdv_wgangp.saving import Saved
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
 

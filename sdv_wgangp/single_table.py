@@ -22,7 +22,7 @@ from sdv_wgangp.objectives.matching import (
     sample_size,
 )
 from sdv_wgangp.objectives.meta_features import AUTO, check_meta_features
-from sdv_wgangp.persistence import Saved
+from sdv_wgangp.saving import Saved
 from sdv_wgangp.training.progress import ProgressBar
 from sdv_wgangp.training.settings import MOST_CONDITIONAL, TrainingSettings, conditional_rows
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
