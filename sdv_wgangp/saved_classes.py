@@ -33,8 +33,8 @@ from sdv_wgangp.models.refined_ratio import RefinedRatio
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.models.value_calibration import BinMap, RareAtoms, ValueCalibration
 from sdv_wgangp.persistence.graph import Kind, check_attribute
-from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.log import EpochLog
+from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.transformers import TimestampEncoder
 
 PLAIN = (
@@ -56,10 +56,14 @@ def kinds() -> dict[str, Kind]:
     """The allow-list, by the names that the files use."""
     # The faces of SDV save themselves with this package: they are not there yet when it begins.
     from sdv_wgangp.multi_table import Cardinality, IndependentWGANGPMFSSynthesizer
-    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+    from sdv_wgangp.single_table import WATCHING, WGANGPMFSSynthesizer
 
-    faces = (WGANGPMFSSynthesizer, IndependentWGANGPMFSSynthesizer, Cardinality)
+    def saved_part(synthesizer: WGANGPMFSSynthesizer) -> dict[str, Any]:
+        return {n: each for n, each in vars(synthesizer).items() if n not in WATCHING}
+
+    faces = (IndependentWGANGPMFSSynthesizer, Cardinality)
     found = [Kind(cls) for cls in (*PLAIN, *faces)]
+    found.append(Kind(WGANGPMFSSynthesizer, saved_part))
     found.append(Kind(TabularModel, _model_state, _make_model))
     metadata = Metadata()
     metadata.add_table("table")

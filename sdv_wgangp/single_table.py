@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pandas as pd
 import plotly.express as px
@@ -14,7 +17,7 @@ from sdv.single_table.utils import detect_discrete_columns
 from sdv_wgangp import sdv_versions
 from sdv_wgangp.arguments import check_fraction, check_not_negative, is_number, is_whole
 from sdv_wgangp.conditional_sampling import ConditionalSampling
-from sdv_wgangp.models.tabular import EpochLog, NonFiniteLossError, TabularModel
+from sdv_wgangp.models.tabular import EpochLog, TabularModel
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
     SCHEDULES,
@@ -23,8 +26,10 @@ from sdv_wgangp.objectives.matching import (
 )
 from sdv_wgangp.objectives.meta_features import AUTO, check_meta_features
 from sdv_wgangp.saving import Saved
-from sdv_wgangp.training.progress import ProgressBar
+from sdv_wgangp.training.callbacks.checkpoint import Checkpoints
+from sdv_wgangp.training.callbacks.progress import ProgressBar
 from sdv_wgangp.training.settings import MOST_CONDITIONAL, TrainingSettings, conditional_rows
+from sdv_wgangp.training.watchers import check_callbacks
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
@@ -37,6 +42,8 @@ TERM_COLUMNS = [
     "Gradient Penalty",
 ]
 SCORE_COLUMNS = ["Epoch", "Score"]
+# What is not saved.
+WATCHING = frozenset({"_callbacks", "_checkpoint_options", "_resuming", "_further_epochs"})
 
 
 class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesizer):
@@ -116,6 +123,12 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
     Raises:
         SynthesizerInputError: A parameter is out of range; names it and the range.
     """
+
+    # Of the process, not of the model: none of it is saved.
+    _callbacks: tuple[Any, ...] = ()
+    _checkpoint_options: tuple[str, dict[str, Any]] | None = None
+    _resuming = False
+    _further_epochs: int | None = None
 
     _model_sdtype_transformers: ClassVar[dict] = {
         "numerical": None,
@@ -201,6 +214,9 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         self.patience = patience
         self._check_parameters()
         self._check_names()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {n: value for n, value in super().__getstate__().items() if n not in WATCHING}
 
     def _check_parameters(self) -> None:
         """Refuse what cannot be trained with, by name and with the range."""
@@ -349,6 +365,15 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         return processor.transform(data, is_condition=True)
 
     def _fit(self, processed_data: pd.DataFrame) -> None:
+        if self._further_epochs is not None:
+            with (
+                ProgressBar(disable=not self.verbose) as progress,
+                self._recording_what_was_learned(processed_data),
+            ):
+                self._model.continue_fit(
+                    processed_data, self._further_epochs, (progress, *self._callbacks)
+                )
+            return
         transformers = self._data_processor._hyper_transformer.field_transformers
         discrete = detect_discrete_columns(self.metadata, processed_data, transformers)
         sdtypes = self._data_processor.get_sdtypes()
@@ -387,20 +412,164 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
             random_state=self.random_state,
             target=self.target,
         )
-        with ProgressBar(self.epochs, disable=not self.verbose) as progress:
-            try:
-                self._model.fit(
-                    processed_data,
-                    discrete_columns=[name for name in discrete if name not in ordinal],
-                    ordinal_columns=ordinal,
-                    callbacks=(progress,),
-                )
-            except NonFiniteLossError:
-                # The model holds the last good weights: let it be sampled and saved. Of a frame
-                # without rows SDV only notes that the synthesizer was fitted, when and with what.
+        with (
+            ProgressBar(disable=not self.verbose) as progress,
+            self._recording_what_was_learned(processed_data),
+        ):
+            self._model.fit(
+                processed_data,
+                discrete_columns=[name for name in discrete if name not in ordinal],
+                ordinal_columns=ordinal,
+                callbacks=(progress, *self._callbacks),
+                checkpoints=self._make_checkpoints(),
+                resume=self._resuming,
+            )
+
+    @contextmanager
+    def _recording_what_was_learned(self, processed_data: pd.DataFrame) -> Iterator[None]:
+        """After a divergence, or an error of a callback, the model holds what it has learned.
+
+        Let it be sampled and saved. Of a frame without rows SDV only notes that the synthesizer
+        was fitted, when and with what.
+        """
+        try:
+            yield
+        except Exception:
+            if self._model.can_sample:
                 nothing = sdv_versions.as_fit_input(self.metadata, processed_data.head(0))
                 super().fit_processed_data(nothing)
-                raise
+            raise
+
+    # ------------------------------------------------------------- watching, stopping, resuming
+
+    def set_callbacks(self, callbacks: Sequence[Any]) -> None:
+        """Have the fits to come watched, and stopped, by callbacks.
+
+        They are no parameter: SDV writes parameters into files, and callbacks are not saved.
+
+        Args:
+            callbacks: Callables that take one `sdv_wgangp.training.log.EpochLog`, once an epoch,
+                and may return True to end the training; or objects with any of the methods that
+                `sdv_wgangp.training.watchers` lists. An empty list for none.
+
+        Raises:
+            SynthesizerInputError: One of them is neither.
+        """
+        try:
+            self._callbacks = check_callbacks(callbacks)
+        except TypeError as error:
+            raise SynthesizerInputError(f"{error}.") from error
+
+    def set_checkpoints(
+        self,
+        folder: str | Path | None,
+        *,
+        every_epochs: int | None = 1,
+        every_steps: int | None = None,
+        every_seconds: float | None = None,
+        keep: int = 3,
+        export_weights: bool = False,
+    ) -> None:
+        """Have the fits to come saved into a folder as they go on; `resume` continues from there.
+
+        They are also saved at the end of the training, when it is interrupted (Ctrl-C), when the
+        process is asked to terminate (SIGTERM; it then exits with code 143 after the current
+        step), and after an error of a callback. Where the folder cannot be written to, a warning
+        says so and the training goes on.
+
+        Args:
+            folder: Made if it is not there; of one table alone. None switches checkpoints off.
+            every_epochs, every_steps, every_seconds: How often; whichever comes first.
+            keep: The last so many are kept, and the one with the best validation score.
+            export_weights: Also write the weights of both players after each epoch, as state
+                dicts in safetensors files.
+
+        Raises:
+            SynthesizerInputError: An argument is out of range; names it.
+        """
+        options = {
+            "every_epochs": every_epochs,
+            "every_steps": every_steps,
+            "every_seconds": every_seconds,
+            "keep": keep,
+            "export_weights": export_weights,
+        }
+        try:
+            if folder is not None:
+                Checkpoints(folder, **options)
+        except ValueError as error:
+            raise SynthesizerInputError(f"{error}.") from error
+        self._checkpoint_options = None if folder is None else (str(folder), options)
+
+    def _make_checkpoints(self) -> Checkpoints | None:
+        if self._checkpoint_options is None:
+            return None
+        folder, options = self._checkpoint_options
+        return Checkpoints(folder, **options)
+
+    def resume(self, data) -> None:
+        """`fit`, continued from the newest checkpoint of `set_checkpoints`.
+
+        The model becomes the one that a fit without the interruption would have made, bit for
+        bit: with the same processor, number of threads and versions, and without ``max_seconds``.
+        Where there is no checkpoint the fit begins anew, and a warning says so.
+
+        Args:
+            data: The same table as before.
+
+        Raises:
+            SynthesizerInputError: `set_checkpoints` was not called.
+            CheckpointMismatchError: The checkpoints are of another table, other parameters or
+                other versions; names what differs.
+        """
+        if self._checkpoint_options is None:
+            raise SynthesizerInputError(
+                "There is nothing to resume from: call set_checkpoints with the folder first."
+            )
+        self._resuming = True
+        try:
+            self.fit(data)
+        finally:
+            self._resuming = False
+
+    def continue_fit(self, data, epochs: int) -> None:
+        """Train a fitted synthesizer on, on the same or newer rows of the same columns.
+
+        Names and kinds of the columns, their categories and the ranges of their numbers stay as
+        they were learned; calibration is to the new rows. Within the process of the fit the
+        critic goes on, too; a loaded synthesizer has none and trains a new one first, against a
+        generator at rest.
+
+        Args:
+            data: As for `fit`.
+            epochs: How many more.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            SynthesizerInputError: ``epochs`` is no whole number of at least 1.
+            ValueError: A column holds a category, or a missing value, that it had not when it was
+                fitted; names both.
+        """
+        if not self._fitted:
+            raise NotFittedError("There is nothing to continue before the synthesizer is fitted.")
+        if not is_whole(epochs, 1):
+            raise SynthesizerInputError(
+                f"epochs must be a whole number of at least 1, not {epochs!r}."
+            )
+        if self._model is None:
+            raise SynthesizerInputError(
+                "There is nothing to continue: the table has keys and anonymised columns only."
+            )
+        # SDV prepares the data as for a fit; what it has learned of the old ones is kept aside.
+        before = copy.deepcopy(self._data_processor), self._model
+        self._further_epochs = epochs
+        try:
+            self.fit(data)
+        finally:
+            self._further_epochs = None
+            if not self._fitted:
+                self._data_processor, self._model = before
+                self._fitted = True
 
     def get_loss_values(self) -> pd.DataFrame:
         """Mean losses of every epoch: columns Epoch, Generator Loss, Discriminator Loss.
