@@ -127,7 +127,7 @@ def _transformer_maker(cls: type[BaseTransformer]):
 
 def _model_state(model: TabularModel) -> dict[str, Any]:
     state = model.__getstate__()
-    for name in ("layout", "_device", "_random"):
+    for name in ("layout", "_device", "_random", "_players"):
         del state[name]
     state["generator"] = dict(state["generator"].state_dict())
     return state

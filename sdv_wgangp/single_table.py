@@ -18,6 +18,8 @@ from sdv_wgangp import sdv_versions
 from sdv_wgangp.arguments import check_fraction, check_not_negative, is_number, is_whole
 from sdv_wgangp.conditional_sampling import ConditionalSampling
 from sdv_wgangp.models.tabular import EpochLog, TabularModel
+from sdv_wgangp.objectives.adversarial import OBJECTIVES
+from sdv_wgangp.objectives.adversarial import objective as make_objective
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
     SCHEDULES,
@@ -25,6 +27,7 @@ from sdv_wgangp.objectives.matching import (
     sample_size,
 )
 from sdv_wgangp.objectives.meta_features import AUTO, check_meta_features
+from sdv_wgangp.ops import PENALTIES
 from sdv_wgangp.saving import Saved
 from sdv_wgangp.training.callbacks.checkpoint import Checkpoints
 from sdv_wgangp.training.callbacks.progress import ProgressBar
@@ -78,7 +81,13 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         pac: Rows that the critic judges together (Lin et al. 2018). With a gradient penalty 1
             is best.
         enable_gpu: Train and sample on CUDA where there is a device.
+        objective: What generator and critic want of the critic's scores: "wgan-gp", "wgan-lp",
+            "wgan" (weight clipping), "gan", "hinge" or "relativistic"
+            (`sdv_wgangp.objectives.adversarial` has their formulas).
+        gradient_penalty: "wgan-gp", "wgan-lp", "r1", "r2", "r1+r2" or "none"; None for that of
+            the objective.
         gradient_penalty_weight: Lambda, the weight of the gradient penalty.
+        max_grad_norm: Bound of the norm of either player's gradient; None for no bound.
         meta_features: Names of statistics of the training table that the generator is made to
             match (`sdv_wgangp.objectives.meta_features`), like ``["mean", "cor"]``. A number
             counts as its rank, from 0 to 1, a missing one as 0.5. "auto" is for means, variances
@@ -124,6 +133,10 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         SynthesizerInputError: A parameter is out of range; names it and the range.
     """
 
+    # Of models that were saved before there were such parameters.
+    objective = "wgan-gp"
+    gradient_penalty: str | None = None
+    max_grad_norm: float | None = None
     # Of the process, not of the model: none of it is saved.
     _callbacks: tuple[Any, ...] = ()
     _checkpoint_options: tuple[str, dict[str, Any]] | None = None
@@ -157,7 +170,10 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         epochs: int = 200,
         pac: int = 1,
         enable_gpu: bool = True,
+        objective: str = "wgan-gp",
+        gradient_penalty: str | None = None,
         gradient_penalty_weight: float = 10.0,
+        max_grad_norm: float | None = None,
         meta_features: Sequence[str] | None = None,
         meta_feature_weight: float | Mapping[str, float] = 1.0,
         meta_feature_distance: str = "tracked",
@@ -196,7 +212,10 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         self.epochs = epochs
         self.pac = pac
         self.enable_gpu = enable_gpu
+        self.objective = objective
+        self.gradient_penalty = gradient_penalty
         self.gradient_penalty_weight = gradient_penalty_weight
+        self.max_grad_norm = max_grad_norm
         self.meta_features = meta_features
         self.meta_feature_weight = meta_feature_weight
         self.meta_feature_distance = meta_feature_distance
@@ -285,6 +304,28 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
                 f"conditional_share must be in [0, {MOST_CONDITIONAL:g}], not {share!r}; 0 "
                 "switches conditions off."
             )
+        for name, known in (
+            ("objective", OBJECTIVES),
+            ("gradient_penalty", (None, *PENALTIES)),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise SynthesizerInputError(
+                    f"{name} must be one of {', '.join(map(str, known))}, not {value!r}."
+                )
+        bound = self.max_grad_norm
+        if bound is not None and (not is_number(bound) or bound <= 0):
+            raise SynthesizerInputError(
+                f"max_grad_norm must be None or a finite number above 0, not {bound!r}."
+            )
+        try:
+            make_objective(
+                self.objective,
+                penalty=self.gradient_penalty,
+                penalty_weight=self.gradient_penalty_weight,
+            )
+        except ValueError as error:
+            raise SynthesizerInputError(f"{error}.") from error
         self._check_meta_features()
 
     def _meta_feature_names(self) -> tuple[str, ...] | str:
@@ -387,7 +428,10 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
                 discriminator_lr=self.discriminator_lr,
                 generator_decay=self.generator_decay,
                 discriminator_decay=self.discriminator_decay,
+                objective=self.objective,
+                gradient_penalty=self.gradient_penalty,
                 gradient_penalty_weight=self.gradient_penalty_weight,
+                max_grad_norm=self.max_grad_norm,
                 ema_decay=self.ema_decay,
                 meta_features=self._meta_feature_names(),
                 meta_feature_weight=self.meta_feature_weight,
