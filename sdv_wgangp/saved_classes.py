@@ -34,7 +34,7 @@ from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.models.value_calibration import BinMap, RareAtoms, ValueCalibration
 from sdv_wgangp.persistence.graph import Kind, check_attribute
 from sdv_wgangp.training.settings import TrainingSettings
-from sdv_wgangp.training.trainer import EpochLog
+from sdv_wgangp.training.log import EpochLog
 from sdv_wgangp.transformers import TimestampEncoder
 
 PLAIN = (

@@ -26,17 +26,20 @@ from sdv_wgangp.models.conditions import (
 )
 from sdv_wgangp.models.cost import warn_of_cost
 from sdv_wgangp.models.extremes import reach_extremes
+from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Conditions, Generator
 from sdv_wgangp.networks.passes import SamplingPass
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.feature_table import FeatureTable, Target
 from sdv_wgangp.ops import uses_bfloat16
-from sdv_wgangp.training.conditions import given_columns
+from sdv_wgangp.players.given_cells import given_columns
+from sdv_wgangp.training.callbacks.deadline import Deadline
+from sdv_wgangp.training.log import EpochLog, NonFiniteLossError
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.settings import TrainingSettings
-from sdv_wgangp.training.trainer import EpochLog, NonFiniteLossError, Trainer
 from sdv_wgangp.training.validation import EarlyStopping, HeldOutScore, held_out_rows
+from sdv_wgangp.training.watchers import check_callbacks, tell_stage
 
 logger = logging.getLogger(__name__)
 WHITENING_ROWS = 50_000
@@ -123,7 +126,7 @@ class TabularModel:
         frame: pd.DataFrame,
         discrete_columns: Iterable[str] = (),
         ordinal_columns: Iterable[str] = (),
-        callbacks: tuple[Callable[[EpochLog], None], ...] = (),
+        callbacks: Sequence[Any] = (),
     ) -> TabularModel:
         """Learn from a frame.
 
@@ -140,27 +143,24 @@ class TabularModel:
             frame: Training rows; missing values are learned as values of their own.
             discrete_columns: Columns to treat as categories whatever their dtype.
             ordinal_columns: Columns with a fixed set of values, ordered where these are numbers.
-            callbacks: Called with an `EpochLog` after every epoch.
+            callbacks: Called with an `EpochLog` after every epoch, or objects with further
+                methods (`training.watchers`).
 
         Raises:
             ValueError: The frame or a setting does not fit (too few rows to hold out, too little
                 time for anything but the calibration); names it, before training starts.
             NonFiniteLossError: Training diverged. The model can be sampled all the same: it is
                 what it was before.
+            Exception: What a callback raised, after the fit: the model can be sampled, too.
         """
         started = time.perf_counter()
+        callbacks = check_callbacks(callbacks)
         self._conditional_calibration = None
-        if self.settings.batch_size % self.pac:
-            raise ValueError(
-                f"batch_size ({self.settings.batch_size}) must be a multiple of pac ({self.pac})"
-            )
-        if self.settings.batch_size < 2:
-            raise ValueError("batch_size must be at least 2: the generator normalises batches")
-        if self.settings.meta_features:
-            self.settings.check_sample_size(self.pac)
+        self._check_settings()
         held_out = 0
         if self.settings.early_stopping:
             held_out = held_out_rows(len(frame), self.settings.validation_fraction)
+        tell_stage(callbacks, "encoding")
         seed = secrets.randbits(63) if self.random_state is None else self.random_state
         seeds = np.random.SeedSequence(seed).generate_state(6, np.uint64) >> np.uint64(1)
         numpy_seed, weight_seed, training_seed, sample_seed, held_out_seed, reference_seed = map(
@@ -184,32 +184,40 @@ class TabularModel:
         # A caller's critic draws its weights from the global generator, which is not ours to move.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(weight_seed)
-            given = given_columns(self.layout, self.settings, self.pac)
+            given = given_columns(self.layout, self.settings.conditional_rows(self.pac))
             critic = self._critic(views.width + len(given), initial)
-        trainer = Trainer(
+        trained, score = table, None
+        if held_out:
+            aside = torch.Generator().manual_seed(held_out_seed)
+            order = torch.randperm(len(table), generator=aside)
+            score = HeldOutScore(table.rows(order[:held_out]), self.layout, held_out_seed % 2**32)
+            trained = table.rows(order[held_out:].sort().values)
+        training = TableTraining(
             generator.to(self._device),
             critic.to(self._device),
             views.to(self._device),
             self.layout,
             settings,
             random,
+            trained,
             target,
         )
-        self.logs = trainer.logs
-        trained, stopping = table, None
-        if held_out:
-            aside = torch.Generator().manual_seed(held_out_seed)
-            order = torch.randperm(len(table), generator=aside)
-            score = HeldOutScore(table.rows(order[:held_out]), self.layout, held_out_seed % 2**32)
-            trained = table.rows(order[held_out:].sort().values)
+        self.logs = training.run.logs
+        watching, stopping = list(callbacks), None
+        if score is not None:
+
+            def scored(generator: nn.Module) -> float:
+                tell_stage(callbacks, "validation")
+                found = self._held_out_score(generator, score, held_out_seed)
+                tell_stage(callbacks, "training")
+                return found
+
             stopping = EarlyStopping(
-                lambda generator: self._held_out_score(generator, score, held_out_seed),
-                score.noise,
-                self.settings.patience,
+                scored, training.preview, score.noise, self.settings.patience
             )
-        seconds = None
+            watching.insert(0, stopping)
         if self.settings.max_seconds is not None:
-            ending = self._rehearse(trainer.preview(), table, stopping)
+            ending = self._rehearse(training.preview(), table, stopping)
             seconds = started + self.settings.max_seconds - time.perf_counter() - ending
             if seconds <= 0:
                 raise ValueError(
@@ -217,14 +225,32 @@ class TabularModel:
                     f"encoding and calibration take about "
                     f"{self.settings.max_seconds - seconds:.1f} s; give more or leave it out"
                 )
+            watching.insert(0, Deadline(seconds))
+        tell_stage(callbacks, "training")
+        failed = None
         try:
-            self.generator = trainer.fit(trained, callbacks, seconds, stopping)
-        except NonFiniteLossError:
-            self.generator = trainer.result()
-            self._calibrate(table, random)
-            raise
+            training.train(watching)
+        except Exception as error:  # a divergence, or a callback's: what was learned is kept
+            failed = error
+        # The best that was scored, otherwise the last.
+        best = None if stopping is None else stopping.best
+        self.generator = training.result() if best is None else best
+        tell_stage(callbacks, "calibration")
         self._calibrate(table, random)
+        if failed is not None:
+            raise failed
         return self
+
+    def _check_settings(self) -> None:
+        """Refuse what cannot be trained with, before anything is done."""
+        if self.settings.batch_size % self.pac:
+            raise ValueError(
+                f"batch_size ({self.settings.batch_size}) must be a multiple of pac ({self.pac})"
+            )
+        if self.settings.batch_size < 2:
+            raise ValueError("batch_size must be at least 2: the generator normalises batches")
+        if self.settings.meta_features:
+            self.settings.check_sample_size(self.pac)
 
     def _held_out_score(self, generator: Generator, score: HeldOutScore, seed: int) -> float:
         """The score of rows made of the same noise every time."""
@@ -253,7 +279,7 @@ class TabularModel:
 
     def new_generator(self, random: torch.Generator) -> Generator:
         """A generator of the fitted layout with random weights, on the CPU."""
-        given = given_columns(self.layout, self.settings, self.pac)
+        given = given_columns(self.layout, self.settings.conditional_rows(self.pac))
         # PyTorch's layers draw weights from the global generator before they get ours.
         with torch.random.fork_rng(devices=[]):
             return Generator(

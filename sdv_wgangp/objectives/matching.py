@@ -49,7 +49,7 @@ batch, whose samples hold rows more than once.)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -257,6 +257,16 @@ class MetaFeatureObjective:
         # Early on the average is young: it is the plain mean of the batches so far.
         self._share.fill_(max(1 - TRACKING_DECAY, 1 / self._done))
         self._factor.fill_(self.factor)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What changes from step to step; scales and ``m_real`` are learned anew."""
+        return {"done": self._done, "tracked": self._tracked}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self._done = state["done"]
+        for own, saved in zip(self._tracked, state["tracked"], strict=True):
+            own.copy_(saved)
 
     @property
     def factor(self) -> float:

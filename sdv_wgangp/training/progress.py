@@ -6,7 +6,7 @@ from types import TracebackType
 
 from tqdm.auto import tqdm
 
-from sdv_wgangp.training.trainer import EpochLog
+from sdv_wgangp.training.log import EpochLog
 
 
 class ProgressBar:
