@@ -178,6 +178,9 @@ class TabularModel:
         saved = None
         if checkpoints is not None:
             checkpoints.fingerprint = self._fingerprint(frame, discrete_columns, ordinal_columns)
+            with matmul_precision(self.settings.precision):
+                # PyTorch's float32 products depend on the threads, those in bfloat16 do not.
+                checkpoints.any_threads = uses_bfloat16(self._device)
             saved = checkpoints.load() if resume else None
         if saved is not None:
             seed = saved["about"]["seed"]
