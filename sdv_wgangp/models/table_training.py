@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,11 +22,13 @@ from sdv_wgangp.players.table_players import critic_player, generator_player
 from sdv_wgangp.players.table_terms import ConditionalScores, MetaFeatures, as_features_read
 from sdv_wgangp.training.average import WeightAverage
 from sdv_wgangp.training.graph import GraphedUpdate
+from sdv_wgangp.training.log import EpochLog
 from sdv_wgangp.training.loop import train, update
 from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.optimizers import make_optimizer
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.run import Critic, Run
+from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.sources import shuffled_batches
 from sdv_wgangp.training.table_source import TableSource
@@ -189,17 +192,44 @@ class TableTraining:
         )
         return MetaFeatures(objective, self._views, levels, codes, self._conditional)
 
-    def train(self, callbacks: Sequence[Any] = ()) -> None:
-        """Train for the epochs of the settings, or until something ends it early.
+    def continues(self, logs: Sequence[EpochLog], epochs: int) -> None:
+        """Begin behind epochs that were made before, with a schedule for so many more."""
+        run = self.run
+        run.logs[:], run.epoch = logs, len(logs)
+        run.step = logs[-1].step if logs else 0
+        run.schedule = Schedule(epochs * self.source.steps_per_epoch)
+
+    def players_state(self) -> dict[str, Any]:
+        """Weights and optimizers of both players, copied."""
+        run = self.run
+        return copy.deepcopy(
+            {
+                "generator": self.player.state_dict(),
+                "critic": run.critics["critic"].player.state_dict(),
+                "optimizers": {name: each.state_dict() for name, each in run.optimizers.items()},
+            }
+        )
+
+    def load_players_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from `players_state`."""
+        self.player.load_state_dict(state["generator"])
+        self.player.refresh()
+        self.run.critics["critic"].player.load_state_dict(state["critic"])
+        for name, optimizer in self.run.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+
+    def train(self, epochs: int, callbacks: Sequence[Any] = ()) -> None:
+        """Train until so many epochs are made in all, or until something ends it early.
 
         Args:
+            epochs: Those before `continues` among them.
             callbacks: See `training.watchers`.
 
         Raises:
             Exception: See `training.loop.train`; `result` gives what was learned before.
         """
         with matmul_precision(self.settings.precision), held_memory() as release:
-            train(self.run, self.source, self.settings.epochs, (*callbacks, Releasing(release)))
+            train(self.run, self.source, epochs, (*callbacks, Releasing(release)))
 
     def result(self) -> Generator:
         """The averaged generator as it is now, in evaluation mode."""

@@ -124,9 +124,7 @@ class AutogradColumnGenerator(TableRows):
     ) -> tuple[Tensor, Tensor]:
         """Gradients at logits and positions, from those at codes and dense channels."""
         offsets = self.layout.offsets.to(to_codes.device)
-        to_positions, slopes = self.views.backward(
-            to_dense, generated.levels, generated.positions
-        )
+        to_positions, slopes = self.views.backward(to_dense, generated.levels, generated.positions)
         index = torch.repeat_interleave(
             torch.arange(self.columns, device=to_codes.device), offsets.diff()
         )

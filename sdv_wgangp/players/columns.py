@@ -105,7 +105,7 @@ class ColumnGenerator(TableRows):
         self.passes = TrainingPass(generator, layout.offsets.to(device), bfloat16)
 
     def fakes(self, reals: Sequence[Rows], random: torch.Generator) -> list[Rows]:
-        """One pass serves all critic steps: conditional rows of all come first, then the others."""
+        """One pass serves all critic steps: conditional rows of all come first, then others."""
         steps, batch = len(reals), len(reals[0].levels)
         conditions, first = None, 0
         if reals[0].conditions is not None:
@@ -136,9 +136,7 @@ class ColumnGenerator(TableRows):
     def backward(self, generated: Generated, pulls: Pulls) -> list[Tensor | None]:
         """See `players.protocols.GeneratorPlayer`."""
         to_dense = pulls.rows.dense[:, : self.views.width]
-        to_positions, slopes = self.views.backward(
-            to_dense, generated.levels, generated.positions
-        )
+        to_positions, slopes = self.views.backward(to_dense, generated.levels, generated.positions)
         self.passes.backward(
             generated,
             pulls.rows.levels.to(self.passes.dtype),

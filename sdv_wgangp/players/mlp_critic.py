@@ -59,7 +59,7 @@ class CompiledCritic:
             slope=LEAKY_SLOPE,
             penalty=penalty,
             weight=weight,
-            **({} if derivatives is None else {"derivatives": derivatives}),
+            derivatives=derivatives,
         )
         if loss is not None:
             losses = torch.stack([loss, losses[1]])
@@ -77,7 +77,7 @@ class CompiledCritic:
             opposite = self._score(others) if objective.paired else None
             derivatives = objective.generator_derivatives(scores, opposite)
         loss, to_codes, to_dense = ops.critic_row_gradient(
-            *packed, self.parameters, slope=LEAKY_SLOPE, **({} if derivatives is None else {"derivatives": derivatives})
+            *packed, self.parameters, slope=LEAKY_SLOPE, derivatives=derivatives
         )
         if derivatives is not None:
             loss = objective.generator_loss(scores, opposite)

@@ -45,7 +45,7 @@ class OneHotRows:
         self.levels, self.pac = levels, pac
 
     def __call__(self, rows: Rows) -> Tensor:
-        """``[rows / pac, pac * (levels + channels)]``: levels beside dense channels, row by row."""
+        """``[rows / pac, pac * (levels + channels)]``: one-hot levels, then dense channels."""
         hot = torch.cat([one_hot(rows.levels, self.levels), rows.dense], dim=1)
         return hot.reshape(len(hot) // self.pac, -1)
 

@@ -45,9 +45,7 @@ class MetaFeatures(Term):
         """See `players.protocols.Term`."""
         self.objective.advance(phase)
 
-    def pull(
-        self, player: Any, generated: Any, fake: Rows, real: Rows
-    ) -> tuple[Losses, Pulls]:
+    def pull(self, player: Any, generated: Any, fake: Rows, real: Rows) -> tuple[Losses, Pulls]:
         """See `players.protocols.Term`."""
         found = self.objective.loss(
             self._read(fake), self._read(real) if self.objective.needs_real else None
@@ -97,9 +95,7 @@ class ConditionalScores(Term):
         self.offsets, self.ordered = offsets, ordered
         self.pairs, self.weight = rows // 2, weight / batch_size
 
-    def pull(
-        self, player: Any, generated: Any, fake: Rows, real: Rows
-    ) -> tuple[Losses, Pulls]:
+    def pull(self, player: Any, generated: Any, fake: Rows, real: Rows) -> tuple[Losses, Pulls]:
         """See `players.protocols.Term`; it asks the player for its ``conditions_pull``."""
         pairs, weight, views = self.pairs, self.weight, player.views
         rows = 2 * pairs
