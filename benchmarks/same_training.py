@@ -66,7 +66,7 @@ CASES: dict[str, tuple[dict, dict]] = {
 
 
 def frame():
-    """Categories, a bounded number with missing values, few values, and two numbers that depend."""
+    """Categories, numbers with missing values and of few values, two that depend on each other."""
     import numpy as np
     import pandas as pd
 

@@ -56,14 +56,15 @@ def kinds() -> dict[str, Kind]:
     """The allow-list, by the names that the files use."""
     # The faces of SDV save themselves with this package: they are not there yet when it begins.
     from sdv_wgangp.multi_table import Cardinality, IndependentWGANGPMFSSynthesizer
-    from sdv_wgangp.single_table import WATCHING, WGANGPMFSSynthesizer
+    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+    from sdv_wgangp.watched import WATCHING
 
-    def saved_part(synthesizer: WGANGPMFSSynthesizer) -> dict[str, Any]:
+    def saved_part(synthesizer: Any) -> dict[str, Any]:
         return {n: each for n, each in vars(synthesizer).items() if n not in WATCHING}
 
-    faces = (IndependentWGANGPMFSSynthesizer, Cardinality)
-    found = [Kind(cls) for cls in (*PLAIN, *faces)]
-    found.append(Kind(WGANGPMFSSynthesizer, saved_part))
+    faces = (WGANGPMFSSynthesizer, IndependentWGANGPMFSSynthesizer)
+    found = [Kind(cls) for cls in (*PLAIN, Cardinality)]
+    found += [Kind(cls, saved_part) for cls in faces]
     found.append(Kind(TabularModel, _model_state, _make_model))
     metadata = Metadata()
     metadata.add_table("table")
@@ -127,7 +128,7 @@ def _transformer_maker(cls: type[BaseTransformer]):
 
 def _model_state(model: TabularModel) -> dict[str, Any]:
     state = model.__getstate__()
-    for name in ("layout", "_device", "_random"):
+    for name in ("layout", "_device", "_random", "_players"):
         del state[name]
     state["generator"] = dict(state["generator"].state_dict())
     return state

@@ -17,7 +17,7 @@ import sdv
 from sdv.errors import VersionError
 
 from sdv_wgangp import __version__
-from sdv_wgangp.persistence.container import ModelFile, ModelFileError, malformed
+from sdv_wgangp.persistence.container import ModelFile, ModelFileError
 from sdv_wgangp.persistence.graph import Decoder, Encoder
 
 SUFFIX = ".safetensors"
@@ -85,7 +85,7 @@ def load_model(path: str | Path) -> Any:
     from sdv_wgangp.saved_classes import kinds
 
     file = ModelFile.read(path)
-    _check_versions(file.versions, str(path))
+    _check_versions(file.about, str(path))
     try:
         loaded = Decoder(kinds(), file.tensors).decode(file.state)
         if not isinstance(loaded, Saved):
@@ -93,7 +93,7 @@ def load_model(path: str | Path) -> Any:
         loaded._check_parameters()
         loaded.reset_sampling()
     except Exception as error:  # content that no encoder wrote can fail anywhere
-        raise malformed(path, error) from error
+        raise ModelFile.malformed(path, error) from error
     return loaded
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 import plotly.express as px
@@ -18,6 +17,8 @@ from sdv_wgangp import sdv_versions
 from sdv_wgangp.arguments import check_fraction, check_not_negative, is_number, is_whole
 from sdv_wgangp.conditional_sampling import ConditionalSampling
 from sdv_wgangp.models.tabular import EpochLog, TabularModel
+from sdv_wgangp.objectives.adversarial import OBJECTIVES
+from sdv_wgangp.objectives.adversarial import objective as make_objective
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
     SCHEDULES,
@@ -25,12 +26,12 @@ from sdv_wgangp.objectives.matching import (
     sample_size,
 )
 from sdv_wgangp.objectives.meta_features import AUTO, check_meta_features
+from sdv_wgangp.ops import PENALTIES
 from sdv_wgangp.saving import Saved
-from sdv_wgangp.training.callbacks.checkpoint import Checkpoints
 from sdv_wgangp.training.callbacks.progress import ProgressBar
 from sdv_wgangp.training.settings import MOST_CONDITIONAL, TrainingSettings, conditional_rows
-from sdv_wgangp.training.watchers import check_callbacks
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
+from sdv_wgangp.watched import Watched
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
 TERM_COLUMNS = [
@@ -42,11 +43,9 @@ TERM_COLUMNS = [
     "Gradient Penalty",
 ]
 SCORE_COLUMNS = ["Epoch", "Score"]
-# What is not saved.
-WATCHING = frozenset({"_callbacks", "_checkpoint_options", "_resuming", "_further_epochs"})
 
 
-class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesizer):
+class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableSynthesizer):
     """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) for single tables.
 
     A drop-in for `CTGANSynthesizer`: the parameters they share have CTGAN's names, and every
@@ -78,7 +77,13 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         pac: Rows that the critic judges together (Lin et al. 2018). With a gradient penalty 1
             is best.
         enable_gpu: Train and sample on CUDA where there is a device.
+        objective: What generator and critic want of the critic's scores: "wgan-gp", "wgan-lp",
+            "wgan" (weight clipping), "gan", "hinge" or "relativistic"
+            (`sdv_wgangp.objectives.adversarial` has their formulas).
+        gradient_penalty: "wgan-gp", "wgan-lp", "r1", "r2", "r1+r2" or "none"; None for that of
+            the objective.
         gradient_penalty_weight: Lambda, the weight of the gradient penalty.
+        max_grad_norm: Bound of the norm of either player's gradient; None for no bound.
         meta_features: Names of statistics of the training table that the generator is made to
             match (`sdv_wgangp.objectives.meta_features`), like ``["mean", "cor"]``. A number
             counts as its rank, from 0 to 1, a missing one as 0.5. "auto" is for means, variances
@@ -124,10 +129,10 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         SynthesizerInputError: A parameter is out of range; names it and the range.
     """
 
-    # Of the process, not of the model: none of it is saved.
-    _callbacks: tuple[Any, ...] = ()
-    _checkpoint_options: tuple[str, dict[str, Any]] | None = None
-    _resuming = False
+    # Of models that were saved before there were such parameters.
+    objective = "wgan-gp"
+    gradient_penalty: str | None = None
+    max_grad_norm: float | None = None
     _further_epochs: int | None = None
 
     _model_sdtype_transformers: ClassVar[dict] = {
@@ -157,7 +162,10 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         epochs: int = 200,
         pac: int = 1,
         enable_gpu: bool = True,
+        objective: str = "wgan-gp",
+        gradient_penalty: str | None = None,
         gradient_penalty_weight: float = 10.0,
+        max_grad_norm: float | None = None,
         meta_features: Sequence[str] | None = None,
         meta_feature_weight: float | Mapping[str, float] = 1.0,
         meta_feature_distance: str = "tracked",
@@ -196,7 +204,10 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         self.epochs = epochs
         self.pac = pac
         self.enable_gpu = enable_gpu
+        self.objective = objective
+        self.gradient_penalty = gradient_penalty
         self.gradient_penalty_weight = gradient_penalty_weight
+        self.max_grad_norm = max_grad_norm
         self.meta_features = meta_features
         self.meta_feature_weight = meta_feature_weight
         self.meta_feature_distance = meta_feature_distance
@@ -214,9 +225,6 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         self.patience = patience
         self._check_parameters()
         self._check_names()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {n: value for n, value in super().__getstate__().items() if n not in WATCHING}
 
     def _check_parameters(self) -> None:
         """Refuse what cannot be trained with, by name and with the range."""
@@ -285,6 +293,28 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
                 f"conditional_share must be in [0, {MOST_CONDITIONAL:g}], not {share!r}; 0 "
                 "switches conditions off."
             )
+        for name, known in (
+            ("objective", OBJECTIVES),
+            ("gradient_penalty", (None, *PENALTIES)),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise SynthesizerInputError(
+                    f"{name} must be one of {', '.join(map(str, known))}, not {value!r}."
+                )
+        bound = self.max_grad_norm
+        if bound is not None and (not is_number(bound) or bound <= 0):
+            raise SynthesizerInputError(
+                f"max_grad_norm must be None or a finite number above 0, not {bound!r}."
+            )
+        try:
+            make_objective(
+                self.objective,
+                penalty=self.gradient_penalty,
+                penalty_weight=self.gradient_penalty_weight,
+            )
+        except ValueError as error:
+            raise SynthesizerInputError(f"{error}.") from error
         self._check_meta_features()
 
     def _meta_feature_names(self) -> tuple[str, ...] | str:
@@ -387,7 +417,10 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
                 discriminator_lr=self.discriminator_lr,
                 generator_decay=self.generator_decay,
                 discriminator_decay=self.discriminator_decay,
+                objective=self.objective,
+                gradient_penalty=self.gradient_penalty,
                 gradient_penalty_weight=self.gradient_penalty_weight,
+                max_grad_norm=self.max_grad_norm,
                 ema_decay=self.ema_decay,
                 meta_features=self._meta_feature_names(),
                 meta_feature_weight=self.meta_feature_weight,
@@ -439,98 +472,6 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
                 nothing = sdv_versions.as_fit_input(self.metadata, processed_data.head(0))
                 super().fit_processed_data(nothing)
             raise
-
-    # ------------------------------------------------------------- watching, stopping, resuming
-
-    def set_callbacks(self, callbacks: Sequence[Any]) -> None:
-        """Have the fits to come watched, and stopped, by callbacks.
-
-        They are no parameter: SDV writes parameters into files, and callbacks are not saved.
-
-        Args:
-            callbacks: Callables that take one `sdv_wgangp.training.log.EpochLog`, once an epoch,
-                and may return True to end the training; or objects with any of the methods that
-                `sdv_wgangp.training.watchers` lists. An empty list for none.
-
-        Raises:
-            SynthesizerInputError: One of them is neither.
-        """
-        try:
-            self._callbacks = check_callbacks(callbacks)
-        except TypeError as error:
-            raise SynthesizerInputError(f"{error}.") from error
-
-    def set_checkpoints(
-        self,
-        folder: str | Path | None,
-        *,
-        every_epochs: int | None = 1,
-        every_steps: int | None = None,
-        every_seconds: float | None = None,
-        keep: int = 3,
-        export_weights: bool = False,
-    ) -> None:
-        """Have the fits to come saved into a folder as they go on; `resume` continues from there.
-
-        They are also saved at the end of the training, when it is interrupted (Ctrl-C), when the
-        process is asked to terminate (SIGTERM; it then exits with code 143 after the current
-        step), and after an error of a callback. Where the folder cannot be written to, a warning
-        says so and the training goes on.
-
-        Args:
-            folder: Made if it is not there; of one table alone. None switches checkpoints off.
-            every_epochs, every_steps, every_seconds: How often; whichever comes first.
-            keep: The last so many are kept, and the one with the best validation score.
-            export_weights: Also write the weights of both players after each epoch, as state
-                dicts in safetensors files.
-
-        Raises:
-            SynthesizerInputError: An argument is out of range; names it.
-        """
-        options = {
-            "every_epochs": every_epochs,
-            "every_steps": every_steps,
-            "every_seconds": every_seconds,
-            "keep": keep,
-            "export_weights": export_weights,
-        }
-        try:
-            if folder is not None:
-                Checkpoints(folder, **options)
-        except ValueError as error:
-            raise SynthesizerInputError(f"{error}.") from error
-        self._checkpoint_options = None if folder is None else (str(folder), options)
-
-    def _make_checkpoints(self) -> Checkpoints | None:
-        if self._checkpoint_options is None:
-            return None
-        folder, options = self._checkpoint_options
-        return Checkpoints(folder, **options)
-
-    def resume(self, data) -> None:
-        """`fit`, continued from the newest checkpoint of `set_checkpoints`.
-
-        The model becomes the one that a fit without the interruption would have made, bit for
-        bit: with the same processor, number of threads and versions, and without ``max_seconds``.
-        Where there is no checkpoint the fit begins anew, and a warning says so.
-
-        Args:
-            data: The same table as before.
-
-        Raises:
-            SynthesizerInputError: `set_checkpoints` was not called.
-            CheckpointMismatchError: The checkpoints are of another table, other parameters or
-                other versions; names what differs.
-        """
-        if self._checkpoint_options is None:
-            raise SynthesizerInputError(
-                "There is nothing to resume from: call set_checkpoints with the folder first."
-            )
-        self._resuming = True
-        try:
-            self.fit(data)
-        finally:
-            self._resuming = False
 
     def continue_fit(self, data, epochs: int) -> None:
         """Train a fitted synthesizer on, on the same or newer rows of the same columns.

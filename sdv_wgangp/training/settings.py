@@ -32,6 +32,7 @@ class TrainingSettings:
     Attributes:
         epochs: An epoch has ``rows // batch_size`` generator steps, at least
             `MIN_STEPS_PER_EPOCH`; the critic sees the table ``discriminator_steps`` times in it.
+        min_steps_per_epoch: That least number; None for the module's.
         batch_size: Rows in a step, a multiple of ``pac``.
         discriminator_steps: Critic steps for each generator step.
         generator_lr, discriminator_lr: Learning rates, in [0, 1].
@@ -79,6 +80,7 @@ class TrainingSettings:
     """
 
     epochs: int = 200
+    min_steps_per_epoch: int | None = None
     batch_size: int = 500
     discriminator_steps: int = 2
     generator_lr: float = 5e-4
@@ -161,6 +163,10 @@ class TrainingSettings:
             raise ValueError(
                 f"conditional_weight must be at least 0, got {self.conditional_weight:g}"
             )
+        if self.min_steps_per_epoch is not None and self.min_steps_per_epoch < 1:
+            raise ValueError(
+                f"min_steps_per_epoch must be None or at least 1, got {self.min_steps_per_epoch}"
+            )
         self.make_objective()
         if names := check_meta_features(self.meta_features):
             check_weights(names, self.meta_feature_weight)
@@ -205,7 +211,8 @@ class TrainingSettings:
 
     def steps_per_epoch(self, rows: int) -> int:
         """Generator steps of an epoch of so many training rows."""
-        return max(rows // self.batch_size, MIN_STEPS_PER_EPOCH)
+        least = self.min_steps_per_epoch
+        return max(rows // self.batch_size, MIN_STEPS_PER_EPOCH if least is None else least)
 
     def conditional_rows(self, pac: int = 1) -> int:
         """How many rows of a batch are conditional."""

@@ -545,7 +545,7 @@ assert "open" in seen
 
 def versions_changed(path, **versions):
     names = {name.replace("_", "-"): version for name, version in versions.items()}
-    resigned(path, lambda file: file.versions.update(names))
+    resigned(path, lambda file: file.about.update(names))
 
 
 def test_a_later_plugin_is_asked_for(file):
