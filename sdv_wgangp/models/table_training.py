@@ -11,13 +11,13 @@ from torch import nn
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
-from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.feature_table import PAIR_ROWS, FeatureTable, Target
 from sdv_wgangp.objectives.matching import MetaFeatureObjective, real_batches
 from sdv_wgangp.objectives.meta_features import META_FEATURES
 from sdv_wgangp.players.given_cells import ConditionSampler, given_columns
+from sdv_wgangp.players.mlp_critic import CompiledCritic
 from sdv_wgangp.players.table_players import critic_player, generator_player
 from sdv_wgangp.players.table_terms import ConditionalScores, MetaFeatures, as_features_read
 from sdv_wgangp.training.average import WeightAverage
@@ -142,7 +142,7 @@ class TableTraining:
         )
         static = self._add_terms(target)
         # What another critic does, or a statistic, may be no work for a graph.
-        closed = isinstance(critic, MLPCritic) and settings.optimizer_is_compiled
+        closed = isinstance(judge.player, CompiledCritic) and settings.optimizer_is_compiled
         self.capturable = static and closed and settings.cuda_graph
         if self.capturable and device.type == "cuda":
             self.run.graph = GraphedUpdate(update, settings.gradient_penalty_interval)

@@ -43,6 +43,7 @@ class CompiledCritic:
         share = None
         if between:
             share = torch.rand(packed, 1, device=real.levels.device, generator=random)
+            share = share.to(self.parameters[0].dtype)
         masks = critic.masks((3 if between else 2) * packed, random)
         reals, fakes = (critic.pack(rows.levels, rows.dense) for rows in (real, fake))
         derivatives, loss = None, None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sdv_wgangp.objectives.adversarial import OBJECTIVES, Adversarial, objective
+from sdv_wgangp.objectives.adversarial import OBJECTIVES, UNPENALISED, Adversarial, objective
 from sdv_wgangp.objectives.feature_table import FeatureTable
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
@@ -38,7 +38,7 @@ class TrainingSettings:
         generator_lr, discriminator_lr: Learning rates, in [0, 1].
         generator_decay, discriminator_decay: L2 penalties on the weights.
         objective: What critic and generator want of the scores (`objectives.adversarial`).
-        gradient_penalty_weight: The paper's lambda.
+        gradient_penalty_weight: The paper's lambda; without effect where there is no penalty.
         gradient_penalty: Which penalty (`sdv_wgangp.ops.critic_step` lists them); None for that
             of the objective.
         gradient_penalty_interval: Critic steps from one penalty to the next, whose weight is
@@ -178,10 +178,11 @@ class TrainingSettings:
         Raises:
             ValueError: Its parts contradict each other.
         """
+        unpenalised = self.gradient_penalty is None and self.objective in UNPENALISED
         return objective(
             self.objective,
             penalty=self.gradient_penalty,
-            penalty_weight=self.gradient_penalty_weight,
+            penalty_weight=None if unpenalised else self.gradient_penalty_weight,
             interval=self.gradient_penalty_interval,
             weight_clip=self.weight_clip,
         )
