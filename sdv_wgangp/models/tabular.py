@@ -27,6 +27,7 @@ from sdv_wgangp.models.conditions import (
 from sdv_wgangp.models.cost import warn_of_cost
 from sdv_wgangp.models.extremes import reach_extremes
 from sdv_wgangp.models.fingerprint import digest_of
+from sdv_wgangp.models.table_figures import table_figures
 from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Conditions, Generator
@@ -230,6 +231,7 @@ class TabularModel:
             about={"seed": seed},
         )
         self.logs = training.run.logs
+        self._draw_figures(training, frame)
         watching, stopping = list(callbacks), None
         if checkpoints is not None:
             watching.append(checkpoints)
@@ -336,6 +338,7 @@ class TabularModel:
             about={"seed": seed},
         )
         training.continues(self.logs, epochs)
+        self._draw_figures(training, frame)
         watching = list(callbacks)
         if self._players is None:
             watching.insert(0, Rest("generator", training.source.steps_per_epoch * epochs // 10))
@@ -349,6 +352,14 @@ class TabularModel:
     def can_sample(self) -> bool:
         """Whether it has learned something."""
         return hasattr(self, "_calibration")
+
+    def _draw_figures(self, training: TableTraining, frame: pd.DataFrame) -> None:
+        """Give the run what trackers can draw."""
+
+        def generate(rows: int, random: torch.Generator) -> pd.DataFrame:
+            return self.encoder.decode(self._draw(rows, random, training.preview()))
+
+        training.run.figures = table_figures(training, frame, generate)
 
     def _fingerprint(
         self, frame: pd.DataFrame, discrete: Iterable[str], ordinal: Iterable[str]

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sdv_wgangp.training.callbacks.checkpoint import Checkpoints
 from torch import nn
 
 from sdv_wgangp.models.tabular import TabularModel
+from sdv_wgangp.training.callbacks.checkpoint import Checkpoints
 from sdv_wgangp.training.settings import TrainingSettings
 
 STEPS = 60
