@@ -519,6 +519,9 @@ def test_a_folder_of_another_training_is_refused_before_the_training(folder):
         trained(folder, run=run)
     assert run.step == 0
     assert steps(folder) == [10, 15, 20]
+    with pytest.raises(ValueError, match="step-00000020"):
+        Checkpoints(folder).prepare(15)
+    Checkpoints(folder).prepare(20)
 
 
 # --------------------------------------------------------------------------- killed
