@@ -18,7 +18,6 @@ from sdv_wgangp.arguments import check_fraction, check_not_negative, is_number, 
 from sdv_wgangp.conditional_sampling import ConditionalSampling
 from sdv_wgangp.models.tabular import EpochLog, TabularModel
 from sdv_wgangp.objectives.adversarial import OBJECTIVES
-from sdv_wgangp.objectives.adversarial import objective as make_objective
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
     SCHEDULES,
@@ -29,7 +28,12 @@ from sdv_wgangp.objectives.meta_features import AUTO, check_meta_features
 from sdv_wgangp.ops import PENALTIES
 from sdv_wgangp.saving import Saved
 from sdv_wgangp.training.callbacks.progress import ProgressBar
-from sdv_wgangp.training.settings import MOST_CONDITIONAL, TrainingSettings, conditional_rows
+from sdv_wgangp.training.settings import (
+    MOST_CONDITIONAL,
+    TrainingSettings,
+    conditional_rows,
+    objective_of,
+)
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 from sdv_wgangp.watched import Watched
 
@@ -308,11 +312,7 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
                 f"max_grad_norm must be None or a finite number above 0, not {bound!r}."
             )
         try:
-            make_objective(
-                self.objective,
-                penalty=self.gradient_penalty,
-                penalty_weight=self.gradient_penalty_weight,
-            )
+            objective_of(self.objective, self.gradient_penalty, self.gradient_penalty_weight)
         except ValueError as error:
             raise SynthesizerInputError(f"{error}.") from error
         self._check_meta_features()
