@@ -183,6 +183,7 @@ class TabularModel:
                 # PyTorch's float32 products depend on the threads, those in bfloat16 do not.
                 checkpoints.any_threads = uses_bfloat16(self._device)
             saved = checkpoints.load() if resume else None
+            checkpoints.prepare(0 if saved is None else saved["step"])
         if saved is not None:
             seed = saved["about"]["seed"]
         elif self.random_state is None:
