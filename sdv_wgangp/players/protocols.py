@@ -71,9 +71,7 @@ class Pulls(NamedTuple):
         parts = dict(self.parts)
         for name, own in other.parts.items():
             parts[name] = added(parts.get(name), own)
-        return Pulls(
-            added(self.rows, other.rows), parts, added(self.parameters, other.parameters)
-        )
+        return Pulls(added(self.rows, other.rows), parts, added(self.parameters, other.parameters))
 
 
 def added(one: Batch, other: Batch) -> Batch:
@@ -129,7 +127,7 @@ class GeneratorPlayer(Protocol):
     parameters: list[Tensor]
 
     def fakes(self, reals: Sequence[Batch], random: torch.Generator) -> list[Batch]:
-        """Rows for critics, one batch beside each real one; nothing will come back through them."""
+        """Rows for critics, one batch beside each real one; nothing comes back through them."""
 
     def given(self, real: Batch) -> Batch:
         """The real batch of the generator's own step: usually ``real`` itself."""

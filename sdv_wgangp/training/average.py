@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class WeightAverage:
-    """Exponential moving average of the parameters of a module; `optimizer.Adam` moves it.
+    """Exponential moving average of the parameters of a module; `optimizers.Adam` moves it.
 
     Args:
         module: The module that is trained; the average starts as a copy of it.
@@ -19,41 +20,66 @@ class WeightAverage:
 
     def __init__(self, module: nn.Module):
         self.module = copy.deepcopy(module).requires_grad_(False)
+        self._trained = module
+
+    def of(self, parameters: Iterable[Tensor]) -> list[Tensor]:
+        """The averages of some parameters of the trained module."""
+        pairs = zip(self._trained.parameters(), self.module.parameters(), strict=True)
+        averages = {id(parameter): average for parameter, average in pairs}
+        return [averages[id(parameter)] for parameter in parameters]
 
     @torch.no_grad()
     def settle(self, batches: Iterable[tuple], part: Callable | None = None) -> nn.Module:
         """The averaged module in evaluation mode.
 
         Batch statistics belong to the weights they were taken with, so they are taken anew from
-        ``batches`` of inputs, as plain averages.
+        ``batches`` of inputs, as plain averages. Other buffers are those of the trained module.
 
         Args:
-            batches: Arguments of the module, or of ``part``.
+            batches: Arguments of the module, or of ``part``; none are needed by a module without
+                batch statistics.
             part: A method or a part of the module; the one that has batch statistics, if the
                 rest is not worth its time.
+
+        Raises:
+            ValueError: The module has batch statistics, and there is no batch.
         """
-        norms = [layer for layer in self.module.modules() if isinstance(layer, nn.BatchNorm1d)]
+        norms = {
+            name: layer
+            for name, layer in self.module.named_modules()
+            if isinstance(layer, _BatchNorm) and layer.track_running_stats
+        }
+        trained = dict(self._trained.named_buffers())
+        for name, buffer in self.module.named_buffers():
+            if name.rpartition(".")[0] not in norms:
+                buffer.copy_(trained[name])
         totals = [
-            (torch.zeros_like(n.running_mean), torch.zeros_like(n.running_var)) for n in norms
+            (torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var))
+            for norm in norms.values()
         ]
         hooks = [
             norm.register_forward_pre_hook(partial(_take_statistics, total))
-            for norm, total in zip(norms, totals, strict=True)
+            for norm, total in zip(norms.values(), totals, strict=True)
         ]
         count = 0
         self.module.eval()
-        for batch in batches:
-            (part or self.module)(*batch)
-            count += 1
-        for norm, hook, (mean, variance) in zip(norms, hooks, totals, strict=True):
-            hook.remove()
+        try:
+            for batch in batches:
+                (part or self.module)(*batch)
+                count += 1
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if norms and not count:
+            raise ValueError("batches must hold at least one: the module has batch statistics")
+        for norm, (mean, variance) in zip(norms.values(), totals, strict=True):
             norm.running_mean.copy_(mean / count)
             norm.running_var.copy_(variance / count)
         return self.module
 
 
 def _take_statistics(
-    total: tuple[torch.Tensor, torch.Tensor], norm: nn.BatchNorm1d, inputs: tuple[torch.Tensor]
+    total: tuple[Tensor, Tensor], norm: _BatchNorm, inputs: tuple[Tensor]
 ) -> None:
     """Let a norm use the statistics of its input, and add them to the total.
 
@@ -61,6 +87,8 @@ def _take_statistics(
     reductions are shared among the threads by columns.
     """
     rows = inputs[0].double()
+    if rows.dim() > 2:  # [rows, channels, ...]: every place counts
+        rows = rows.movedim(1, -1).flatten(0, -2)
     norm.running_mean.copy_(rows.mean(0))
     norm.running_var.copy_(rows.var(0, correction=0))
     total[0].add_(norm.running_mean)

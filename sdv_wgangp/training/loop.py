@@ -13,8 +13,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from sdv_wgangp.players.protocols import Losses, Pulls, scaled
 from sdv_wgangp.training.run import Run
 from sdv_wgangp.training.signals import Interruptions
@@ -40,9 +38,10 @@ def train(run: Run, source: Source, epochs: int, callbacks: Sequence[Any] = ()) 
         SystemExit: With code 143, after a step, when the process is asked to terminate.
 
     Example:
+        >>> import torch
         >>> from torch import nn
         >>> from sdv_wgangp.objectives.adversarial import objective
-        >>> from sdv_wgangp.players.autograd import run_of
+        >>> from sdv_wgangp.training.runs import run_of
         >>> from sdv_wgangp.training.sources import TensorSource
         >>> generator, critic = nn.Linear(4, 2), nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
         >>> run = run_of(generator, critic, objective("wgan-gp"), noise=4, seed=0)

@@ -122,6 +122,8 @@ class Adam:
             for index, gradient in enumerate(gradients)
             if gradient is not None
         ]
+        if not given:  # a step that was left out
+            return
         adam_step(
             [self.parameters[index] for index, _ in given],
             [gradient for _, gradient in given],
@@ -196,7 +198,14 @@ class TorchOptimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict`."""
         own = self.optimizer.state_dict()
-        own["state"] = {int(index): dict(each) for index, each in state["state"].items()}
+        # Copies: PyTorch would go on to write into what was loaded.
+        own["state"] = {
+            int(index): {
+                name: value.clone() if isinstance(value, Tensor) else value
+                for name, value in each.items()
+            }
+            for index, each in state["state"].items()
+        }
         self.optimizer.load_state_dict(own)
         self.steps = state["steps"]
         _copy(self.average, state["average"])
@@ -245,6 +254,8 @@ def make_optimizer(
 def gradient_norm(gradients: Iterable[Tensor | None]) -> Tensor:
     """The Euclidean norm of all gradients together, a float32 scalar on their device."""
     given = [gradient.float() for gradient in gradients if gradient is not None]
+    if not given:
+        return torch.zeros(())
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(given)))
 
 

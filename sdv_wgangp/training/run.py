@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sdv_wgangp.players.protocols import CriticPlayer, GeneratorPlayer, Losses, Objective, Term
+from sdv_wgangp.training.average import WeightAverage
 from sdv_wgangp.training.log import EpochLog, NonFiniteLossError
 from sdv_wgangp.training.optimizers import Optimizer, clip_gradients
 from sdv_wgangp.training.schedule import Schedule
@@ -47,7 +48,10 @@ class Run:
         max_grad_norm: Bound of the norm of each player's gradient, by its name; none for no bound.
         sync: Joins the gradients of several processes; None is one process.
         graph: Makes a step's device part in the place of `training.loop.update`.
+        average: Of the generator's weights, which its optimizer moves; None for no average.
         hyperparameters: For trackers; plain numbers, strings, and lists of them.
+        figures: For trackers: by name, a function that draws one of the run.
+        about: What the model has to know to make this run again; plain.
         step, epoch: How many were made.
         step_in_epoch: Steps of the epoch that has begun.
         logs: One for every finished epoch.
@@ -68,7 +72,10 @@ class Run:
     max_grad_norm: Mapping[str, float] = field(default_factory=dict)
     sync: Any = None
     graph: Any = None
+    average: WeightAverage | None = None
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Callable[[Run], Any]] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     epoch: int = 0
     step_in_epoch: int = 0
@@ -82,7 +89,11 @@ class Run:
         self.epochs, self.epoch_started = 0, time.perf_counter()
         self._totals: Losses | None = None
         self._seconds_before = 0.0  # of the epoch that was begun, before this process
-        self._global_random = torch.Generator().manual_seed(self.random.initial_seed()).get_state()
+        seed = self.random.initial_seed()
+        self._global_random = [
+            torch.Generator(device).manual_seed(seed).get_state()
+            for device in self._global_devices
+        ]
         self._inside = False
         self._watchers: Any = None
         self._loaded: dict[str, Any] = {}
@@ -179,15 +190,34 @@ class Run:
 
     @contextmanager
     def own_global_random(self) -> Iterator[None]:
-        """Let PyTorch's global generator, of which dropout layers draw, be the run's own."""
-        outside = torch.get_rng_state()
-        torch.set_rng_state(self._global_random)
+        """Let PyTorch's global generators, of which dropout layers draw, be the run's own."""
+        outside = self._global_states()
+        self._set_global_states(self._global_random)
         self._inside = True
         try:
             yield
         finally:
-            self._global_random, self._inside = torch.get_rng_state(), False
-            torch.set_rng_state(outside)
+            self._global_random, self._inside = self._global_states(), False
+            self._set_global_states(outside)
+
+    @property
+    def _global_devices(self) -> list[torch.device]:
+        """Those whose global generators a step may draw from."""
+        host = torch.device("cpu")
+        return [host] if self.random.device.type == "cpu" else [host, self.random.device]
+
+    def _global_states(self) -> list[Tensor]:
+        return [
+            torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+            for device in self._global_devices
+        ]
+
+    def _set_global_states(self, states: Sequence[Tensor]) -> None:
+        for device, state in zip(self._global_devices, states, strict=True):
+            if device.type == "cuda":
+                torch.cuda.set_rng_state(state, device)
+            else:
+                torch.set_rng_state(state)
 
     # ----------------------------------------------------------------- checkpoints
 
@@ -206,8 +236,9 @@ class Run:
         totals = self._totals
         return {
             "parts": {name: part.state_dict() for name, part in self._parts().items()},
+            "about": self.about,
             "random": self.random.get_state(),
-            "global_random": torch.get_rng_state() if self._inside else self._global_random,
+            "global_random": self._global_states() if self._inside else self._global_random,
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "source": self.source.state_dict() if hasattr(self, "source") else {},
             "callbacks": self._watchers.state_dict() if self._watchers else {},
@@ -225,7 +256,7 @@ class Run:
             part.load_state_dict(state["parts"][name])
         self.generator.refresh()
         self.random.set_state(state["random"])
-        self._global_random = state["global_random"]
+        self._global_random = list(state["global_random"])
         self.step, self.epoch = state["step"], state["epoch"]
         self.step_in_epoch, self._seconds_before = state["step_in_epoch"], state["epoch_seconds"]
         self._totals = None

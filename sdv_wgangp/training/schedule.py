@@ -40,6 +40,11 @@ class Schedule:
         self._seconds, self._clock, self._started = seconds, clock, clock()
         self._end, self._length = 1.0, 1 - decay_from  # of the decay
 
+    @property
+    def limited(self) -> bool:
+        """Whether time counts."""
+        return self._seconds is not None
+
     def limit(self, seconds: float) -> None:
         """Let time count, too: so many seconds from now on."""
         self._seconds, self._started = seconds, self._clock()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from sdv_wgangp.players.batches import leaves, mapped
 from sdv_wgangp.players.protocols import Batch
 
 
@@ -86,7 +87,7 @@ class TensorSource(ShuffledRows):
     """Batches of tensors that are in memory.
 
     Args:
-        data: A tensor whose first dimension counts rows, or a named tuple of such tensors.
+        data: A tensor whose first dimension counts rows, or a (nested, named) tuple of such.
         batch_size: Rows in a batch.
         critic_steps: Batches in a step, as the run's.
         steps_per_epoch: See `ShuffledRows`.
@@ -102,7 +103,7 @@ class TensorSource(ShuffledRows):
         critic_steps: int = 1,
         steps_per_epoch: int | None = None,
     ):
-        lengths = {len(part) for part in ((data,) if isinstance(data, Tensor) else data)}
+        lengths = {len(part) for part in leaves(data)}
         if len(lengths) != 1 or 0 in lengths:
             raise ValueError(
                 f"data must have equally many rows in all parts, at least one; got {lengths}"
@@ -112,9 +113,10 @@ class TensorSource(ShuffledRows):
 
     def batches(self, drawn: Tensor, random: torch.Generator) -> list[Batch]:
         """The rows of every critic step."""
-        if isinstance(self.data, Tensor):
-            return [self.data[index] for index in drawn]
-        return [type(self.data)(*(part[index] for part in self.data)) for index in drawn]
+        return [
+            mapped(lambda part, index=index: part.index_select(0, index), self.data)
+            for index in drawn
+        ]
 
 
 def shuffled_batches(rows: int, batch_size: int, count: int, random: torch.Generator) -> Tensor:

@@ -24,6 +24,7 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 EVENTS = ("on_stage", "on_fit_begin", "on_step", "on_epoch", "on_fit_end")
+NUMPY_BOOLS = ("bool", "bool_")
 
 
 def check_callbacks(callbacks: Sequence[Any]) -> tuple[Any, ...]:
@@ -63,6 +64,7 @@ class Watchers:
 
     def __init__(self, callbacks: Sequence[Any], run: Any):
         self.callbacks, self._run = check_callbacks(callbacks), run
+        self._handled = sys.exc_info()[1]  # by our caller, who may train in an except clause
         self._told = {
             event: [getattr(each, event) for each in self.callbacks if hasattr(each, event)]
             for event in EVENTS
@@ -76,7 +78,7 @@ class Watchers:
         """Tell all of an event; any may end the training by returning True."""
         for told in self._told[event]:
             # Of numpy, too; an array or a frame is not meant.
-            if (wish := told(self._run)) is True or type(wish).__name__ == "bool" and wish:
+            if (wish := told(self._run)) is True or (type(wish).__name__ in NUMPY_BOOLS and wish):
                 self._run.stopped = True
 
     def end(self) -> None:
@@ -92,7 +94,7 @@ class Watchers:
             except Exception as error:
                 logger.error("A callback failed at the end of the training: %s", error)
                 first = first or error
-        if first is not None and sys.exc_info()[0] is None:
+        if first is not None and sys.exc_info()[1] is self._handled:
             raise first
 
     # ----------------------------------------------------------------- checkpoints
