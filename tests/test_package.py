@@ -73,7 +73,7 @@ for name in ("sdv", "sdmetrics", "rdt", "ctgan"):
     sys.modules[name] = None
 import importlib, pkgutil
 import sdv_wgangp
-floors = ("ops", "encoding", "networks", "objectives", "training", "models")
+floors = ("ops", "encoding", "networks", "objectives", "players", "training", "models")
 for module in pkgutil.walk_packages(sdv_wgangp.__path__, "sdv_wgangp."):
     if module.name.split(".")[1] in floors:
         importlib.import_module(module.name)
@@ -91,7 +91,16 @@ for name in ("WGANGPMFSSynthesizer", "IndependentWGANGPMFSSynthesizer", "load_mo
     assert result.stdout.count("pip install") == 3
 
 
-FLOORS = ("ops", "encoding", "networks", "objectives", "training", "models", "reporting")
+FLOORS = (
+    "ops",
+    "encoding",
+    "networks",
+    "objectives",
+    "players",
+    "training",
+    "models",
+    "reporting",
+)
 SOURCES = sorted(Path(sdv_wgangp.__file__).parent.rglob("*.py"))
 
 
@@ -117,3 +126,9 @@ def test_floors_import_only_from_below(floor):
     for source in modules:
         above = imported(source) - {*below, "_C"}
         assert not above, f"{source.name} imports from {above}"
+
+
+def test_the_loop_is_short_and_knows_players_alone():
+    (loop,) = (source for source in SOURCES if source.parts[-2:] == ("training", "loop.py"))
+    assert len(loop.read_text(encoding="utf-8").splitlines()) < 150
+    assert imported(loop) == {"players", "training"}
