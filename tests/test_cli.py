@@ -487,12 +487,13 @@ def test_a_batch_that_the_synthesizer_refuses(fitted, capsys, tmp_path):
 
 
 def test_diverged_training_leaves_the_last_good_model(fitted, capsys, tmp_path, monkeypatch):
-    from sdv_wgangp.training.trainer import NonFiniteLossError, Trainer
+    from sdv_wgangp.training.log import NonFiniteLossError
+    from sdv_wgangp.training.run import Run
 
-    def diverge(self, *arguments):
+    def diverge(run):
         raise NonFiniteLossError("a loss became non-finite")
 
-    monkeypatch.setattr(Trainer, "_epoch", diverge)
+    monkeypatch.setattr(Run, "finish_epoch", diverge)
     model = tmp_path / "m.pkl"
     error = fails(capsys, "fit", fitted / "people.csv", "--model", model, "--quiet", *QUICK)
     assert f"a loss became non-finite; that model was written to {model}" in error

@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -246,7 +247,11 @@ class TabularModel:
                 tell_stage(callbacks, "training")
                 return found
 
-            stopping = EarlyStopping(scored, training.preview, score.noise, self.settings.patience)
+            # The training's run will know of it: in a circle, both would outlive the fit.
+            preview = weakref.WeakMethod(training.preview)
+            stopping = EarlyStopping(
+                scored, lambda: preview()(), score.noise, self.settings.patience
+            )
             watching.insert(0, stopping)
         if self.settings.max_seconds is not None:
             ending = self._rehearse(training.preview(), table, stopping)
@@ -652,7 +657,7 @@ class TabularModel:
                 f"their training distribution: {', '.join(listed)} (total variation, at best 0, "
                 "at worst 1). Fit again: with more epochs or seconds if there were few, otherwise "
                 "with another random_state or lower learning rates",
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _calibration_of(

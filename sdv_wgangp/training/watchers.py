@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,7 +64,9 @@ class Watchers:
     """
 
     def __init__(self, callbacks: Sequence[Any], run: Any):
-        self.callbacks, self._run = check_callbacks(callbacks), run
+        self.callbacks = check_callbacks(callbacks)
+        # The run knows its watchers: in a circle, its tensors would outlive it for a while.
+        self._run = weakref.ref(run)
         self._handled = sys.exc_info()[1]  # by our caller, who may train in an except clause
         self._told = {
             event: [getattr(each, event) for each in self.callbacks if hasattr(each, event)]
@@ -76,10 +79,11 @@ class Watchers:
 
     def tell(self, event: str) -> None:
         """Tell all of an event; any may end the training by returning True."""
+        run = self._run()
         for told in self._told[event]:
             # Of numpy, too; an array or a frame is not meant.
-            if (wish := told(self._run)) is True or (type(wish).__name__ in NUMPY_BOOLS and wish):
-                self._run.stopped = True
+            if (wish := told(run)) is True or (type(wish).__name__ in NUMPY_BOOLS and wish):
+                run.stopped = True
 
     def end(self) -> None:
         """Tell all that it is over. An error does not keep the others from being told.
@@ -90,7 +94,7 @@ class Watchers:
         first: Exception | None = None
         for told in self._told["on_fit_end"]:
             try:
-                told(self._run)
+                told(self._run())
             except Exception as error:
                 logger.error("A callback failed at the end of the training: %s", error)
                 first = first or error

@@ -22,11 +22,11 @@ from torch import nn
 
 from sdv_wgangp.models import calibration, density_ratio, raking
 from sdv_wgangp.models import tabular as tabular_module
+from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
 from sdv_wgangp.networks.passes import TrainingPass
 from sdv_wgangp.objectives.matching import DISTANCES
 from sdv_wgangp.objectives.meta_features import AUTO_META_FEATURES
-from sdv_wgangp.training import trainer as trainer_module
 from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
 from sdv_wgangp.training.validation import HeldOutScore
@@ -167,15 +167,16 @@ def test_an_interrupt_keeps_what_was_learned(frame, caplog):
 def test_a_time_budget_leaves_time_for_what_follows_the_training(frame, monkeypatch):
     given = []
 
-    def schedule(steps, seconds):
-        given.append(seconds)
-        ticks = itertools.count()
-        return Schedule(steps, 50.0, lambda: next(ticks))  # about three readings in a step
+    class OwnClock:
+        def on_fit_begin(self, run):
+            given.append(run.schedule.state_dict()["seconds"])
+            ticks = itertools.count()
+            # A few readings in a step.
+            run.schedule = Schedule(run.schedule.total, 50.0, lambda: next(ticks))
 
-    monkeypatch.setattr(trainer_module, "Schedule", schedule)
     monkeypatch.setattr(TabularModel, "_rehearse", lambda *arguments: 1000.0)
     settings = TrainingSettings(epochs=10**6, batch_size=100, max_seconds=4600)
-    model = small(settings, random_state=0).fit(frame)
+    model = small(settings, random_state=0).fit(frame, callbacks=[OwnClock()])
     assert 0 < 3600 - given[0] < 600  # encoding; machines can be busy
     assert len(model.logs) == 1
     assert np.isfinite(model.logs[0].generator_loss)
@@ -233,9 +234,10 @@ def test_early_stopping_keeps_the_best_generator(frame, scores):
 def test_held_out_rows_are_not_trained_on(frame, monkeypatch):
     seen = {}
 
-    def fit(self, table, callbacks, seconds, stopping):
-        seen["trained"], seen["stopping"] = table, stopping
-        return self.result()
+    class Look:
+        def on_fit_begin(self, run):
+            seen["trained"] = run.source.table
+            run.stopped = True
 
     original = HeldOutScore.__init__
 
@@ -243,10 +245,10 @@ def test_held_out_rows_are_not_trained_on(frame, monkeypatch):
         seen["held out"] = held_out
         original(self, held_out, layout, seed)
 
-    monkeypatch.setattr(Trainer, "fit", fit)
     monkeypatch.setattr(HeldOutScore, "__init__", keep)
     model = small(replace(FAST, early_stopping=True, validation_fraction=0.3), random_state=0)
-    model.fit(frame)
+    model.fit(frame, callbacks=[Look()])
+    assert not model.logs
     rows = [list(map(tuple, seen[part].positions.tolist())) for part in ("trained", "held out")]
     assert [len(part) for part in rows] == [700, 300]
     assert not set(rows[0]) & set(rows[1])
@@ -495,19 +497,22 @@ def test_a_critic_that_cannot_learn_is_refused(frame):
         model.fit(frame)
 
 
-def test_nothing_of_the_training_outlives_it(frame, monkeypatch):
-    trainers = []
-    original = Trainer.__init__
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_nothing_of_the_training_outlives_it(frame, early_stopping):
+    """Neither the rows nor the players wait for the garbage collector."""
+    seen = []
 
-    def remember(self, *arguments, **options):
-        original(self, *arguments, **options)
-        trainers.append(weakref.ref(self))
+    class Remember:
+        def on_fit_begin(self, run):
+            parts = run, run.source, run.generator, run.critics["critic"].player
+            seen.extend(weakref.ref(part) for part in (*parts, *run.optimizers.values()))
 
-    monkeypatch.setattr(Trainer, "__init__", remember)
+    settings = replace(FAST, early_stopping=early_stopping)
+    model = small(settings, random_state=0)
     gc.disable()
     try:
-        small(random_state=0).fit(frame)
-        assert [trainer() for trainer in trainers] == [None]
+        model.fit(frame, callbacks=[Remember()])
+        assert [part() for part in seen] == [None] * 6
     finally:
         gc.enable()
 
@@ -547,15 +552,16 @@ def collapsed(generator):
 
 @pytest.mark.parametrize("calibrate", [True, False])
 def test_a_column_out_of_the_reach_of_calibration_is_warned_of(frame, monkeypatch, calibrate):
-    result = Trainer.fit
-    monkeypatch.setattr(Trainer, "fit", lambda *args: collapsed(result(*args)))
+    result = TableTraining.result
+    monkeypatch.setattr(TableTraining, "result", lambda training: collapsed(result(training)))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         small(random_state=0, calibrate=calibrate).fit(frame, ["kind"])
-    about = [str(each.message) for each in caught if "too seldom" in str(each.message)]
+    about = [each for each in caught if "too seldom" in str(each.message)]
     assert len(about) == calibrate
     if calibrate:
-        (message,) = about
+        assert about[0].filename == __file__  # it is about this call
+        message = str(about[0].message)
         assert "'kind' (0.3" in message  # the shares of "b" and "c"
         assert "more epochs" in message
 

@@ -8,12 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_network import PlainNetwork, masks_of_passes
 from torch import nn
 from torch.nn import functional
 
-from sdv_wgangp.networks.critic import LEAKY_SLOPE, MLPCritic
+from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.objectives.adversarial import LOSSES, Adversarial, objective
-from sdv_wgangp.ops import PENALTIES, PENALTIES_BETWEEN
+from sdv_wgangp.ops import PENALTIES
 from sdv_wgangp.players.autograd import AutogradCritic
 from sdv_wgangp.players.mlp_critic import CompiledCritic
 from sdv_wgangp.players.rows import OneHotRows, Rows, one_hot
@@ -48,32 +49,6 @@ def make(widths, dense, hidden, rows, pac, dropout, seed=0):
 
 def seeded(seed=5):
     return torch.Generator().manual_seed(seed)
-
-
-class PlainNetwork(nn.Module):
-    """The same critic on packed one-hot rows, written out for automatic differentiation.
-
-    Its parameters are the critic's. Dropout masks, those of a pass after those of another, are
-    put into ``masks``; without any, nothing is dropped.
-    """
-
-    def __init__(self, critic):
-        super().__init__()
-        self.level_weight, self.dense_weight = critic.level_weight, critic.dense_weight
-        self.bias, self.layers = critic.bias, critic.layers
-        self.shape, self.masks = (critic.pac, critic.levels, critic.dense), []
-
-    def forward(self, rows):
-        pac, levels, dense = self.shape
-        of_levels = self.level_weight.unflatten(0, (pac, levels))
-        of_dense = self.dense_weight.unflatten(0, (pac, dense))
-        weight = torch.cat([of_levels, of_dense], 1).flatten(0, 1)
-        masks = self.masks.pop(0) if self.masks else [None] * len(self.layers)
-        hidden = rows @ weight + self.bias
-        for layer, mask in zip(self.layers, masks, strict=True):
-            hidden = functional.leaky_relu(hidden, LEAKY_SLOPE)
-            hidden = layer(hidden if mask is None else hidden * mask)
-        return hidden.squeeze(1)
 
 
 def packed(rows, width, pac):
@@ -125,10 +100,6 @@ def plain_step(network, goal, step, x_real, x_fake):
     return torch.stack([loss, cost]).detach(), gradients
 
 
-def of_pass(masks, part, rows):
-    return [mask[part * rows : (part + 1) * rows] for mask in masks]
-
-
 def compare_critic_step(shape, goal, seed=0, step=0):
     critic, real, fake = make(*shape, seed=seed)
     count, drawn = shape[3], []
@@ -141,13 +112,8 @@ def compare_critic_step(shape, goal, seed=0, step=0):
     found, losses = CompiledCritic(critic).step(goal, step, real, fake, seeded())
     found = [gradient.clone() for gradient in found]
 
-    network, queue = PlainNetwork(critic), []
-    kind, _ = goal.penalty_at(step)
-    if drawn[0] is not None:
-        places = [1, 0]  # of generated rows, then of real ones, then where the penalty is
-        places += [2] if kind in PENALTIES_BETWEEN else []
-        places += [place for place, name in enumerate(("r1", "r2")) if name in kind]
-        queue = [of_pass(drawn[0], place, count) for place in places]
+    network = PlainNetwork(critic)
+    queue = masks_of_passes(drawn[0], goal.penalty_at(step)[0], count)
     network.masks = list(queue)
     x_real, x_fake = (packed(rows, critic.levels, critic.pac) for rows in (real, fake))
     expected, gradients = plain_step(network, goal, step, x_real, x_fake)
