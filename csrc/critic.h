@@ -113,12 +113,14 @@ inline Penalty check_penalty(const char* op, const std::string& name, double wei
 
 // Which rows the step works on, in this order: real, fake, interpolates; and what they are worth.
 //
-// The loss is the sum over rows of c f(row), c = -1/rows, 1/rows, 0. At penalised rows the
-// reverse sweep starts from 1, as the penalty needs the bare gradient; the loss's own share of
-// that row then comes in with the factor e, elsewhere the sweep starts from c and e is 1.
+// A row has the loss's derivative c at its score: -1/rows, 1/rows, 0 by its group, unless the
+// caller gives those of real and fake rows one by one (RowFactors). At penalised rows the reverse
+// sweep starts from 1, as the penalty needs the bare gradient; the loss's own share of that row
+// then comes in with the factor e, elsewhere the sweep starts from c and e is 1.
 struct RowPlan {
   int64_t groups, rows, penalised_begin, penalised_end;
-  double upstream[3], loss_factor[3], share_of_loss[3];  // u, c, e with u e = c
+  bool penalises[3];
+  double loss_factor[3];  // c
 
   RowPlan(Penalty kind, int64_t m) {
     const bool between = kind == Penalty::wgan_gp || kind == Penalty::wgan_lp;
@@ -131,8 +133,7 @@ struct RowPlan {
     penalised_begin = penalised_end = 0;
     for (int g = 0; g < 3; ++g) {
       loss_factor[g] = c[g];
-      upstream[g] = penalised[g] ? 1.0 : c[g];
-      share_of_loss[g] = penalised[g] ? c[g] : 1.0;
+      penalises[g] = penalised[g];
       if (!penalised[g]) continue;
       if (penalised_end == 0) penalised_begin = g * m;
       penalised_end = (g + 1) * m;
@@ -141,13 +142,32 @@ struct RowPlan {
   int64_t penalised() const { return penalised_end - penalised_begin; }
 };
 
+inline void check_masks(const char* op, const Critic& critic, const std::vector<Tensor>& masks,
+                        int64_t rows, const Tensor& like) {
+  SDV_CHECK(masks.empty() || masks.size() == critic.depth(), op, ": masks must be none or ",
+            critic.depth(), ", one for each hidden layer, got ", masks.size());
+  for (size_t l = 0; l < masks.size(); ++l) {
+    const std::string name = "masks[" + std::to_string(l) + "]";
+    check_shape(op, name, masks[l], {rows, critic.width(l)});
+    check_same(op, name, masks[l], "the parameters", like);
+  }
+}
+
+inline void check_derivatives(const char* op, const std::optional<Tensor>& derivatives,
+                              const std::vector<int64_t>& sizes, const Tensor& like) {
+  if (!derivatives) return;
+  check_shape(op, "derivatives", *derivatives, sizes);
+  check_same(op, "derivatives", *derivatives, "the parameters", like);
+}
+
 // Checks everything that critic_step is given.
 inline Critic check_step(const Tensor& real_levels, const Tensor& real_dense,
                          const Tensor& fake_levels, const Tensor& fake_dense,
                          const std::optional<Tensor>& share,
                          const std::vector<Tensor>& parameters, const std::vector<Tensor>& masks,
                          double slope, const std::string& penalty, double weight, bool bfloat16,
-                         const std::vector<Tensor>& gradients, Penalty& kind) {
+                         const std::vector<Tensor>& gradients,
+                         const std::optional<Tensor>& derivatives, Penalty& kind) {
   const char* op = "critic_step";
   Critic critic = check_critic(op, parameters, slope, bfloat16);
   const Tensor& like = parameters[0];
@@ -161,13 +181,8 @@ inline Critic check_step(const Tensor& real_levels, const Tensor& real_dense,
     check_shape(op, "share", *share, {critic.rows, 1});
     check_same(op, "share", *share, "the parameters", like);
   }
-  SDV_CHECK(masks.empty() || masks.size() == critic.depth(), op, ": masks must be none or ",
-            critic.depth(), ", one for each hidden layer, got ", masks.size());
-  for (size_t l = 0; l < masks.size(); ++l) {
-    const std::string name = "masks[" + std::to_string(l) + "]";
-    check_shape(op, name, masks[l], {plan.rows, critic.width(l)});
-    check_same(op, name, masks[l], "the parameters", like);
-  }
+  check_masks(op, critic, masks, plan.rows, like);
+  check_derivatives(op, derivatives, {2, critic.rows}, like);
   SDV_CHECK(gradients.size() == parameters.size(), op,
             ": gradients must be as many as parameters, ", parameters.size(), ", got ",
             gradients.size());

@@ -45,15 +45,31 @@ struct Inputs {
 // What every pass over rows knows about them. Group 0 is real, 1 fake, 2 between.
 template <class S>
 struct RowFactors {
-  int64_t group;  // rows of a group
-  S upstream[3], loss_factor[3], share_of_loss[3];
+  int64_t group;         // rows of a group
+  const S* derivatives;  // the loss's at the scores of real and fake rows, or null: `by_group`
+  S by_group[3];
+  bool penalises[3];
 
-  explicit RowFactors(const RowPlan& plan, int64_t group) : group(group) {
+  RowFactors(const RowPlan& plan, int64_t group, const S* derivatives)
+      : group(group), derivatives(derivatives) {
     for (int g = 0; g < 3; ++g) {
-      upstream[g] = static_cast<S>(plan.upstream[g]);
-      loss_factor[g] = static_cast<S>(plan.loss_factor[g]);
-      share_of_loss[g] = static_cast<S>(plan.share_of_loss[g]);
+      by_group[g] = static_cast<S>(plan.loss_factor[g]);
+      penalises[g] = plan.penalises[g];
     }
+  }
+
+  // Compared, not divided: a division costs as much as a short row.
+  SDV_INLINE int group_of(int64_t i) const { return (i >= group) + (i >= 2 * group); }
+  // u, c and e with u e = c, see RowPlan.
+  SDV_INLINE S loss_factor(int64_t i) const {
+    const int g = group_of(i);
+    return derivatives && g < 2 ? derivatives[i] : by_group[g];
+  }
+  SDV_INLINE S upstream(int64_t i) const {
+    return penalises[group_of(i)] ? S(1) : loss_factor(i);
+  }
+  SDV_INLINE S share_of_loss(int64_t i) const {
+    return penalises[group_of(i)] ? loss_factor(i) : S(1);
   }
 };
 
@@ -74,8 +90,9 @@ struct FirstLayer {
 
 // A further layer, in place: h holds the product with the weight and becomes
 // mask * leaky(h + bias). At the last one (head not null) also
-//     scores = head h + head bias,   a = upstream * head * slope * mask,
-// and the gradients of that layer's bias and of the head, sums over rows of e a and c h.
+//     scores = head h + head bias,
+// and, where a is not null, a = upstream * head * slope * mask and the gradients of that layer's
+// bias and of the head, sums over rows of e a and c h.
 template <class S, class T>
 struct ForwardLayer {
   RowFactors<S> factors;
@@ -152,22 +169,27 @@ class Sweeps {
       weights_.push_back(as_operand(parameters_[2 * l + 1], critic.width(l), critic.width(l - 1)));
   }
 
-  // Loss and penalty into losses[2], the parameters' gradients into `gradient`.
+  // Loss and penalty into losses[2], the parameters' gradients into `gradient`. `derivatives` of
+  // the loss at the scores [2, rows], or null.
   void step(const Inputs<S>& inputs, const S* share, int64_t share_stride,
             const std::vector<Mask<S>>& masks, Penalty kind, double weight,
-            const std::vector<S*>& gradient, S* losses) {
+            const std::vector<S*>& gradient, const S* derivatives, S* losses) {
     const RowPlan plan(kind, inputs.rows);
-    const RowFactors<S> factors(plan, inputs.rows);
+    const RowFactors<S> factors(plan, inputs.rows, derivatives);
     const int64_t m = inputs.rows, rows = plan.rows, width = critic_.width(0);
     const size_t depth = critic_.depth();
     for (size_t l = 0; l < masks.size(); ++l) masks_[l] = masks[l];
-    allocate(rows);
+    allocate(rows, true);
 
     S* scores = device_.template take<S>(rows);
     S* head_gradient = gradient[2 * depth + 1];
     first(inputs, plan.groups, share, share_stride);
     forward(rows, factors, scores, gradient[2 * depth], head_gradient);
-    device_.zero(gradient[2 * depth + 2], 1);  // the loss is a difference of scores
+    S* head_bias_gradient = gradient[2 * depth + 2];
+    if (derivatives)
+      device_.total(derivatives, 2 * m, head_bias_gradient);
+    else
+      device_.zero(head_bias_gradient, 1);  // the loss is a difference of scores
     for (size_t l = depth - 1; l-- > 0;) reverse(l, rows, factors, gradient[2 * l + 2]);
 
     // The penalty. W is the first layer's weight, level and dense rows one below the other, and
@@ -223,13 +245,15 @@ class Sweeps {
     }
   }
 
-  // -mean f of the first group of inputs, and its gradients at one-hot levels [rows, levels] and
-  // dense channels [rows, channels].
-  void row_gradient(const Inputs<S>& inputs, S* loss, T* to_levels, S* to_dense) {
+  // -mean f of the first group of inputs, and at one-hot levels [rows, levels] and dense channels
+  // [rows, channels] its gradients, or those of the loss with these derivatives at the scores
+  // [rows].
+  void row_gradient(const Inputs<S>& inputs, const S* derivatives, S* loss, T* to_levels,
+                    S* to_dense) {
     // Real rows have just this loss.
     const int64_t m = inputs.rows;
-    const RowFactors<S> factors(RowPlan(Penalty::none, m), m);
-    allocate(m);
+    const RowFactors<S> factors(RowPlan(Penalty::none, m), m, derivatives);
+    allocate(m, true);
     S* scores = device_.template take<S>(m);
     first(inputs, 1, nullptr, 0);
     forward(m, factors, scores, nullptr, nullptr);
@@ -239,6 +263,16 @@ class Sweeps {
                      matrix<const T>(a_[0], m, critic_.width(0)),
                      as_operand(parameters_[0], critic_.levels, critic_.width(0)).transposed());
     multiply_input(to_dense, m, critic_.dense, parameters_[1]);
+  }
+
+  // The scores of the first group of inputs.
+  void scores(const Inputs<S>& inputs, const std::vector<Mask<S>>& masks, S* to) {
+    const int64_t m = inputs.rows;
+    const RowFactors<S> factors(RowPlan(Penalty::none, m), m, nullptr);
+    for (size_t l = 0; l < masks.size(); ++l) masks_[l] = masks[l];
+    allocate(m, false);
+    first(inputs, 1, nullptr, 0);
+    forward(m, factors, to, nullptr, nullptr);
   }
 
  private:
@@ -268,10 +302,10 @@ class Sweeps {
     }
   }
 
-  void allocate(int64_t rows) {
+  void allocate(int64_t rows, bool signals) {
     for (int64_t width : critic_.hidden) {
       h_.push_back(device_.template take<T>(rows * width));
-      a_.push_back(device_.template take<T>(rows * width));
+      a_.push_back(signals ? device_.template take<T>(rows * width) : nullptr);
     }
   }
 
@@ -292,7 +326,7 @@ class Sweeps {
     device_.first(p);
   }
 
-  // Forward through the further layers, and the reverse signal at the last one.
+  // Forward through the further layers, and the reverse signal at the last one if it is wanted.
   void forward(int64_t rows, const RowFactors<S>& factors, S* scores, S* bias_gradient,
                S* head_gradient) {
     const size_t last = critic_.depth() - 1;
@@ -343,16 +377,55 @@ auto with_types(const Tensor& parameter, bool bfloat16, Use use) {
   return use(float(), float());
 }
 
+// Masks of all layers, held while they are read.
+template <class S>
+struct Masks {
+  explicit Masks(const std::vector<Tensor>& masks) {
+    held.reserve(masks.size());
+    for (const Tensor& mask : masks) {
+      held.emplace_back(mask);
+      rows.push_back({held.back().data, held.back().stride});
+    }
+  }
+  std::vector<Rows<S>> held;
+  std::vector<Mask<S>> rows;
+};
+
+// Derivatives one after the other, held while they are read; null where there are none.
+template <class S>
+struct Derivatives {
+  explicit Derivatives(const std::optional<Tensor>& given) {
+    if (!given) return;
+    held = torch::stable::contiguous(*given);
+    data = held->const_data_ptr<S>();
+  }
+  std::optional<Tensor> held;
+  const S* data = nullptr;
+};
+
+template <class S>
+Inputs<S> one_group(const Critic& critic, const Rows<int64_t>& level, const Rows<S>& channel) {
+  return {critic.rows,
+          critic.cells,
+          critic.dense,
+          critic.levels,
+          {level.data, nullptr},
+          {level.stride, 0},
+          {channel.data, nullptr},
+          {channel.stride, 0}};
+}
+
 template <class Device>
 Tensor critic_step(Tensor real_levels, Tensor real_dense, Tensor fake_levels, Tensor fake_dense,
                    std::optional<Tensor> share, std::vector<Tensor> parameters,
                    std::vector<Tensor> masks, double slope, std::string penalty, double weight,
-                   bool bfloat16, std::vector<Tensor> gradients) {
+                   bool bfloat16, std::vector<Tensor> gradients,
+                   std::optional<Tensor> derivatives) {
   const char* op = "critic_step";
   Penalty kind;
   const Critic critic = check_step(real_levels, real_dense, fake_levels, fake_dense, share,
                                    parameters, masks, slope, penalty, weight, bfloat16, gradients,
-                                   kind);
+                                   derivatives, kind);
   return with_types(parameters[0], bfloat16, [&](auto sum, auto operand) {
     using S = decltype(sum);
     using T = decltype(operand);
@@ -366,21 +439,16 @@ Tensor critic_step(Tensor real_levels, Tensor real_dense, Tensor fake_levels, Te
     }
     device.check_levels(op, "real_levels", inputs, 0);
     device.check_levels(op, "fake_levels", inputs, 1);
-    std::vector<Rows<S>> held;
-    std::vector<Mask<S>> rows;
-    held.reserve(masks.size());
-    for (const Tensor& mask : masks) {
-      held.emplace_back(mask);
-      rows.push_back({held.back().data, held.back().stride});
-    }
+    const Masks<S> dropout(masks);
+    const Derivatives<S> at_scores(derivatives);
     std::vector<S*> gradient;
     for (Tensor& tensor : gradients) gradient.push_back(tensor.mutable_data_ptr<S>());
     Tensor losses = torch::stable::new_empty(parameters[0], {2});
     const bool between = RowPlan(kind, critic.rows).groups == 3;
     Sweeps<S, T, Device>(device, critic, parameters, slope)
         .step(inputs, between ? share->const_data_ptr<S>() : nullptr,
-              between ? share->stride(0) : 0, rows, kind, weight, gradient,
-              losses.mutable_data_ptr<S>());
+              between ? share->stride(0) : 0, dropout.rows, kind, weight, gradient,
+              at_scores.data, losses.mutable_data_ptr<S>());
     return losses;
   });
 }
@@ -388,29 +456,53 @@ Tensor critic_step(Tensor real_levels, Tensor real_dense, Tensor fake_levels, Te
 template <class Device>
 std::tuple<Tensor, Tensor, Tensor> critic_row_gradient(Tensor levels, Tensor dense,
                                                        std::vector<Tensor> parameters,
-                                                       double slope, bool bfloat16) {
+                                                       double slope, bool bfloat16,
+                                                       std::optional<Tensor> derivatives) {
   const char* op = "critic_row_gradient";
   Critic critic = check_critic(op, parameters, slope, bfloat16);
   check_rows(op, critic, "levels", levels, "dense", dense, parameters[0]);
+  check_derivatives(op, derivatives, {critic.rows}, parameters[0]);
   return with_types(parameters[0], bfloat16, [&](auto sum, auto operand) {
     using S = decltype(sum);
     using T = decltype(operand);
     Device device(parameters[0]);
     const Rows<int64_t> level(levels);
     const Rows<S> channel(dense);
-    const Inputs<S> inputs{critic.rows,           critic.cells,         critic.dense,
-                           critic.levels,         {level.data, nullptr}, {level.stride, 0},
-                           {channel.data, nullptr}, {channel.stride, 0}};
+    const Inputs<S> inputs = one_group(critic, level, channel);
     device.check_levels(op, "levels", inputs, 0);
+    const Derivatives<S> at_scores(derivatives);
     Tensor loss = torch::stable::new_empty(parameters[0], {});
     Tensor to_levels = torch::stable::new_empty(parameters[0], {critic.rows, critic.levels},
                                                 TypeOf<T>::value);
     Tensor to_dense = torch::stable::new_empty(parameters[0], {critic.rows, critic.dense});
     Sweeps<S, T, Device>(device, critic, parameters, slope)
-        .row_gradient(inputs, loss.mutable_data_ptr<S>(),
+        .row_gradient(inputs, at_scores.data, loss.mutable_data_ptr<S>(),
                       static_cast<T*>(to_levels.mutable_data_ptr()),
                       to_dense.mutable_data_ptr<S>());
     return std::tuple<Tensor, Tensor, Tensor>(loss, to_levels, to_dense);
+  });
+}
+
+template <class Device>
+Tensor critic_scores(Tensor levels, Tensor dense, std::vector<Tensor> parameters,
+                     std::vector<Tensor> masks, double slope, bool bfloat16) {
+  const char* op = "critic_scores";
+  Critic critic = check_critic(op, parameters, slope, bfloat16);
+  check_rows(op, critic, "levels", levels, "dense", dense, parameters[0]);
+  check_masks(op, critic, masks, critic.rows, parameters[0]);
+  return with_types(parameters[0], bfloat16, [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using T = decltype(operand);
+    Device device(parameters[0]);
+    const Rows<int64_t> level(levels);
+    const Rows<S> channel(dense);
+    const Inputs<S> inputs = one_group(critic, level, channel);
+    device.check_levels(op, "levels", inputs, 0);
+    const Masks<S> dropout(masks);
+    Tensor scores = torch::stable::new_empty(parameters[0], {critic.rows});
+    Sweeps<S, T, Device>(device, critic, parameters, slope)
+        .scores(inputs, dropout.rows, scores.mutable_data_ptr<S>());
+    return scores;
   });
 }
 

@@ -23,7 +23,7 @@ if find_spec("sdv") is not None:
 
 if TYPE_CHECKING:
     from sdv_wgangp.multi_table import IndependentWGANGPMFSSynthesizer
-    from sdv_wgangp.persistence import load_model
+    from sdv_wgangp.saving import load_model
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
 _LAZY = {
     "IndependentWGANGPMFSSynthesizer": "multi_table",
     "WGANGPMFSSynthesizer": "single_table",
-    "load_model": "persistence",
+    "load_model": "saving",
 }
 
 

@@ -27,6 +27,7 @@ from sdv_wgangp.files import (
     read_table,
     write_table,
 )
+from sdv_wgangp.objectives.adversarial import OBJECTIVES
 from sdv_wgangp.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -137,9 +138,47 @@ def make_synthesizer(metadata: Metadata, options: argparse.Namespace, verbose: b
         "calibrate": False if options.no_calibrate else None,
         "max_seconds": options.max_seconds,
         "early_stopping": options.early_stopping or None,
+        "meta_features": _meta_features(options.meta_features),
+        "objective": options.objective,
     }
     given = {name: value for name, value in given.items() if value is not None}
     return WGANGPMFSSynthesizer(metadata, verbose=verbose, **given)
+
+
+def _meta_features(text: str | None) -> str | list[str] | None:
+    """ "auto", or names with commas between them."""
+    return text if text in (None, "auto") else [name.strip() for name in text.split(",")]
+
+
+def _set_checkpoints(synthesizer: Any, options: argparse.Namespace) -> None:
+    """As the options say.
+
+    Raises:
+        UserError: there is something to resume or a frequency, and no folder.
+    """
+    if options.checkpoints is None:
+        for name in ("resume", "checkpoint_every"):
+            if getattr(options, name):
+                flag = name.replace("_", "-")
+                raise UserError(f"--{flag} needs --checkpoints FOLDER")
+        return
+    every = options.checkpoint_every or {"every_epochs": 1}
+    synthesizer.set_checkpoints(options.checkpoints, **({"every_epochs": None} | every))
+
+
+def _every(text: str) -> dict[str, float]:
+    """``5`` epochs, ``500steps`` or ``60s``."""
+    for end, name, kind in (("steps", "every_steps", int), ("s", "every_seconds", float)):
+        if text.endswith(end):
+            return {name: _above_zero(text.removesuffix(end), kind)}
+    return {"every_epochs": _above_zero(text, int)}
+
+
+def _above_zero(text: str, kind: type) -> Any:
+    value = kind(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
 
 
 def split(frame: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -177,10 +216,12 @@ def fit(options: argparse.Namespace) -> int:
             held.append(model.with_name(f"{model.stem}.{name}.csv"))
             write_table(table, held[-1])
     synthesizer = make_synthesizer(metadata, options, _shows_progress(options))
+    _set_checkpoints(synthesizer, options)
     started = time.perf_counter()
+    train = synthesizer.resume if options.resume else synthesizer.fit
     try:
         with _calm(options.quiet):
-            synthesizer.fit(sdv_versions.as_fit_input(metadata, frame))
+            train(sdv_versions.as_fit_input(metadata, frame))
     except NonFiniteLossError as error:
         save_model(synthesizer, model)
         raise UserError(f"{one_line(error)}; that model was written to {model}") from error
@@ -200,7 +241,7 @@ def fit(options: argparse.Namespace) -> int:
 
 def save_model(synthesizer: Any, path: Path) -> None:
     """Save to a model file where the suffix asks for one, and as a pickle otherwise."""
-    from sdv_wgangp.persistence import SUFFIX
+    from sdv_wgangp.saving import SUFFIX
 
     save = synthesizer.save_model if path.suffix.lower() == SUFFIX else synthesizer.save
     save(str(path))
@@ -214,15 +255,15 @@ def load_model(path: str | Path) -> Any:
     """
     from sdv.errors import VersionError
 
-    from sdv_wgangp import persistence, sdv_versions
+    from sdv_wgangp import saving, sdv_versions
 
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; make a model with sdv-wgangp fit")
-    if path.suffix.lower() == persistence.SUFFIX:
+    if path.suffix.lower() == saving.SUFFIX:
         try:
-            return persistence.load_model(path)
-        except (persistence.ModelFileError, VersionError) as error:
+            return saving.load_model(path)
+        except (saving.ModelFileError, VersionError) as error:
             raise UserError(one_line(error)) from error
     try:
         model = sdv_versions.load(path)
@@ -483,6 +524,7 @@ for _type, _name in (
     (_seed, "seed"),
     (_share, "share"),
     (_seconds, "number of seconds"),
+    (_every, "frequency"),
 ):
     _type.__name__ = _name  # what argparse calls the type in "invalid ... value"
 
@@ -555,6 +597,17 @@ def build_parser() -> argparse.ArgumentParser:
             help="hold a tenth of the rows out, stop when the score against them no longer rises "
             "and keep the best model",
         )
+        made.add_argument(
+            "--meta-features",
+            metavar="NAMES",
+            help="statistics of the table that the generator is made to match: 'auto', or names "
+            "with commas between them, like mean,cor,frequency (default: none)",
+        )
+        made.add_argument(
+            "--objective",
+            choices=OBJECTIVES,
+            help="what generator and critic are trained for (default: wgan-gp)",
+        )
 
     made = command(
         "fit",
@@ -565,8 +618,10 @@ def build_parser() -> argparse.ArgumentParser:
             "fit people.parquet --model people.pkl --metadata people.metadata.json --epochs 500",
             "fit people.csv --model people.pkl --holdout 0.1 --seed 1",
             "fit people.csv --model people.pkl --epochs 1000 --early-stopping --max-seconds 300",
+            "fit people.csv --model people.pkl --seed 1 --checkpoints people.checkpoints --resume",
         ],
-        "Ctrl-C ends the training early and keeps what was learnt.",
+        "Ctrl-C ends the training early and keeps what was learnt. With --checkpoints so does a "
+        "kill: the same command with --resume goes on from there, to the same model.",
     )
     made.add_argument("data", metavar="DATA", help="the table: .csv or .parquet")
     made.add_argument(
@@ -582,6 +637,23 @@ def build_parser() -> argparse.ArgumentParser:
         help="SDV metadata (default: detected). What was used is written beside the model",
     )
     training(made, None)
+    made.add_argument(
+        "--checkpoints",
+        metavar="FOLDER",
+        help="save the training there as it goes on (the last three states and the best)",
+    )
+    made.add_argument(
+        "--checkpoint-every",
+        type=_every,
+        metavar="N",
+        help="epochs from one checkpoint to the next; 500steps or 60s count otherwise "
+        "(default: 1)",
+    )
+    made.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue from the newest checkpoint; without one the fit begins anew and says so",
+    )
     made.add_argument(
         "--holdout",
         type=_share,

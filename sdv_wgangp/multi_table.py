@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from sdv.sampling.independent_sampler import BaseIndependentSampler
 from tqdm import tqdm
 
 from sdv_wgangp import sdv_versions
-from sdv_wgangp.persistence import Saved
+from sdv_wgangp.saving import Saved
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+from sdv_wgangp.watched import Watched
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ class Cardinality:
         return random.permutation(drawn)
 
 
-class IndependentWGANGPMFSSynthesizer(Saved, BaseIndependentSampler, BaseMultiTableSynthesizer):
+class IndependentWGANGPMFSSynthesizer(
+    Watched, Saved, BaseIndependentSampler, BaseMultiTableSynthesizer
+):
     """Several tables: a `WGANGPMFSSynthesizer` for each, and keys that refer as the real ones do.
 
     The columns of a table are learned together; columns of different tables are independent of
@@ -149,9 +153,19 @@ class IndependentWGANGPMFSSynthesizer(Saved, BaseIndependentSampler, BaseMultiTa
             keys = set(self.metadata._get_all_foreign_keys(name)) & set(table)
             columns = table.drop(columns=list(keys)).reset_index(drop=True)
             synthesizer = self._table_synthesizers[name]
+            self._pass_on_watching(name, synthesizer)
             synthesizer.fit_processed_data(
                 sdv_versions.as_fit_input(synthesizer.metadata, columns)
             )
+
+    def _pass_on_watching(self, name: str, synthesizer: WGANGPMFSSynthesizer) -> None:
+        """Callbacks as they are; checkpoints into a folder for each table."""
+        synthesizer.set_callbacks(self._callbacks)
+        synthesizer.set_checkpoints(None)
+        if self._checkpoint_options is not None:
+            folder, options = self._checkpoint_options
+            synthesizer.set_checkpoints(Path(folder) / name, **options)
+        synthesizer._resuming = self._resuming
 
     def _connect_tables(self, sampled_data: dict[str, pd.DataFrame]) -> None:
         """Add the foreign keys to sampled tables.

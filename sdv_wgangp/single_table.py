@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 import pandas as pd
@@ -14,7 +16,8 @@ from sdv.single_table.utils import detect_discrete_columns
 from sdv_wgangp import sdv_versions
 from sdv_wgangp.arguments import check_fraction, check_not_negative, is_number, is_whole
 from sdv_wgangp.conditional_sampling import ConditionalSampling
-from sdv_wgangp.models.tabular import EpochLog, NonFiniteLossError, TabularModel
+from sdv_wgangp.models.tabular import EpochLog, TabularModel
+from sdv_wgangp.objectives.adversarial import OBJECTIVES
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
     SCHEDULES,
@@ -22,10 +25,17 @@ from sdv_wgangp.objectives.matching import (
     sample_size,
 )
 from sdv_wgangp.objectives.meta_features import AUTO, check_meta_features
-from sdv_wgangp.persistence import Saved
-from sdv_wgangp.training.progress import ProgressBar
-from sdv_wgangp.training.settings import MOST_CONDITIONAL, TrainingSettings, conditional_rows
+from sdv_wgangp.ops import PENALTIES
+from sdv_wgangp.saving import Saved
+from sdv_wgangp.training.callbacks.progress import ProgressBar
+from sdv_wgangp.training.settings import (
+    MOST_CONDITIONAL,
+    TrainingSettings,
+    conditional_rows,
+    objective_of,
+)
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
+from sdv_wgangp.watched import Watched
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
 TERM_COLUMNS = [
@@ -39,7 +49,7 @@ TERM_COLUMNS = [
 SCORE_COLUMNS = ["Epoch", "Score"]
 
 
-class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesizer):
+class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableSynthesizer):
     """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) for single tables.
 
     A drop-in for `CTGANSynthesizer`: the parameters they share have CTGAN's names, and every
@@ -112,10 +122,22 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         validation_fraction: Share of the rows to hold out, in (0, 0.5]; at least 50 rows, and at
             most 10,000 are.
         patience: See ``early_stopping``.
+        objective: What generator and critic want of the critic's scores: "wgan-gp", "wgan-lp",
+            "wgan" (weight clipping), "gan", "hinge" or "relativistic"
+            (`sdv_wgangp.objectives.adversarial` has their formulas).
+        gradient_penalty: "wgan-gp", "wgan-lp", "r1", "r2", "r1+r2" or "none"; None for that of
+            the objective.
+        max_grad_norm: Bound of the norm of either player's gradient; None for no bound.
 
     Raises:
         SynthesizerInputError: A parameter is out of range; names it and the range.
     """
+
+    # Of models that were saved before there were such parameters.
+    objective = "wgan-gp"
+    gradient_penalty: str | None = None
+    max_grad_norm: float | None = None
+    _further_epochs: int | None = None
 
     _model_sdtype_transformers: ClassVar[dict] = {
         "numerical": None,
@@ -160,6 +182,9 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int = 5,
+        objective: str = "wgan-gp",
+        gradient_penalty: str | None = None,
+        max_grad_norm: float | None = None,
     ):
         # SDV's transformers keep the list itself.
         locales = list(locales) if isinstance(locales, tuple) else locales
@@ -183,7 +208,10 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         self.epochs = epochs
         self.pac = pac
         self.enable_gpu = enable_gpu
+        self.objective = objective
+        self.gradient_penalty = gradient_penalty
         self.gradient_penalty_weight = gradient_penalty_weight
+        self.max_grad_norm = max_grad_norm
         self.meta_features = meta_features
         self.meta_feature_weight = meta_feature_weight
         self.meta_feature_distance = meta_feature_distance
@@ -269,6 +297,24 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
                 f"conditional_share must be in [0, {MOST_CONDITIONAL:g}], not {share!r}; 0 "
                 "switches conditions off."
             )
+        for name, known in (
+            ("objective", OBJECTIVES),
+            ("gradient_penalty", (None, *PENALTIES)),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise SynthesizerInputError(
+                    f"{name} must be one of {', '.join(map(str, known))}, not {value!r}."
+                )
+        bound = self.max_grad_norm
+        if bound is not None and (not is_number(bound) or bound <= 0):
+            raise SynthesizerInputError(
+                f"max_grad_norm must be None or a finite number above 0, not {bound!r}."
+            )
+        try:
+            objective_of(self.objective, self.gradient_penalty, self.gradient_penalty_weight)
+        except ValueError as error:
+            raise SynthesizerInputError(f"{error}.") from error
         self._check_meta_features()
 
     def _meta_feature_names(self) -> tuple[str, ...] | str:
@@ -349,6 +395,15 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
         return processor.transform(data, is_condition=True)
 
     def _fit(self, processed_data: pd.DataFrame) -> None:
+        if self._further_epochs is not None:
+            with (
+                ProgressBar(disable=not self.verbose) as progress,
+                self._recording_what_was_learned(processed_data),
+            ):
+                self._model.continue_fit(
+                    processed_data, self._further_epochs, (progress, *self._callbacks)
+                )
+            return
         transformers = self._data_processor._hyper_transformer.field_transformers
         discrete = detect_discrete_columns(self.metadata, processed_data, transformers)
         sdtypes = self._data_processor.get_sdtypes()
@@ -362,7 +417,10 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
                 discriminator_lr=self.discriminator_lr,
                 generator_decay=self.generator_decay,
                 discriminator_decay=self.discriminator_decay,
+                objective=self.objective,
+                gradient_penalty=self.gradient_penalty,
                 gradient_penalty_weight=self.gradient_penalty_weight,
+                max_grad_norm=self.max_grad_norm,
                 ema_decay=self.ema_decay,
                 meta_features=self._meta_feature_names(),
                 meta_feature_weight=self.meta_feature_weight,
@@ -387,20 +445,72 @@ class WGANGPMFSSynthesizer(Saved, ConditionalSampling, BaseSingleTableSynthesize
             random_state=self.random_state,
             target=self.target,
         )
-        with ProgressBar(self.epochs, disable=not self.verbose) as progress:
-            try:
-                self._model.fit(
-                    processed_data,
-                    discrete_columns=[name for name in discrete if name not in ordinal],
-                    ordinal_columns=ordinal,
-                    callbacks=(progress,),
-                )
-            except NonFiniteLossError:
-                # The model holds the last good weights: let it be sampled and saved. Of a frame
-                # without rows SDV only notes that the synthesizer was fitted, when and with what.
+        with (
+            ProgressBar(disable=not self.verbose) as progress,
+            self._recording_what_was_learned(processed_data),
+        ):
+            self._model.fit(
+                processed_data,
+                discrete_columns=[name for name in discrete if name not in ordinal],
+                ordinal_columns=ordinal,
+                callbacks=(progress, *self._callbacks),
+                checkpoints=self._make_checkpoints(),
+                resume=self._resuming,
+            )
+
+    @contextmanager
+    def _recording_what_was_learned(self, processed_data: pd.DataFrame) -> Iterator[None]:
+        """After a divergence, or an error of a callback, the model holds what it has learned.
+
+        Let it be sampled and saved. Of a frame without rows SDV only notes that the synthesizer
+        was fitted, when and with what.
+        """
+        try:
+            yield
+        except Exception:
+            if self._model.can_sample:
                 nothing = sdv_versions.as_fit_input(self.metadata, processed_data.head(0))
                 super().fit_processed_data(nothing)
-                raise
+            raise
+
+    def continue_fit(self, data, epochs: int) -> None:
+        """Train a fitted synthesizer on, on the same or newer rows of the same columns.
+
+        Names and kinds of the columns, their categories and the ranges of their numbers stay as
+        they were learned; calibration is to the new rows. Within the process of the fit the
+        critic goes on, too; a loaded synthesizer has none and trains a new one first, against a
+        generator at rest.
+
+        Args:
+            data: As for `fit`.
+            epochs: How many more.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            SynthesizerInputError: ``epochs`` is no whole number of at least 1.
+            ValueError: A column holds a category, or a missing value, that it had not when it was
+                fitted; names both.
+        """
+        if not self._fitted:
+            raise NotFittedError("There is nothing to continue before the synthesizer is fitted.")
+        if not is_whole(epochs, 1):
+            raise SynthesizerInputError(
+                f"epochs must be a whole number of at least 1, not {epochs!r}."
+            )
+        if self._model is None:
+            raise SynthesizerInputError(
+                "There is nothing to continue: the table has keys and anonymised columns only."
+            )
+        # SDV prepares the data as for a fit; what it has learned of the old ones is kept aside.
+        before = copy.deepcopy(self._data_processor), self._model
+        self._further_epochs = epochs
+        try:
+            self.fit(data)
+        finally:
+            self._further_epochs = None
+            if not self._fitted:
+                self._data_processor, self._model = before
+                self._fitted = True
 
     def get_loss_values(self) -> pd.DataFrame:
         """Mean losses of every epoch: columns Epoch, Generator Loss, Discriminator Loss.

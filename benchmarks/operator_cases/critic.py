@@ -1,4 +1,4 @@
-"""The critic's operators: its whole training step, and the gradient at its input rows."""
+"""The critic's operators: its training step, the gradient at its input rows, and its scores."""
 
 from __future__ import annotations
 
@@ -209,6 +209,52 @@ def ctgan_cases(options: Options) -> Iterator[Case]:
             )
 
 
+def eager_softplus_step(network: nn.Module, at: Setting):
+    """The step of a non-saturating GAN with the penalty r1, with autograd."""
+    real, fake = at.hot
+
+    def step():
+        network.zero_grad()
+        leaf = real.clone().requires_grad_()
+        on_real = network(leaf)
+        (slope,) = torch.autograd.grad(on_real.sum(), leaf, create_graph=True)
+        loss = functional.softplus(network(fake)).mean() + functional.softplus(-on_real).mean()
+        (loss + PENALTY_WEIGHT / 2 * slope.square().sum(1).mean()).backward()
+
+    return step
+
+
+def softplus_cases(options: Options) -> Iterator[Case]:
+    """Another objective: the scores, its derivatives at them, and the step that takes these."""
+    for levels in BARS:
+        for precision in ("medium", "highest"):
+            at = setting(levels, options.device)
+            network = plain_network(at.critic)
+            eager = eager_softplus_step(network, at)
+
+            def ours(at=at):
+                real = ops.critic_scores(*at.real, at.parameters)
+                fake = ops.critic_scores(*at.fake, at.parameters)
+                ops.critic_step(
+                    *at.real, *at.fake, None, at.parameters, at.gradients, penalty="r1",
+                    weight=PENALTY_WEIGHT,
+                    derivatives=torch.stack([-torch.sigmoid(-real), torch.sigmoid(fake)]) / ROWS,
+                )  # fmt: skip
+
+            eager()
+            with matmul_precision(precision):
+                ours()
+            first = torch.cat([at.gradients[0], at.gradients[1]]).T
+            found = torch.cat([part.flatten() for part in (first, *at.gradients[2:])])
+            plain = torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
+            rivals = [Rival("eager", eager, error=relative_error(found, plain))]
+            if precision == "medium":
+                rivals.append(Rival("eager, bfloat16 products", eager, precision="medium"))
+            yield Case(
+                "critic_step", f"D = {levels:,}, softplus, r1", ours, tuple(rivals), precision
+            )
+
+
 def row_gradient_cases(options: Options) -> Iterator[Case]:
     """Loss of the generator and its gradient at the rows."""
     for levels in BARS:
@@ -242,7 +288,38 @@ def row_gradient_cases(options: Options) -> Iterator[Case]:
             yield Case("critic_row_gradient", f"D = {levels:,}", ours, tuple(rivals), precision)
 
 
+def scores_cases(options: Options) -> Iterator[Case]:
+    """The forward pass alone."""
+    for levels in BARS:
+        for precision in ("medium", "highest"):
+            at = setting(levels, options.device)
+            network = plain_network(at.critic).requires_grad_(False)
+
+            def ours(at=at):
+                return ops.critic_scores(*at.fake, at.parameters)
+
+            def eager(network=network, at=at):
+                return network(at.hot[1])[:, 0]
+
+            with matmul_precision(precision):
+                found = ours()
+            rivals = [Rival("eager", eager, error=relative_error(found, eager()))]
+            if precision == "medium":
+                rivals.append(Rival("eager, bfloat16 products", eager, precision="medium"))
+            else:
+                rivals.append(
+                    compiled(
+                        "torch.compile",
+                        network,
+                        options,
+                        lambda fast, at=at: lambda: fast(at.hot[1]),
+                    )
+                )
+            yield Case("critic_scores", f"D = {levels:,}", ours, tuple(rivals), precision)
+
+
 CASES = {
-    "critic_step": (step_cases, ctgan_cases),
+    "critic_step": (step_cases, ctgan_cases, softplus_cases),
     "critic_row_gradient": (row_gradient_cases,),
+    "critic_scores": (scores_cases,),
 }

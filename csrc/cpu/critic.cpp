@@ -171,10 +171,10 @@ SDV_INLINE void forward_chunks(const ForwardLayer<S, T>& p, S* bias_sums, S* hea
       else
         SDV_FOR_COLUMNS(j, width) z[j] = widen(h[j]);
       if (!p.head) continue;
-      const int64_t g = i / p.factors.group;
       p.scores[i] = *p.head_bias + inner(z, p.head, width);
-      const S upstream = p.factors.upstream[g];
-      const S e = p.factors.share_of_loss[g], c = p.factors.loss_factor[g];
+      if (!p.a) continue;
+      const S upstream = p.factors.upstream(i);
+      const S e = p.factors.share_of_loss(i), c = p.factors.loss_factor(i);
       T* a = p.a + i * width;
       SDV_FOR_COLUMNS(j, width) {
         const S v = back_through(upstream, p.head[j], z[j], p.slope, mask[j]);
@@ -193,7 +193,7 @@ SDV_INLINE void reverse_chunks(const ReverseLayer<S, T>& p, S* bias_sums, int64_
   for (int64_t chunk = begin; chunk < end; ++chunk) {
     S* to_bias = chunk_sums(bias_sums, chunk, width, work.row(0));
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
-      const S e = p.factors.share_of_loss[i / p.factors.group];
+      const S e = p.factors.share_of_loss(i);
       const T* h = p.h + i * width;
       T* a = p.a + i * width;
       const S* mask = work.mask(p.mask, i);
@@ -228,7 +228,7 @@ SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_
         T* pulled = p.pulled + i * width;
         SDV_FOR_COLUMNS(j, width) narrow(kappa * d_wide[j], pulled[j]);
       }
-      const S e = p.factors.share_of_loss[(p.first + i) / p.factors.group];
+      const S e = p.factors.share_of_loss(p.first + i);
       if (head_sums) {  // the last layer: nobody reads t and h any more
         SDV_FOR_COLUMNS(j, width)
           to_head[j] += back_through(kappa, y[j], h[j], p.slope, mask[j]);
@@ -256,7 +256,6 @@ SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_
 template <class S, class T>
 SDV_INLINE void sum_levels(const FirstGradient<S, T>& p, const int32_t* start,
                            const int32_t* order, int64_t begin, int64_t end) {
-  const S* e = p.factors.share_of_loss;
   for (int64_t level = begin; level < end; ++level) {
     const int32_t* rows = order + start[level];
     S* to = p.level_gradient + level * p.width;
@@ -265,8 +264,7 @@ SDV_INLINE void sum_levels(const FirstGradient<S, T>& p, const int32_t* start,
     add_rows(
         start[level + 1] - start[level],
         [&](int64_t k) SDV_LAMBDA { return p.a + rows[k] * p.width; },
-        [&](int64_t k) SDV_LAMBDA { return e[rows[k] >= p.factors.group]; }, p.width,
-        to);
+        [&](int64_t k) SDV_LAMBDA { return p.factors.share_of_loss(rows[k]); }, p.width, to);
   }
 }
 
@@ -430,8 +428,8 @@ class Cpu : public CpuDevice {
     for (int g = 0; g < 2; ++g)
       for (int64_t i = 0; i < inputs.rows; ++i) {
         const S* from = inputs.channel[g] + i * inputs.channel_stride[g];
-        for (int64_t c = 0; c < inputs.dense; ++c)
-          narrow(factors.share_of_loss[g] * from[c], *to++);
+        const S e = factors.share_of_loss(g * inputs.rows + i);
+        for (int64_t c = 0; c < inputs.dense; ++c) narrow(e * from[c], *to++);
       }
   }
 
@@ -450,6 +448,13 @@ class Cpu : public CpuDevice {
     double sum = 0;
     for (int64_t i = 0; i < rows; ++i) sum -= scores[i];
     *to = static_cast<S>(sum / rows);
+  }
+
+  template <class S>
+  void total(const S* from, int64_t count, S* to) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; ++i) sum += from[i];
+    *to = static_cast<S>(sum);
   }
 
  private:
@@ -561,4 +566,5 @@ class Cpu : public CpuDevice {
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
   m.impl("critic_step", TORCH_BOX(&sdv_wgangp::critic_step<sdv_wgangp::Cpu>));
   m.impl("critic_row_gradient", TORCH_BOX(&sdv_wgangp::critic_row_gradient<sdv_wgangp::Cpu>));
+  m.impl("critic_scores", TORCH_BOX(&sdv_wgangp::critic_scores<sdv_wgangp::Cpu>));
 }

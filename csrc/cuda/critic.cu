@@ -106,13 +106,14 @@ __global__ void forward_kernel(ForwardLayer<S, T> p) {
   for (int64_t i = blockIdx.x; i < p.rows; i += gridDim.x) {
     T* h = p.h + i * p.width;
     const S* mask = p.mask.row(i);
-    const S upstream = p.factors.upstream[i / p.factors.group];
+    const S upstream = p.factors.upstream(i);
     S score = 0;
     for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x) {
       if (p.bias) activate(widen(h[j]) + p.bias[j], mask, p.slope, j, h);
       if (!p.head) continue;
       score += widen(h[j]) * p.head[j];
-      narrow(back_through(upstream * p.head[j], h[j], mask, p.slope, j), p.a[i * p.width + j]);
+      if (p.a)
+        narrow(back_through(upstream * p.head[j], h[j], mask, p.slope, j), p.a[i * p.width + j]);
     }
     if (!p.head) continue;  // the same for all threads
     score = block_sum(score);
@@ -135,7 +136,7 @@ __global__ void tangent_kernel(TangentLayer<S, T> p) {
     T* y = p.y + i * p.width;
     T* h = p.h + (p.first + i) * p.width;
     const S* mask = p.mask.row(p.first + i);
-    const S e = p.factors.share_of_loss[(p.first + i) / p.factors.group];
+    const S e = p.factors.share_of_loss(p.first + i);
     S kappa = 1;
     if (p.d) {
       const T* d = p.d + i * p.width;
@@ -156,16 +157,27 @@ __global__ void tangent_kernel(TangentLayer<S, T> p) {
   }
 }
 
-// Sums over rows of x, each row times its group's factor: out[j] (+)= sum_i factor x[i][j].
-// A thread block owns 32 columns; its warps share the rows, and their sums are added in the
-// order of the warps.
-struct Factors {
-  double of[3];
-  int64_t group;
+// What the rows of a sum are multiplied by: their c, their e, or nothing.
+template <class S>
+struct LossFactor {
+  RowFactors<S> factors;
+  __device__ S operator()(int64_t i) const { return factors.loss_factor(i); }
+};
+template <class S>
+struct ShareOfLoss {
+  RowFactors<S> factors;
+  __device__ S operator()(int64_t i) const { return factors.share_of_loss(i); }
+};
+template <class S>
+struct One {
+  __device__ S operator()(int64_t) const { return 1; }
 };
 
-template <class S, class T>
-__global__ void column_sums_kernel(const T* x, int64_t rows, int64_t width, Factors factors,
+// Sums over rows of x, each row times its factor: out[j] (+)= sum_i factor(i) x[i][j].
+// A thread block owns 32 columns; its warps share the rows, and their sums are added in the
+// order of the warps.
+template <class S, class T, class Factor>
+__global__ void column_sums_kernel(const T* x, int64_t rows, int64_t width, Factor factor,
                                    bool add, S* out) {
   __shared__ S partial[kThreads / kWarp][kWarp];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
@@ -173,7 +185,7 @@ __global__ void column_sums_kernel(const T* x, int64_t rows, int64_t width, Fact
   S sum = 0;
   if (j < width)
     for (int64_t i = warp; i < rows; i += kThreads / kWarp)
-      sum += static_cast<S>(factors.of[i / factors.group]) * widen(x[i * width + j]);
+      sum += factor(i) * widen(x[i * width + j]);
   partial[warp][lane] = sum;
   __syncthreads();
   if (warp > 0 || j >= width) return;
@@ -189,8 +201,9 @@ __global__ void levels_kernel(FirstGradient<S, T> p) {
   for (int64_t i = blockIdx.x; i < 2 * m; i += gridDim.x) {
     const int group = i >= m;
     const int64_t* levels = p.inputs.level[group] + (i - group * m) * p.inputs.level_stride[group];
+    const S e = p.factors.share_of_loss(i);
     for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x) {
-      const S value = p.factors.share_of_loss[group] * widen(p.a[i * p.width + j]);
+      const S value = e * widen(p.a[i * p.width + j]);
       for (int64_t c = 0; c < p.inputs.cells; ++c)
         atomicAdd(p.level_gradient + levels[c] * p.width + j, value);
     }
@@ -205,7 +218,7 @@ __global__ void channels_kernel(Inputs<S> inputs, RowFactors<S> factors, T* to) 
     const int64_t row = k / inputs.dense, c = k - row * inputs.dense;
     const int group = row >= inputs.rows;
     const int64_t i = row - group * inputs.rows;
-    narrow(factors.share_of_loss[group] *
+    narrow(factors.share_of_loss(row) *
                inputs.channel[group][i * inputs.channel_stride[group] + c],
            to[k]);
   }
@@ -233,6 +246,14 @@ __global__ void minus_mean_kernel(const S* scores, int64_t rows, S* to) {
   for (int64_t i = threadIdx.x; i < rows; i += blockDim.x) sum -= static_cast<double>(scores[i]);
   sum = block_sum(sum);
   if (threadIdx.x == 0) *to = static_cast<S>(sum / rows);
+}
+
+template <class S>
+__global__ void total_kernel(const S* from, int64_t count, S* to) {
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < count; i += blockDim.x) sum += static_cast<double>(from[i]);
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) *to = static_cast<S>(sum);
 }
 
 // --- the device ---------------------------------------------------------------------------------
@@ -322,11 +343,9 @@ class Cuda {
     check_launch("critic");
     const int64_t in_loss = std::min(p.rows, 2 * p.factors.group);
     if (p.bias_gradient)
-      column_sums(p.a, in_loss, p.width, p.factors.share_of_loss, p.factors.group, false,
-                  p.bias_gradient);
+      column_sums(p.a, in_loss, p.width, ShareOfLoss<S>{p.factors}, false, p.bias_gradient);
     if (p.head_gradient)
-      column_sums(p.h, in_loss, p.width, p.factors.loss_factor, p.factors.group, false,
-                  p.head_gradient);
+      column_sums(p.h, in_loss, p.width, LossFactor<S>{p.factors}, false, p.head_gradient);
   }
 
   template <class S, class T>
@@ -334,17 +353,16 @@ class Cuda {
     reverse_kernel<<<blocks(p.rows), threads(p.width), 0, stream_>>>(p);
     check_launch("critic");
     if (p.bias_gradient)
-      column_sums(p.a, std::min(p.rows, 2 * p.factors.group), p.width, p.factors.share_of_loss,
-                  p.factors.group, false, p.bias_gradient);
+      column_sums(p.a, std::min(p.rows, 2 * p.factors.group), p.width,
+                  ShareOfLoss<S>{p.factors}, false, p.bias_gradient);
   }
 
   template <class S, class T>
   void tangent(const TangentLayer<S, T>& p) {
     tangent_kernel<<<blocks(p.rows), threads(p.width), 0, stream_>>>(p);
     check_launch("critic");
-    const S ones[3] = {1, 1, 1};
     if (p.head_gradient)
-      column_sums(p.y, p.rows, p.width, ones, p.factors.group, true, p.head_gradient);
+      column_sums(p.y, p.rows, p.width, One<S>{}, true, p.head_gradient);
   }
 
   template <class S, class T>
@@ -392,6 +410,12 @@ class Cuda {
     check_launch("critic");
   }
 
+  template <class S>
+  void total(const S* from, int64_t count, S* to) {
+    total_kernel<<<1, kThreads, 0, stream_>>>(from, count, to);
+    check_launch("critic");
+  }
+
  private:
   // A block for each row, whole warps along it; the kernels loop over what is beyond.
   static unsigned blocks(int64_t rows) {
@@ -405,12 +429,10 @@ class Cuda {
     return static_cast<unsigned>(std::min<int64_t>((count + kThreads - 1) / kThreads, kMaxBlocks));
   }
 
-  template <class S, class T>
-  void column_sums(const T* x, int64_t rows, int64_t width, const S* factors, int64_t group,
-                   bool add, S* out) {
-    const Factors of{{double(factors[0]), double(factors[1]), double(factors[2])}, group};
+  template <class S, class T, class Factor>
+  void column_sums(const T* x, int64_t rows, int64_t width, Factor factor, bool add, S* out) {
     const auto count = static_cast<unsigned>((width + kWarp - 1) / kWarp);
-    column_sums_kernel<<<count, kThreads, 0, stream_>>>(x, rows, width, of, add, out);
+    column_sums_kernel<<<count, kThreads, 0, stream_>>>(x, rows, width, factor, add, out);
     check_launch("critic");
   }
 
@@ -427,4 +449,5 @@ class Cuda {
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
   m.impl("critic_step", TORCH_BOX(&sdv_wgangp::critic_step<sdv_wgangp::Cuda>));
   m.impl("critic_row_gradient", TORCH_BOX(&sdv_wgangp::critic_row_gradient<sdv_wgangp::Cuda>));
+  m.impl("critic_scores", TORCH_BOX(&sdv_wgangp::critic_scores<sdv_wgangp::Cuda>));
 }

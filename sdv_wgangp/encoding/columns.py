@@ -7,6 +7,8 @@ it. Both directions are vectorised: one sort or one hash per column.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -217,6 +219,14 @@ class NumericColumn:
         if changed.any():
             raise self._unseen(numbers[changed][0])
         return cast
+
+    def outside(self, series: pd.Series) -> tuple[int, Any, Any]:
+        """How many values lie outside the range of a column with positions, and that range."""
+        numbers, _ = _numbers(series)
+        known = np.concatenate([self.atoms, self.quantiles.values])
+        ends = np.array([known.min(), known.max()])
+        least, most = _restore(ends, np.zeros(2, dtype=bool), self.dtype, self.name)
+        return int(((numbers < ends[0]) | (numbers > ends[1])).sum()), least, most
 
     def _unseen(self, value) -> ValueError:
         return ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -187,6 +188,37 @@ class TableEncoder:
             if place is not None:
                 positions[:, place] = inside
         return EncodedTable(torch.from_numpy(codes), torch.from_numpy(positions))
+
+    def check_same_kind(self, frame: pd.DataFrame) -> None:
+        """Refuse a frame whose derived columns do not follow as they did; warn of new ranges.
+
+        Raises:
+            ValueError: A column is absent, has an unknown level, or no longer follows from the
+                column that determined it; names it.
+        """
+        self.encode(frame)
+        for derived in self.derived:
+            source, column = self.columns[derived.source], derived.column
+            codes, _ = column.encode(frame[column.name])
+            expected = derived.codes[source.encode(frame[source.name])[0]]
+            if (wrong := codes != expected).any():
+                row = int(wrong.argmax())
+                raise ValueError(
+                    f"column {column.name!r} followed from {source.name!r} in the data it was "
+                    f"fitted on, and does not in row {row} ({source.name!r} = "
+                    f"{frame[source.name].iloc[row]!r}, {column.name!r} = "
+                    f"{frame[column.name].iloc[row]!r}): correct that row, or fit anew"
+                )
+        for column in self.columns:
+            if not column.has_positions:
+                continue
+            outside, least, most = column.outside(frame[column.name])
+            if outside:
+                warnings.warn(
+                    f"column {column.name!r} has {outside} values outside {least} to {most}, the "
+                    "range it was fitted on: they count as its ends; fit anew to learn them",
+                    stacklevel=4,
+                )
 
     def decode(self, table: EncodedTable) -> pd.DataFrame:
         """The frame behind codes and positions, columns in the fitted order and dtypes."""

@@ -26,17 +26,24 @@ from sdv_wgangp.models.conditions import (
 )
 from sdv_wgangp.models.cost import warn_of_cost
 from sdv_wgangp.models.extremes import reach_extremes
+from sdv_wgangp.models.fingerprint import digest_of
+from sdv_wgangp.models.table_figures import table_figures
+from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Conditions, Generator
 from sdv_wgangp.networks.passes import SamplingPass
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.feature_table import FeatureTable, Target
 from sdv_wgangp.ops import uses_bfloat16
-from sdv_wgangp.training.conditions import given_columns
+from sdv_wgangp.players.given_cells import given_columns
+from sdv_wgangp.training.callbacks.checkpoint import Checkpoints
+from sdv_wgangp.training.callbacks.deadline import Deadline
+from sdv_wgangp.training.callbacks.rest import Rest
+from sdv_wgangp.training.log import EpochLog, NonFiniteLossError
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.settings import TrainingSettings
-from sdv_wgangp.training.trainer import EpochLog, NonFiniteLossError, Trainer
 from sdv_wgangp.training.validation import EarlyStopping, HeldOutScore, held_out_rows
+from sdv_wgangp.training.watchers import check_callbacks, tell_stage
 
 logger = logging.getLogger(__name__)
 WHITENING_ROWS = 50_000
@@ -117,13 +124,17 @@ class TabularModel:
         self._random: torch.Generator | None = None
         self._conditional_calibration: ConditionalCalibration | None = None
         self.logs: list[EpochLog] = []
+        # What only `continue_fit` needs, and no file holds.
+        self._players: dict[str, Any] | None = None
 
     def fit(
         self,
         frame: pd.DataFrame,
         discrete_columns: Iterable[str] = (),
         ordinal_columns: Iterable[str] = (),
-        callbacks: tuple[Callable[[EpochLog], None], ...] = (),
+        callbacks: Sequence[Any] = (),
+        checkpoints: Checkpoints | None = None,
+        resume: bool = False,
     ) -> TabularModel:
         """Learn from a frame.
 
@@ -140,28 +151,45 @@ class TabularModel:
             frame: Training rows; missing values are learned as values of their own.
             discrete_columns: Columns to treat as categories whatever their dtype.
             ordinal_columns: Columns with a fixed set of values, ordered where these are numbers.
-            callbacks: Called with an `EpochLog` after every epoch.
+            callbacks: Called with an `EpochLog` after every epoch, or objects with further
+                methods (`training.watchers`).
+            checkpoints: Where the training is saved as it goes on.
+            resume: Continue from the newest of them, bit for bit as if the training had never
+                stopped (but for a limit of time, with the same processor, threads and versions).
+                Where there is none the training begins anew, and a warning says so.
 
         Raises:
             ValueError: The frame or a setting does not fit (too few rows to hold out, too little
                 time for anything but the calibration); names it, before training starts.
+            CheckpointMismatchError: A checkpoint is of another table, of other settings or
+                versions; names what differs, before training starts.
             NonFiniteLossError: Training diverged. The model can be sampled all the same: it is
                 what it was before.
+            Exception: What a callback raised, after the fit: the model can be sampled, too.
         """
         started = time.perf_counter()
+        callbacks = check_callbacks(callbacks)
+        discrete_columns, ordinal_columns = tuple(discrete_columns), tuple(ordinal_columns)
         self._conditional_calibration = None
-        if self.settings.batch_size % self.pac:
-            raise ValueError(
-                f"batch_size ({self.settings.batch_size}) must be a multiple of pac ({self.pac})"
-            )
-        if self.settings.batch_size < 2:
-            raise ValueError("batch_size must be at least 2: the generator normalises batches")
-        if self.settings.meta_features:
-            self.settings.check_sample_size(self.pac)
+        self._check_settings()
         held_out = 0
         if self.settings.early_stopping:
             held_out = held_out_rows(len(frame), self.settings.validation_fraction)
-        seed = secrets.randbits(63) if self.random_state is None else self.random_state
+        tell_stage(callbacks, "encoding")
+        saved = None
+        if checkpoints is not None:
+            checkpoints.fingerprint = self._fingerprint(frame, discrete_columns, ordinal_columns)
+            with matmul_precision(self.settings.precision):
+                # PyTorch's float32 products depend on the threads, those in bfloat16 do not.
+                checkpoints.any_threads = uses_bfloat16(self._device)
+            saved = checkpoints.load() if resume else None
+            checkpoints.prepare(0 if saved is None else saved["step"])
+        if saved is not None:
+            seed = saved["about"]["seed"]
+        elif self.random_state is None:
+            seed = secrets.randbits(63)
+        else:
+            seed = self.random_state
         seeds = np.random.SeedSequence(seed).generate_state(6, np.uint64) >> np.uint64(1)
         numpy_seed, weight_seed, training_seed, sample_seed, held_out_seed, reference_seed = map(
             int, seeds
@@ -184,32 +212,44 @@ class TabularModel:
         # A caller's critic draws its weights from the global generator, which is not ours to move.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(weight_seed)
-            given = given_columns(self.layout, self.settings, self.pac)
+            given = given_columns(self.layout, self.settings.conditional_rows(self.pac))
             critic = self._critic(views.width + len(given), initial)
-        trainer = Trainer(
+        trained, score = table, None
+        if held_out:
+            aside = torch.Generator().manual_seed(held_out_seed)
+            order = torch.randperm(len(table), generator=aside)
+            score = HeldOutScore(table.rows(order[:held_out]), self.layout, held_out_seed % 2**32)
+            trained = table.rows(order[held_out:].sort().values)
+        training = TableTraining(
             generator.to(self._device),
             critic.to(self._device),
             views.to(self._device),
             self.layout,
             settings,
             random,
+            trained,
             target,
+            about={"seed": seed},
         )
-        self.logs = trainer.logs
-        trained, stopping = table, None
-        if held_out:
-            aside = torch.Generator().manual_seed(held_out_seed)
-            order = torch.randperm(len(table), generator=aside)
-            score = HeldOutScore(table.rows(order[:held_out]), self.layout, held_out_seed % 2**32)
-            trained = table.rows(order[held_out:].sort().values)
-            stopping = EarlyStopping(
-                lambda generator: self._held_out_score(generator, score, held_out_seed),
-                score.noise,
-                self.settings.patience,
-            )
-        seconds = None
+        self.logs = training.run.logs
+        self._draw_figures(training, frame)
+        watching, stopping = list(callbacks), None
+        if checkpoints is not None:
+            watching.append(checkpoints)
+        if saved is not None:
+            training.run.load_state_dict(saved)
+        if score is not None:
+
+            def scored(generator: nn.Module) -> float:
+                tell_stage(callbacks, "validation")
+                found = self._held_out_score(generator, score, held_out_seed)
+                tell_stage(callbacks, "training")
+                return found
+
+            stopping = EarlyStopping(scored, training.preview, score.noise, self.settings.patience)
+            watching.insert(0, stopping)
         if self.settings.max_seconds is not None:
-            ending = self._rehearse(trainer.preview(), table, stopping)
+            ending = self._rehearse(training.preview(), table, stopping)
             seconds = started + self.settings.max_seconds - time.perf_counter() - ending
             if seconds <= 0:
                 raise ValueError(
@@ -217,14 +257,141 @@ class TabularModel:
                     f"encoding and calibration take about "
                     f"{self.settings.max_seconds - seconds:.1f} s; give more or leave it out"
                 )
-        try:
-            self.generator = trainer.fit(trained, callbacks, seconds, stopping)
-        except NonFiniteLossError:
-            self.generator = trainer.result()
-            self._calibrate(table, random)
-            raise
-        self._calibrate(table, random)
+            watching.insert(0, Deadline(seconds))
+        self._train(training, table, watching, stopping, self.settings.epochs)
         return self
+
+    def _train(
+        self,
+        training: TableTraining,
+        table: EncodedTable,
+        callbacks: Sequence[Any],
+        stopping: EarlyStopping | None,
+        epochs: int,
+    ) -> None:
+        """Train, take over what was learned, and calibrate it; whatever ends the training."""
+        tell_stage(callbacks, "training")
+        failed = None
+        try:
+            training.train(epochs, callbacks)
+        except Exception as error:  # a divergence, or a callback's: what was learned is kept
+            failed = error
+        # The best that was scored, otherwise the last.
+        best = None if stopping is None else stopping.best
+        self.generator = training.result() if best is None else best
+        self.logs = training.run.logs
+        self._players = training.players_state()
+        tell_stage(callbacks, "calibration")
+        self._calibrate(table, training.run.random)
+        if failed is not None:
+            raise failed
+
+    def continue_fit(
+        self, frame: pd.DataFrame, epochs: int, callbacks: Sequence[Any] = ()
+    ) -> TabularModel:
+        """Train on, on the same or newer rows of the same columns.
+
+        The encoding stays as it is; the calibration is to the new rows. A model that was loaded
+        has no critic: a new one is trained first, against a generator at rest.
+
+        Args:
+            frame: Its columns are those of the first fit.
+            epochs: How many more.
+            callbacks: As for `fit`.
+
+        Raises:
+            RuntimeError: The model was not fitted.
+            ValueError: A column is absent, holds a category or a missing value that it had not
+                when it was fitted, or no longer follows from the column that determined it; names
+                it, before training starts.
+        """
+        if not self.can_sample:
+            raise RuntimeError("there is nothing to continue: fit the model first")
+        callbacks = check_callbacks(callbacks)
+        self._check_settings()
+        tell_stage(callbacks, "encoding")
+        self.encoder.check_same_kind(frame)
+        seed = int(torch.randint(2**62, (), device=self._device, generator=self._random))
+        numpy_seed, weight_seed, training_seed = map(
+            int, np.random.SeedSequence(seed).generate_state(3, np.uint64) >> np.uint64(1)
+        )
+        table = self.encoder.encode(frame, np.random.default_rng(numpy_seed))
+        initial = torch.Generator().manual_seed(weight_seed)
+        views = Views(self.layout)
+        part = table.rows(torch.randperm(len(table), generator=initial)[:WHITENING_ROWS])
+        views.fit_whitening(self.layout.level_index(part), part.positions)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(weight_seed)
+            given = given_columns(self.layout, self.settings.conditional_rows(self.pac))
+            critic = self._critic(views.width + len(given), initial)
+        generator = self.new_generator(initial)
+        generator.load_state_dict(self.generator.state_dict())
+        target = None if self.target is None else self._find_target()
+        training = TableTraining(
+            generator.to(self._device),
+            critic.to(self._device),
+            views.to(self._device),
+            self.layout,
+            self.settings.for_table(FeatureTable.of(self.layout, target)),
+            torch.Generator(self._device).manual_seed(training_seed),
+            table,
+            target,
+            about={"seed": seed},
+        )
+        training.continues(self.logs, epochs)
+        self._draw_figures(training, frame)
+        watching = list(callbacks)
+        if self._players is None:
+            watching.insert(0, Rest("generator", training.source.steps_per_epoch * epochs // 10))
+        else:
+            training.load_players_state(self._players)
+        self._conditional_calibration = None
+        self._train(training, table, watching, None, len(self.logs) + epochs)
+        return self
+
+    @property
+    def can_sample(self) -> bool:
+        """Whether it has learned something."""
+        return hasattr(self, "_calibration")
+
+    def _draw_figures(self, training: TableTraining, frame: pd.DataFrame) -> None:
+        """Give the run what trackers can draw."""
+
+        def generate(rows: int, random: torch.Generator) -> pd.DataFrame:
+            return self.encoder.decode(self._draw(rows, random, training.preview()))
+
+        training.run.figures = table_figures(training, frame, generate)
+
+    def _fingerprint(
+        self, frame: pd.DataFrame, discrete: Iterable[str], ordinal: Iterable[str]
+    ) -> dict[str, Any]:
+        """All that a training depends on, beside versions and processor."""
+        return {
+            "table": digest_of(frame),
+            "discrete_columns": sorted(map(str, discrete)),
+            "ordinal_columns": sorted(map(str, ordinal)),
+            "settings": self.settings.plain(),
+            "embedding_dim": self.embedding_dim,
+            "generator_dim": list(self.generator_dim),
+            "discriminator_dim": list(self.discriminator_dim),
+            "pac": self.pac,
+            "dropout": self.dropout,
+            "target": self.target,
+            "random_state": self.random_state,
+            "critic": None if self._make_critic is None else _name_of(self._make_critic),
+            "device": self._device.type,
+        }
+
+    def _check_settings(self) -> None:
+        """Refuse what cannot be trained with, before anything is done."""
+        if self.settings.batch_size % self.pac:
+            raise ValueError(
+                f"batch_size ({self.settings.batch_size}) must be a multiple of pac ({self.pac})"
+            )
+        if self.settings.batch_size < 2:
+            raise ValueError("batch_size must be at least 2: the generator normalises batches")
+        if self.settings.meta_features:
+            self.settings.check_sample_size(self.pac)
 
     def _held_out_score(self, generator: Generator, score: HeldOutScore, seed: int) -> float:
         """The score of rows made of the same noise every time."""
@@ -253,7 +420,7 @@ class TabularModel:
 
     def new_generator(self, random: torch.Generator) -> Generator:
         """A generator of the fitted layout with random weights, on the CPU."""
-        given = given_columns(self.layout, self.settings, self.pac)
+        given = given_columns(self.layout, self.settings.conditional_rows(self.pac))
         # PyTorch's layers draw weights from the global generator before they get ours.
         with torch.random.fork_rng(devices=[]):
             return Generator(
@@ -514,7 +681,7 @@ class TabularModel:
 
     def __getstate__(self) -> dict:
         # It is made again when it is needed.
-        state = self.__dict__ | {"_conditional_calibration": None}
+        state = self.__dict__ | {"_conditional_calibration": None, "_players": None}
         if "generator" in state:
             # `to` would move the module itself.
             state["generator"] = copy.deepcopy(self.generator).to("cpu")
@@ -524,7 +691,7 @@ class TabularModel:
         return state
 
     def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update({"_players": None} | state)
         self._device = _device(self._enable_gpu)
         if "generator" not in state:
             return
@@ -542,6 +709,12 @@ def _forgotten_critic(width: int) -> nn.Module:
         "the critic of this model was not saved with it: to fit it again, make a new TabularModel "
         "with critic=..."
     )
+
+
+def _name_of(function: Callable) -> str:
+    """The same in every process, unlike its address."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _device(enable_gpu: bool) -> torch.device:

@@ -156,9 +156,13 @@ class Generator(nn.Module):
         features = self.features(noise, conditions)
         if self.positions is None:
             return self.logits(features), jitter
+        return self.logits(features), self.place(features, jitter)
+
+    def place(self, features: torch.Tensor, jitter: torch.Tensor) -> torch.Tensor:
+        """Positions from what the heads read, for a generator that has some."""
         mean, log_scale = self.positions(features).chunk(2, dim=1)
         scale = log_scale.clamp(*LOG_SCALE_RANGE).exp()
-        return self.logits(features), torch.special.ndtr(mean + scale * jitter)
+        return torch.special.ndtr(mean + scale * jitter)
 
 
 def initialise(module: nn.Module, random: torch.Generator) -> None:

@@ -100,6 +100,8 @@ _NAMED = {
     "relativistic": ("relativistic", "r1+r2"),
 }
 OBJECTIVES = tuple(_NAMED)
+# Those without a penalty, unless one is named beside them.
+UNPENALISED = tuple(name for name, (_, penalty) in _NAMED.items() if penalty == "none")
 # Lambda of Gulrajani et al. 2017, section 4, and of Petzka et al. 2018; gamma of Mescheder et al.
 # 2018, section 5, whose penalty has a half in it, as the operator's.
 PENALTY_WEIGHT = 10.0

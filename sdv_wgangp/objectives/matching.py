@@ -49,7 +49,7 @@ batch, whose samples hold rows more than once.)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -258,6 +258,16 @@ class MetaFeatureObjective:
         self._share.fill_(max(1 - TRACKING_DECAY, 1 / self._done))
         self._factor.fill_(self.factor)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What changes from step to step; scales and ``m_real`` are learned anew."""
+        return {"done": self._done, "tracked": self._tracked}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self._done = state["done"]
+        for own, saved in zip(self._tracked, state["tracked"], strict=True):
+            own.copy_(saved)
+
     @property
     def factor(self) -> float:
         """The schedule's factor of the current step."""
@@ -344,6 +354,11 @@ class MetaFeatureObjective:
         """Directions to project a cloud to."""
         shape = cloud.shape[-1], transport.SLICES
         return torch.randn(shape, device=cloud.device, generator=self._random)
+
+    @torch.no_grad()
+    def statistics(self, rows: Batch) -> dict[str, torch.Tensor]:
+        """The meta-features of rows by their names, in their own units, ``[size]`` each."""
+        return dict(zip(self.names, self._raw(rows), strict=True))
 
     def _raw(self, rows: Batch) -> list[torch.Tensor]:
         """Values of the statistics, ``[..., size]`` each."""

@@ -19,6 +19,7 @@ from sdv_wgangp.ops.critic import (
     PENALTIES,
     PENALTIES_BETWEEN,
     critic_row_gradient,
+    critic_scores,
     critic_step,
     uses_bfloat16,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "column_softmax_backward",
     "correlation",
     "critic_row_gradient",
+    "critic_scores",
     "critic_step",
     "gradient_norm_penalty",
     "interpolate",

@@ -1,4 +1,4 @@
-"""The critic's operators: its whole training step, and the gradient at its input rows."""
+"""The critic's operators: its training step, the gradient at its input rows, and its scores."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "PENALTIES",
     "PENALTIES_BETWEEN",
     "critic_row_gradient",
+    "critic_scores",
     "critic_step",
     "uses_bfloat16",
 ]
@@ -59,7 +60,7 @@ def _step_fake(*arguments) -> Tensor:
 _critic_step = operator(
     "critic_step(Tensor real_levels, Tensor real_dense, Tensor fake_levels, Tensor fake_dense,"
     " Tensor? share, Tensor[] parameters, Tensor[] masks, float slope, str penalty, float weight,"
-    " bool bfloat16, Tensor(a!)[] gradients) -> Tensor",
+    " bool bfloat16, Tensor(a!)[] gradients, Tensor? derivatives=None) -> Tensor",
     reference.critic_step,
     _step_fake,
     autocast=False,
@@ -80,8 +81,9 @@ def critic_step(
     penalty: str = "wgan-gp",
     weight: float = 10.0,
     bfloat16: bool | None = None,
+    derivatives: Tensor | None = None,
 ) -> Tensor:
-    r"""Loss, penalty and all gradients of a Wasserstein critic, a perceptron, in one call.
+    r"""Loss, penalty and all gradients of a critic, a perceptron, in one call.
 
     The critic is :math:`f = w_L h_{L-1} + b_L` with :math:`h_l = \phi(W_l h_{l-1} + b_l) \circ
     m_l`, :math:`\phi` the leaky rectifier and :math:`m_l` dropout masks. Its input row
@@ -90,8 +92,9 @@ def critic_step(
 
     .. math:: \overline{f(\text{fake})} - \overline{f(\text{real})} + P
 
-    with one of the penalties of the gradient's norm :math:`n = |\nabla_x f(x)|`, averaged over
-    rows:
+    or, with ``derivatives``, :math:`\mathcal{L} + P` for any loss :math:`\mathcal{L}` of the
+    scores: nothing but its derivatives at them is needed. :math:`P` is one of the penalties of
+    the gradient's norm :math:`n = |\nabla_x f(x)|`, averaged over rows:
 
     =========  ===================================  ============================================
     penalty    P                                    source
@@ -128,14 +131,35 @@ def critic_step(
             sums, norms, biases, losses and the gradients stay float32. False: torch's float32
             products, to which `torch.set_float32_matmul_precision` applies. None asks
             :func:`uses_bfloat16`.
+        derivatives: [2, rows], of the dtype of the parameters:
+            :math:`\partial \mathcal{L} / \partial f(\text{real}_i)` and
+            :math:`\partial \mathcal{L} / \partial f(\text{fake}_i)`, means' divisors included,
+            at the scores that :func:`critic_scores` gives with the rows' own masks. None stands
+            for -1/rows and 1/rows.
 
     Returns:
-        The loss (without the penalty) and the penalty, [2]. On the CPU the same arguments give
-        the same bits, whatever the number of threads, as far as torch's products do.
+        :math:`\overline{f(\text{fake})} - \overline{f(\text{real})}` and the penalty, [2],
+        whatever the derivatives are: where they are given, the first is no longer the loss, but
+        still (its sign turned) the critic's estimate of the distance. On the CPU the same
+        arguments give the same bits, whatever the number of threads, as far as torch's products
+        do.
 
     Raises:
         RuntimeError: names the argument whose shape, dtype, device or value is wrong. (On CUDA
             levels out of range are stopped by the device.)
+
+    Example:
+        A non-saturating GAN with the penalty r1 (Mescheder et al. 2018), whose loss is
+        :math:`\overline{\zeta(f(\text{fake}))} + \overline{\zeta(-f(\text{real}))}` with the
+        softplus :math:`\zeta`, the derivative of which is the logistic function::
+
+            real = critic_scores(real_levels, real_dense, parameters)
+            fake = critic_scores(fake_levels, fake_dense, parameters)
+            derivatives = torch.stack([-torch.sigmoid(-real), torch.sigmoid(fake)]) / len(real)
+            critic_step(
+                real_levels, real_dense, fake_levels, fake_dense, None, parameters, gradients,
+                penalty="r1", derivatives=derivatives,
+            )
     """
     parameters = [parameter.detach() for parameter in parameters]
     bfloat16 = _products_in_bfloat16(parameters, bfloat16)
@@ -152,6 +176,7 @@ def critic_step(
         weight,
         bfloat16,
         list(gradients),
+        None if derivatives is None else derivatives.detach(),
     )
 
 
@@ -159,9 +184,14 @@ def critic_step(
 
 
 def _row_gradient_fake(
-    levels: Tensor, dense: Tensor, parameters: list[Tensor], slope: float, bfloat16: bool
+    levels: Tensor,
+    dense: Tensor,
+    parameters: list[Tensor],
+    slope: float,
+    bfloat16: bool,
+    derivatives: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    reference.check_row_gradient(levels, dense, parameters, slope, bfloat16)
+    reference.check_row_gradient(levels, dense, parameters, slope, bfloat16, derivatives)
     first = parameters[0]
     return (
         first.new_empty(()),
@@ -175,7 +205,8 @@ def _row_gradient_fake(
 
 _critic_row_gradient = operator(
     "critic_row_gradient(Tensor levels, Tensor dense, Tensor[] parameters, float slope,"
-    " bool bfloat16) -> (Tensor loss, Tensor to_levels, Tensor to_dense)",
+    " bool bfloat16, Tensor? derivatives=None)"
+    " -> (Tensor loss, Tensor to_levels, Tensor to_dense)",
     reference.critic_row_gradient,
     _row_gradient_fake,
 )
@@ -188,22 +219,103 @@ def critic_row_gradient(
     *,
     slope: float = 0.2,
     bfloat16: bool | None = None,
+    derivatives: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    r"""The generator's loss :math:`-\overline{f}` and its gradient at one-hot rows.
+    r"""The generator's loss :math:`-\overline{f}`, and its or another's gradient at one-hot rows.
 
     Args:
         levels: int64 [rows, cells], as in :func:`critic_step`, without dropout.
         dense: [rows, channels].
         parameters, slope, bfloat16: as in :func:`critic_step`.
+        derivatives: [rows], of the dtype of the parameters: :math:`\partial \mathcal{L} /
+            \partial f(\text{row}_i)` for the gradient of another loss :math:`\mathcal{L}` of the
+            scores. None stands for -1/rows.
 
     Returns:
-        The loss, a scalar; its gradients with respect to the one-hot levels [rows, levels], in
-        bfloat16 where products are, and to the dense channels [rows, channels]. Not
-        differentiable.
+        :math:`-\overline{f}`, a scalar, whatever the derivatives are; the loss's gradients with
+        respect to the one-hot levels [rows, levels], in bfloat16 where products are, and to the
+        dense channels [rows, channels]. Not differentiable.
 
     Raises:
         RuntimeError: as :func:`critic_step`.
+
+    Example:
+        The generator of a non-saturating GAN minimises the mean softplus of :math:`-f`::
+
+            scores = critic_scores(levels, dense, parameters)
+            derivatives = -torch.sigmoid(-scores) / len(scores)
+            critic_row_gradient(levels, dense, parameters, derivatives=derivatives)
     """
     parameters = [parameter.detach() for parameter in parameters]
     bfloat16 = _products_in_bfloat16(parameters, bfloat16)
-    return _critic_row_gradient(levels, dense.detach(), parameters, slope, bfloat16)
+    at_scores = None if derivatives is None else derivatives.detach()
+    return _critic_row_gradient(levels, dense.detach(), parameters, slope, bfloat16, at_scores)
+
+
+# --- critic_scores -------------------------------------------------------------------------------
+
+
+def _scores_fake(
+    levels: Tensor,
+    dense: Tensor,
+    parameters: list[Tensor],
+    masks: list[Tensor],
+    slope: float,
+    bfloat16: bool,
+) -> Tensor:
+    reference.check_scores(levels, dense, parameters, masks, slope, bfloat16)
+    return parameters[0].new_empty(len(levels))
+
+
+_critic_scores = operator(
+    "critic_scores(Tensor levels, Tensor dense, Tensor[] parameters, Tensor[] masks, float slope,"
+    " bool bfloat16) -> Tensor",
+    reference.critic_scores,
+    _scores_fake,
+)
+
+
+def critic_scores(
+    levels: Tensor,
+    dense: Tensor,
+    parameters: Sequence[Tensor],
+    *,
+    masks: Sequence[Tensor] = (),
+    slope: float = 0.2,
+    bfloat16: bool | None = None,
+) -> Tensor:
+    r"""The scores of rows, at which a loss has the derivatives that the other operators take.
+
+    They are the scores :math:`f = w_L h_{L-1} + b_L` of :func:`critic_step`, layer by layer in the
+    same arithmetic, for rows of one kind.
+
+    Args:
+        levels: int64 [rows, cells], as in :func:`critic_step`.
+        dense: [rows, channels].
+        parameters, slope, bfloat16: as in :func:`critic_step`.
+        masks: for each hidden layer [rows, width], the part of :func:`critic_step`'s masks that
+            belongs to these rows. Empty: no dropout, as in :func:`critic_row_gradient`.
+
+    Returns:
+        The scores [rows], of the dtype of the parameters. Not differentiable.
+
+    Raises:
+        RuntimeError: as :func:`critic_step`.
+
+    Example:
+        Derivatives of the hinge loss, the mean of :math:`\max(0, 1 - f(\text{real}))` and
+        :math:`\max(0, 1 + f(\text{fake}))`, with dropout::
+
+            rows = len(real_levels)
+            real = critic_scores(
+                real_levels, real_dense, parameters, masks=[mask[:rows] for mask in masks]
+            )
+            fake = critic_scores(
+                fake_levels, fake_dense, parameters,
+                masks=[mask[rows : 2 * rows] for mask in masks],
+            )
+            derivatives = torch.stack([-(real < 1).to(real), (fake > -1).to(fake)]) / rows
+    """
+    parameters = [parameter.detach() for parameter in parameters]
+    bfloat16 = _products_in_bfloat16(parameters, bfloat16)
+    return _critic_scores(levels, dense.detach(), parameters, list(masks), slope, bfloat16)

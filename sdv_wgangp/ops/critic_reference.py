@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sdv_wgangp.ops.checks import check, check_device, check_floating, check_same, check_shape
 
-__all__ = ["critic_row_gradient", "critic_step"]
+__all__ = ["critic_row_gradient", "critic_scores", "critic_step"]
 
 # The penalties that are taken at interpolates, and all of them.
 PENALTIES_BETWEEN = ("wgan-gp", "wgan-lp")
@@ -95,6 +95,26 @@ def _check_levels(op: str, name: str, levels: Tensor, count: int) -> None:
         raise RuntimeError(f"{op}: {name}[{row}, {cell}] is {level}, but there are {count} levels")
 
 
+def _check_masks(
+    op: str, masks: list[Tensor], rows: int, hidden: list[int], parameters: list[Tensor]
+) -> None:
+    check(
+        len(masks) in (0, len(hidden)),
+        f"{op}: masks must be none or {len(hidden)}, one for each hidden layer, got {len(masks)}",
+    )
+    for index, mask in enumerate(masks):
+        check_shape(op, f"masks[{index}]", mask, [rows, hidden[index]])
+        check_same(op, f"masks[{index}]", mask, "the parameters", parameters[0])
+
+
+def _check_derivatives(
+    op: str, derivatives: Tensor | None, sizes: list[int], parameters: list[Tensor]
+) -> None:
+    if derivatives is not None:
+        check_shape(op, "derivatives", derivatives, sizes)
+        check_same(op, "derivatives", derivatives, "the parameters", parameters[0])
+
+
 def check_step(
     real_levels: Tensor,
     real_dense: Tensor,
@@ -108,6 +128,7 @@ def check_step(
     weight: float,
     bfloat16: bool,
     gradients: list[Tensor],
+    derivatives: Tensor | None = None,
 ) -> None:
     """Checks all that can be checked without reading values on the device."""
     op = "critic_step"
@@ -130,13 +151,8 @@ def check_step(
         check(share is not None, f"{op}: share must be given for penalty {penalty}")
         check_shape(op, "share", share, [rows, 1])
         check_same(op, "share", share, "the parameters", first)
-    check(
-        len(masks) in (0, len(hidden)),
-        f"{op}: masks must be none or {len(hidden)}, one for each hidden layer, got {len(masks)}",
-    )
-    for index, mask in enumerate(masks):
-        check_shape(op, f"masks[{index}]", mask, [(3 if between else 2) * rows, hidden[index]])
-        check_same(op, f"masks[{index}]", mask, "the parameters", first)
+    _check_masks(op, masks, (3 if between else 2) * rows, hidden, parameters)
+    _check_derivatives(op, derivatives, [2, rows], parameters)
     check(
         len(gradients) == len(parameters),
         f"{op}: gradients must be as many as parameters, {len(parameters)}, got {len(gradients)}",
@@ -149,12 +165,33 @@ def check_step(
 
 
 def check_row_gradient(
-    levels: Tensor, dense: Tensor, parameters: list[Tensor], slope: float, bfloat16: bool
+    levels: Tensor,
+    dense: Tensor,
+    parameters: list[Tensor],
+    slope: float,
+    bfloat16: bool,
+    derivatives: Tensor | None = None,
 ) -> None:
     """Checks all that can be checked without reading values on the device."""
     op = "critic_row_gradient"
     _check_critic(op, parameters, slope, bfloat16)
     _check_rows(op, ("levels", "dense"), levels, dense, parameters)
+    _check_derivatives(op, derivatives, [len(levels)], parameters)
+
+
+def check_scores(
+    levels: Tensor,
+    dense: Tensor,
+    parameters: list[Tensor],
+    masks: list[Tensor],
+    slope: float,
+    bfloat16: bool,
+) -> None:
+    """Checks all that can be checked without reading values on the device."""
+    op = "critic_scores"
+    hidden = _check_critic(op, parameters, slope, bfloat16)
+    _check_rows(op, ("levels", "dense"), levels, dense, parameters)
+    _check_masks(op, masks, len(levels), hidden, parameters)
 
 
 class _Layers:
@@ -222,12 +259,13 @@ def critic_step(
     weight: float,
     bfloat16: bool,
     gradients: list[Tensor],
+    derivatives: Tensor | None = None,
 ) -> Tensor:
     """See :func:`sdv_wgangp.ops.critic_step`.
 
-    Every row i has a factor c_i in the loss, sum_i c_i f_i. Where rows are penalised the reverse
-    sweep starts from 1, because the penalty needs the gradient of f alone, and c_i multiplies the
-    activations instead; elsewhere it starts from c_i.
+    Every row i has the loss's derivative c_i at its score f_i. Where rows are penalised the
+    reverse sweep starts from 1, because the penalty needs the gradient of f alone, and c_i
+    multiplies the activations instead; elsewhere it starts from c_i.
     """
     check_step(
         real_levels,
@@ -242,6 +280,7 @@ def critic_step(
         weight,
         bfloat16,
         gradients,
+        derivatives,
     )
     _check_levels("critic_step", "real_levels", real_levels, len(parameters[0]))
     _check_levels("critic_step", "fake_levels", fake_levels, len(parameters[0]))
@@ -258,7 +297,11 @@ def critic_step(
         loss = scores[rows : 2 * rows].mean() - scores[:rows].mean()
 
         in_loss = torch.zeros_like(scores)
-        in_loss[:rows], in_loss[rows : 2 * rows] = -1 / rows, 1 / rows
+        pair = slice(0, 2 * rows)
+        if derivatives is None:
+            in_loss[:rows], in_loss[rows : 2 * rows] = -1 / rows, 1 / rows
+        else:
+            in_loss[pair] = derivatives.flatten()
         begin, stop = {
             "none": (0, 0),
             "r1": (0, rows),
@@ -281,7 +324,6 @@ def critic_step(
         kappa = (weight / rows * pull)[:, None]
         outer = layers.product((kappa * d).T, d)
 
-        pair = slice(0, 2 * rows)
         first = signals[0][pair] * factor[pair, None]
         to_levels = layers.level_weight @ outer
         each = first.repeat_interleave(levels.shape[1], dim=0)
@@ -303,22 +345,48 @@ def critic_step(
             else:
                 in_loss_only = in_loss[:, None] * hidden[index]
                 to_weight.copy_(in_loss_only.sum(0, keepdim=True) + tangent.sum(0, keepdim=True))
-                to_bias.zero_()
+                if derivatives is None:
+                    to_bias.zero_()  # the loss is a difference of scores
+                else:
+                    to_bias.copy_(in_loss.sum(0, keepdim=True))
         return torch.stack([loss, weight / rows * terms.sum()])
 
 
 def critic_row_gradient(
-    levels: Tensor, dense: Tensor, parameters: list[Tensor], slope: float, bfloat16: bool
+    levels: Tensor,
+    dense: Tensor,
+    parameters: list[Tensor],
+    slope: float,
+    bfloat16: bool,
+    derivatives: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`sdv_wgangp.ops.critic_row_gradient`."""
-    check_row_gradient(levels, dense, parameters, slope, bfloat16)
+    check_row_gradient(levels, dense, parameters, slope, bfloat16, derivatives)
     _check_levels("critic_row_gradient", "levels", levels, len(parameters[0]))
     with torch.no_grad():
         layers = _Layers(parameters, slope, bfloat16)
         scores, slopes, _ = layers.forward(layers.first(levels, dense), [])
-        upstream = torch.full_like(scores, -1 / len(scores))
+        upstream = derivatives
+        if upstream is None:
+            upstream = torch.full_like(scores, -1 / len(scores))
         signal = layers.reverse(upstream, slopes)[0]
         to_levels, to_dense = signal @ layers.level_weight.T, signal @ layers.dense_weight.T
         if bfloat16:
             to_levels = to_levels.bfloat16()
         return -scores.mean(), to_levels, to_dense
+
+
+def critic_scores(
+    levels: Tensor,
+    dense: Tensor,
+    parameters: list[Tensor],
+    masks: list[Tensor],
+    slope: float,
+    bfloat16: bool,
+) -> Tensor:
+    """See :func:`sdv_wgangp.ops.critic_scores`."""
+    check_scores(levels, dense, parameters, masks, slope, bfloat16)
+    _check_levels("critic_scores", "levels", levels, len(parameters[0]))
+    with torch.no_grad(), torch.autocast(parameters[0].device.type, enabled=False):
+        layers = _Layers(parameters, slope, bfloat16)
+        return layers.forward(layers.first(levels, dense), masks)[0]

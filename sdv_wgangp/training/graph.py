@@ -1,56 +1,66 @@
-"""A training step captured in a CUDA graph."""
+"""The device part of a training step, captured in a CUDA graph."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
+
+from sdv_wgangp.players.protocols import Losses
 
 
-class GraphedStep:
-    """Runs a step a few times, then captures it in a CUDA graph and replays that.
+class GraphedUpdate:
+    """Makes an update a few times, then captures it in a CUDA graph and replays that.
 
     The host then has one thing to do for each step instead of a hundred launches.
 
     Args:
-        step: Called with a phase; works on tensors that stay where they are, draws all its random
-            numbers from ``random``, and returns a tensor. Each phase has a graph of its own.
-        random: On a CUDA device.
+        update: `training.loop.update`, of a run whose players, terms and source work on tensors
+            that stay where they are and draw all their random numbers from the run's.
+        phases: Steps that differ in what they do come in a cycle of so many: each has a graph of
+            its own.
     """
 
     # The first calls allocate and choose algorithms, which a capture must not see.
     WARM_UP = 3
 
-    def __init__(self, step: Callable[[int], torch.Tensor], random: torch.Generator):
-        self._step, self._random = step, random
+    def __init__(self, update: Callable[[Any, Tensor], Losses], phases: int = 1):
+        self._update, self._phases = update, phases
         self._calls: dict[int, int] = {}
         self._pool: tuple[int, int] | None = None
-        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
+        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Losses]] = {}
+        self._drawn: Tensor | None = None
 
-    def __call__(self, phase: int) -> torch.Tensor:
-        """One step. What it returns is overwritten by the next step of the same phase."""
+    def __call__(self, run: Any, drawn: Tensor) -> Losses:
+        """One update. What it returns is overwritten by the next one of the same phase."""
+        if self._drawn is None:
+            self._drawn = drawn.clone()
+        self._drawn.copy_(drawn)
+        phase = run.step % self._phases
         calls = self._calls.get(phase, 0)
         self._calls[phase] = calls + 1
         if calls < self.WARM_UP:
-            return self._aside(phase)
+            return self._aside(run)
         if phase not in self._graphs:
             graph = torch.cuda.CUDAGraph()
-            graph.register_generator_state(self._random)
+            graph.register_generator_state(run.random)
             # Phases never run at the same time: they may share their memory.
             with torch.cuda.graph(graph, pool=self._pool):
-                result = self._step(phase)
+                losses = self._update(run, self._drawn)
             self._pool = self._pool or graph.pool()
-            self._graphs[phase] = graph, result
-        graph, result = self._graphs[phase]
+            self._graphs[phase] = graph, losses
+        graph, losses = self._graphs[phase]
         graph.replay()
-        return result
+        return losses
 
-    def _aside(self, phase: int) -> torch.Tensor:
-        """The step on a stream of its own, as captures are made."""
+    def _aside(self, run: Any) -> Losses:
+        """The update on a stream of its own, as captures are made."""
         current, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(current)
         try:
             with torch.cuda.stream(aside):
-                return self._step(phase)
+                return self._update(run, self._drawn)
         finally:
             current.wait_stream(aside)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -50,6 +50,8 @@ class Run:
         graph: Makes a step's device part in the place of `training.loop.update`.
         average: Of the generator's weights, which its optimizer moves; None for no average.
         hyperparameters: For trackers; plain numbers, strings, and lists of them.
+        figures: For trackers: by name, a function that draws one of the run.
+        about: What the model has to know to make this run again; plain.
         step, epoch: How many were made.
         step_in_epoch: Steps of the epoch that has begun.
         logs: One for every finished epoch.
@@ -72,6 +74,8 @@ class Run:
     graph: Any = None
     average: WeightAverage | None = None
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Callable[[Run], Any]] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     epoch: int = 0
     step_in_epoch: int = 0
@@ -232,6 +236,7 @@ class Run:
         totals = self._totals
         return {
             "parts": {name: part.state_dict() for name, part in self._parts().items()},
+            "about": self.about,
             "random": self.random.get_state(),
             "global_random": self._global_states() if self._inside else self._global_random,
             "schedule": None if self.schedule is None else self.schedule.state_dict(),

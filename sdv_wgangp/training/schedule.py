@@ -40,6 +40,11 @@ class Schedule:
         self._seconds, self._clock, self._started = seconds, clock, clock()
         self._end, self._length = 1.0, 1 - decay_from  # of the decay
 
+    @property
+    def limited(self) -> bool:
+        """Whether time counts."""
+        return self._seconds is not None
+
     def limit(self, seconds: float) -> None:
         """Let time count, too: so many seconds from now on."""
         self._seconds, self._started = seconds, self._clock()
@@ -60,6 +65,21 @@ class Schedule:
     def done(self) -> bool:
         """Whether no step is left."""
         return self.progress >= self._end
+
+    @property
+    def expected_steps(self) -> int:
+        """How many steps there will be in all: what was made, at the pace so far, up to the end.
+
+        Example:
+            >>> schedule = Schedule(100)
+            >>> schedule.advance()
+            >>> schedule.expected_steps
+            100
+        """
+        now = self.progress
+        if not 0 < now < self._end:
+            return max(self.total, self.steps) if now == 0 else self.steps
+        return max(self.steps, round(self.steps * self._end / now))
 
     def factors(self, parts: int) -> list[float]:
         """Of the learning rates, in the ``parts`` equal parts of the next step."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
+from sdv_wgangp.objectives.adversarial import OBJECTIVES, UNPENALISED, Adversarial, objective
 from sdv_wgangp.objectives.feature_table import FeatureTable
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
@@ -15,28 +17,38 @@ from sdv_wgangp.objectives.matching import (
 )
 from sdv_wgangp.objectives.meta_features import applicable, check_meta_features
 from sdv_wgangp.ops import PENALTIES
+from sdv_wgangp.training.optimizers import NO_MOMENTUM, OPTIMIZERS
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """Hyperparameters of the optimisation.
 
-    The optimiser is Adam with betas (0, 0.9) (Gulrajani et al. 2017, algorithm 1) and two rates
-    (Heusel et al. 2017); both rates are constant for half of the steps, then fall linearly to 0.
+    By default the optimiser is Adam with betas (0, 0.9) (Gulrajani et al. 2017, algorithm 1) and
+    two rates (Heusel et al. 2017); both are constant for half of the steps, then fall linearly to
+    0.
     Where ``max_seconds`` is too short for all epochs, time takes the place of the steps.
 
     Attributes:
         epochs: An epoch has ``rows // batch_size`` generator steps, at least
             `MIN_STEPS_PER_EPOCH`; the critic sees the table ``discriminator_steps`` times in it.
+        min_steps_per_epoch: That least number; None for the module's.
         batch_size: Rows in a step, a multiple of ``pac``.
         discriminator_steps: Critic steps for each generator step.
         generator_lr, discriminator_lr: Learning rates, in [0, 1].
         generator_decay, discriminator_decay: L2 penalties on the weights.
-        gradient_penalty_weight: The paper's lambda.
-        gradient_penalty: Which penalty (`sdv_wgangp.ops.critic_step` lists them).
+        objective: What critic and generator want of the scores (`objectives.adversarial`).
+        gradient_penalty_weight: The paper's lambda; without effect where there is no penalty.
+        gradient_penalty: Which penalty (`sdv_wgangp.ops.critic_step` lists them); None for that
+            of the objective.
         gradient_penalty_interval: Critic steps from one penalty to the next, whose weight is
             multiplied by it; 1 penalises every step. (Lazy regularisation, Karras et al. 2020,
             "Analyzing and Improving the Image Quality of StyleGAN", section 3.1.)
+        weight_clip: Bound of the critic's weights after each of its steps (Arjovsky et al. 2017);
+            None for the objective's, which only "wgan" has.
+        optimizer: "adam" or "rmsprop".
+        betas: Of Adam; the second is RMSprop's alpha.
+        max_grad_norm: Bound of the norm of either player's gradient; None for no bound.
         ema_decay: Decay of the generator's weight average per step, in [0, 1).
         meta_features: Names of the statistics the generator matches (`objectives.meta_features`);
             "auto" for those of `AUTO_META_FEATURES` that the table can have; none for vanilla
@@ -49,7 +61,7 @@ class TrainingSettings:
         meta_feature_schedule: Of the weight: "constant", "warmup" or "decay".
         conditional_share: Share of the rows of each batch for which some cells are given, at most
             `MOST_CONDITIONAL`: the generator learns to make up the others
-            (`training.conditions`). 0 trains without conditions, and so do batches of one pack.
+            (`players.given_cells`). 0 trains without conditions, and so do batches of one pack.
         conditional_weight: Factor of the scores of conditional distributions, which only the
             weights of given levels follow (`objectives.conditional`); 0 switches them off.
         log_frequency: Draw the first given cell of these rows by the logarithm of its value's
@@ -68,6 +80,7 @@ class TrainingSettings:
     """
 
     epochs: int = 200
+    min_steps_per_epoch: int | None = None
     batch_size: int = 500
     discriminator_steps: int = 2
     generator_lr: float = 5e-4
@@ -75,8 +88,13 @@ class TrainingSettings:
     generator_decay: float = 1e-6
     discriminator_decay: float = 1e-6
     gradient_penalty_weight: float = 10.0
-    gradient_penalty: str = "wgan-gp"
+    objective: str = "wgan-gp"
+    gradient_penalty: str | None = None
     gradient_penalty_interval: int = 1
+    weight_clip: float | None = None
+    optimizer: str = "adam"
+    betas: tuple[float, float] = NO_MOMENTUM
+    max_grad_norm: float | None = None
     ema_decay: float = 0.999
     meta_features: tuple[str, ...] | str = ()
     meta_feature_weight: float | Mapping[str, float] = 1.0
@@ -101,13 +119,20 @@ class TrainingSettings:
             if not 0 <= rate <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {rate:g}")
         for name, known in (
-            ("gradient_penalty", PENALTIES),
+            ("objective", OBJECTIVES),
+            ("gradient_penalty", (None, *PENALTIES)),
+            ("optimizer", OPTIMIZERS),
             ("meta_feature_distance", DISTANCES),
             ("meta_feature_schedule", SCHEDULES),
         ):
             value = getattr(self, name)
             if value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+                listed = ", ".join(map(str, known))
+                raise ValueError(f"{name} must be one of {listed}, got {value!r}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
+        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
+            raise ValueError(f"max_grad_norm must be None or above 0, got {self.max_grad_norm:g}")
         if self.gradient_penalty_interval < 1:
             raise ValueError(
                 "gradient_penalty_interval must be at least 1, got "
@@ -138,9 +163,41 @@ class TrainingSettings:
             raise ValueError(
                 f"conditional_weight must be at least 0, got {self.conditional_weight:g}"
             )
+        if self.min_steps_per_epoch is not None and self.min_steps_per_epoch < 1:
+            raise ValueError(
+                f"min_steps_per_epoch must be None or at least 1, got {self.min_steps_per_epoch}"
+            )
+        self.make_objective()
         if names := check_meta_features(self.meta_features):
             check_weights(names, self.meta_feature_weight)
             self.check_sample_size()
+
+    def make_objective(self) -> Adversarial:
+        """What critic and generator are trained for.
+
+        Raises:
+            ValueError: Its parts contradict each other.
+        """
+        return objective_of(
+            self.objective,
+            self.gradient_penalty,
+            self.gradient_penalty_weight,
+            self.gradient_penalty_interval,
+            self.weight_clip,
+        )
+
+    @property
+    def optimizer_is_compiled(self) -> bool:
+        """Whether its step can be part of a CUDA graph."""
+        return self.optimizer == "adam" and self.betas[0] == 0
+
+    def plain(self) -> dict[str, Any]:
+        """All of them, as JSON has them."""
+        return {
+            name: dict(value) if isinstance(value, Mapping)
+            else list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }  # fmt: skip
 
     def check_sample_size(self, pac: int = 1) -> None:
         """Statistics are taken of the rows of a batch without conditions.
@@ -153,7 +210,8 @@ class TrainingSettings:
 
     def steps_per_epoch(self, rows: int) -> int:
         """Generator steps of an epoch of so many training rows."""
-        return max(rows // self.batch_size, MIN_STEPS_PER_EPOCH)
+        least = self.min_steps_per_epoch
+        return max(rows // self.batch_size, MIN_STEPS_PER_EPOCH if least is None else least)
 
     def conditional_rows(self, pac: int = 1) -> int:
         """How many rows of a batch are conditional."""
@@ -169,6 +227,30 @@ class TrainingSettings:
         if isinstance(weight, Mapping):
             weight = {name: weight[name] for name in names}
         return replace(self, meta_features=names, meta_feature_weight=weight)
+
+
+def objective_of(
+    name: str,
+    penalty: str | None,
+    penalty_weight: float,
+    interval: int = 1,
+    weight_clip: float | None = None,
+) -> Adversarial:
+    """An objective by settings that all have a default.
+
+    Another penalty than the one that "wgan-gp" is named after takes its place, and the weight of a
+    penalty that there is not is no contradiction.
+    """
+    if name == "wgan-gp" and penalty not in (None, name):
+        name = "wgan"
+    unpenalised = penalty is None and name in UNPENALISED
+    return objective(
+        name,
+        penalty=penalty,
+        penalty_weight=None if unpenalised else penalty_weight,
+        interval=interval,
+        weight_clip=weight_clip,
+    )
 
 
 def conditional_rows(batch_size: int, share: float, pac: int) -> int:

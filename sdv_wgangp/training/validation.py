@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,7 +118,8 @@ class HeldOutScore:
 
 
 class EarlyStopping:
-    """Scores the generator as training goes on, keeps the best, and ends it when that helps.
+    """A callback that scores the generator as training goes on, keeps the best, and ends it
+    when that helps.
 
     Much of the quality comes while the learning rates fall, so a training that has stopped
     improving is never cut off: after ``patience`` checks without a new highest score the rates
@@ -129,6 +132,7 @@ class EarlyStopping:
 
     Args:
         score: Of a generator in evaluation mode; higher is better.
+        preview: Gives the generator to score; the training goes on as if it had not been called.
         noise: Standard error of the score.
         patience: How many checks.
 
@@ -137,10 +141,23 @@ class EarlyStopping:
         best: The best generator so far, a copy; None before the first check.
     """
 
-    def __init__(self, score: Callable[[nn.Module], float], noise: float, patience: int):
-        self.score, self._noise, self._patience = score, noise, patience
+    def __init__(
+        self,
+        score: Callable[[nn.Module], float],
+        preview: Callable[[], nn.Module],
+        noise: float,
+        patience: int,
+    ):
+        self.score, self._preview = score, preview
+        self._noise, self._patience = noise, patience
         self._highest, self._waited, self._next = -math.inf, 0, CHECK_INTERVAL
         self.best: nn.Module | None = None
+
+    def on_epoch(self, run: Any) -> None:
+        """Check if it is time, and put the score into the epoch's log."""
+        if self.due(run.schedule):
+            score = self.check(self._preview(), run.schedule)
+            run.logs[-1] = replace(run.logs[-1], validation_score=score)
 
     def due(self, schedule: Schedule) -> bool:
         """Whether it is time for a check."""
@@ -161,3 +178,20 @@ class EarlyStopping:
         if self._waited >= self._patience:
             schedule.hasten()
         return score
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has seen, and the best generator."""
+        return {
+            "highest": self._highest,
+            "waited": self._waited,
+            "next": self._next,
+            "best": None if self.best is None else dict(self.best.state_dict()),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self._highest, self._waited = state["highest"], state["waited"]
+        self._next, self.best = state["next"], None
+        if state["best"] is not None:
+            self.best = copy.deepcopy(self._preview())
+            self.best.load_state_dict(state["best"])

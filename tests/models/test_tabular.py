@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sdv_wgangp.training.trainer import Trainer
 from torch import nn
 
 from sdv_wgangp.models import calibration, density_ratio, raking
@@ -28,7 +29,6 @@ from sdv_wgangp.objectives.meta_features import AUTO_META_FEATURES
 from sdv_wgangp.training import trainer as trainer_module
 from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
-from sdv_wgangp.training.trainer import Trainer
 from sdv_wgangp.training.validation import HeldOutScore
 
 FAST = TrainingSettings(epochs=2, batch_size=100)

@@ -1,4 +1,4 @@
-"""critic_step and critic_row_gradient against tables worked by hand and float64 autograd."""
+"""The critic's operators against tables worked by hand and float64 autograd."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import sys
 import pytest
 import torch
 from torch import library
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import leaky_relu, softplus
 
 from sdv_wgangp import ops
+from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.ops import critic_reference as reference
 
 STEP = torch.ops.sdv_wgangp.critic_step.default
 ROW_GRADIENT = torch.ops.sdv_wgangp.critic_row_gradient.default
+SCORES = torch.ops.sdv_wgangp.critic_scores.default
 PENALTIES = reference.PENALTIES
 SLOPE = 0.2
 
@@ -33,12 +35,24 @@ SHAPES = {
     "many levels": (3, 5000, 2, (130, 7)),
 }
 
+# Losses of the scores of real and fake rows.
+OBJECTIVES = {
+    "wasserstein": lambda real, fake: fake.mean() - real.mean(),
+    "softplus": lambda real, fake: softplus(fake).mean() + softplus(-real).mean(),
+    "hinge": lambda real, fake: (1 + fake).relu().mean() + (1 - real).relu().mean(),
+    "relativistic": lambda real, fake: softplus(fake - real).mean(),
+    "nothing": lambda real, fake: 0 * (real + fake).mean(),
+}
+objectives = pytest.mark.parametrize("objective", list(OBJECTIVES)[1:])
 
 implementations = pytest.mark.parametrize(
     "step", [STEP, reference.critic_step], ids=["operator", "reference"]
 )
 row_gradients = pytest.mark.parametrize(
     "row_gradient", [ROW_GRADIENT, reference.critic_row_gradient], ids=["operator", "reference"]
+)
+scorers = pytest.mark.parametrize(
+    "score", [SCORES, reference.critic_scores], ids=["operator", "reference"]
 )
 
 
@@ -116,16 +130,33 @@ def network(parameters, x, masks, part):
     return hidden[:, 0]
 
 
-def by_autograd(arguments):
-    """Losses and gradients in float64, by double backward on one-hot rows."""
-    parameters = [p.double().clone().requires_grad_() for p in arguments["parameters"]]
-    masks, penalty = [mask.double() for mask in arguments["masks"]], arguments["penalty"]
-    width = len(parameters[0])
-    real, fake = (
+def hot_rows(arguments):
+    """Real and fake rows in float64, one-hot."""
+    width = len(arguments["parameters"][0])
+    return tuple(
         torch.cat([one_hot(arguments[f"{k}_levels"], width), arguments[f"{k}_dense"].double()], 1)
         for k in ("real", "fake")
     )
-    loss = network(parameters, fake, masks, 1).mean() - network(parameters, real, masks, 0).mean()
+
+
+def with_derivatives(arguments, objective):
+    """The arguments with the objective's derivatives at the exact scores."""
+    parameters, masks = ([x.double() for x in arguments[k]] for k in ("parameters", "masks"))
+    scores = [
+        network(parameters, x, masks, part).requires_grad_()
+        for part, x in enumerate(hot_rows(arguments))
+    ]
+    found = torch.autograd.grad(OBJECTIVES[objective](*scores), scores)
+    return arguments | {"derivatives": torch.stack(found).to(arguments["share"].dtype)}
+
+
+def by_autograd(arguments, objective="wasserstein"):
+    """Losses and gradients in float64, by double backward on one-hot rows."""
+    parameters = [p.double().clone().requires_grad_() for p in arguments["parameters"]]
+    masks, penalty = [mask.double() for mask in arguments["masks"]], arguments["penalty"]
+    real, fake = hot_rows(arguments)
+    scores = network(parameters, real, masks, 0), network(parameters, fake, masks, 1)
+    distance = scores[1].mean() - scores[0].mean()
 
     def norm(x, part):
         x = x.requires_grad_()
@@ -141,20 +172,21 @@ def by_autograd(arguments):
     if "r2" in penalty:
         cost = cost + norm(fake.clone(), 1).square().mean() / 2
     cost = arguments["weight"] * cost
-    (loss + cost).backward()
+    (OBJECTIVES[objective](*scores) + cost).backward()
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    return torch.stack([loss.detach(), cost.detach()]), gradients
+    return torch.stack([distance.detach(), cost.detach()]), gradients
 
 
 def relative_error(found, exact):
     """Largest over the tensors: norm of the difference over the norm of the exact one."""
     floor = 1e-30
-    return max(
+    errors = [
         float((a.cpu().double() - b).norm() / b.norm().clamp_min(floor)) if b.numel() else 0.0
         for a, b in zip(found, exact, strict=True)
         # Biases above no penalty cancel to 0 where the exact gradient is 0.
         if b.numel() == 0 or float(b.abs().max()) > 1e-12 or float(a.abs().max()) > 1e-6
-    )
+    ]
+    return max(errors, default=0.0)
 
 
 def assert_same(found, expected):
@@ -195,6 +227,14 @@ def test_a_step_worked_by_hand(step, device):
     losses = step(*arguments, "r1", 0.5, False, gradients)
     assert losses.tolist() == [2.0, 25.0]
     expected = [[-2 + 0.5 * 4 * 3], [2 + 0.5 * 4 * 4]], [], [0.0], [[1 + 0.5 * 2 * 25.0]], [0.0]
+    for gradient, value in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(gradient.flatten().cpu(), torch.tensor(value).flatten())
+
+    # With the loss's derivatives -2 at the real score and 3 at the fake one.
+    derivatives = torch.tensor([[-2.0], [3.0]], device=device)
+    losses = step(*arguments, "r1", 0.5, False, gradients, derivatives)
+    assert losses.tolist() == [2.0, 25.0]
+    expected = [[-4 + 0.5 * 4 * 3], [6 + 0.5 * 4 * 4]], [], [2.0], [[6 + 0.5 * 2 * 25.0]], [1.0]
     for gradient, value in zip(gradients, expected, strict=True):
         torch.testing.assert_close(gradient.flatten().cpu(), torch.tensor(value).flatten())
 
@@ -292,6 +332,97 @@ def test_bfloat16_is_rounded_to_the_nearest(device):
     arguments = (levels + 1, dense, levels, dense, None, parameters, [], SLOPE, "none", 1.0)
     STEP(*arguments, True, gradients)
     assert torch.equal(gradients[3].cpu().double(), rounded)
+
+
+# --- any derivatives -----------------------------------------------------------------------------
+
+
+@implementations
+@objectives
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_any_objective_equals_autograd(step, penalty, shape, dropout, objective, device):
+    given = with_derivatives(make(7, SHAPES[shape], penalty, dropout), objective)
+    arguments = convert(given, device)
+    losses = step(*arguments.values())
+    expected, exact = by_autograd(given, objective)
+    torch.testing.assert_close(losses.cpu(), expected, rtol=1e-11, atol=1e-11)
+    for found, gradient in zip(arguments["gradients"], exact, strict=True):
+        torch.testing.assert_close(found.cpu(), gradient, rtol=1e-10, atol=1e-11)
+
+
+@objectives
+@pytest.mark.parametrize("rows", [1, 2, 129, 500])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_any_objective_in_float32_is_exact_to_one_in_100_000(penalty, rows, objective, device):
+    given = make(rows, (5, 300, 12, (64, 48)), penalty, dropout=0.5)
+    # Both see the same numbers: those that float32 can hold, also as derivatives.
+    held = convert(with_derivatives(convert(given, dtype=torch.float32), objective))
+    arguments = convert(held, device, torch.float32)
+    losses = STEP(*arguments.values())
+    expected, exact = by_autograd(held, objective)
+    torch.testing.assert_close(losses.cpu().double(), expected, rtol=1e-5, atol=1e-5)
+    assert relative_error(arguments["gradients"], exact) <= 2e-5
+
+
+@implementations
+@objectives
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_any_objective_with_bfloat16_products_stays_near(step, penalty, objective, device):
+    given = with_derivatives(make(500, (14, 300, 12, (128, 128)), penalty), objective)
+    arguments = convert(given, device, torch.float32) | {"bfloat16": True}
+    losses = step(*arguments.values())
+    expected, exact = by_autograd(given, objective)
+    torch.testing.assert_close(losses.cpu().double(), expected, rtol=2e-2, atol=2e-2)
+    found, exact = (torch.cat([g.flatten() for g in x]) for x in (arguments["gradients"], exact))
+    assert relative_error([found], [exact]) < 3e-2
+
+
+@implementations
+@pytest.mark.parametrize("kind", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_derivatives_of_the_means_are_those_of_none(step, penalty, kind, device):
+    dtype = torch.float64 if kind == "float64" else torch.float32
+    rows = 33
+    given = convert(make(rows, (5, 40, 12, (48, 33)), penalty, 0.5), device, dtype)
+    given["bfloat16"] = kind == "bfloat16"
+    expected = step(*given.values())
+    means = torch.tensor([[-1 / rows], [1 / rows]], dtype=dtype, device=device).expand(2, rows)
+    again = convert(given, device, dtype) | {"derivatives": means}
+    assert torch.equal(step(*again.values()), expected)
+    assert_same(again["gradients"][:-1], given["gradients"][:-1])
+    torch.testing.assert_close(again["gradients"][-1], given["gradients"][-1])
+
+
+def test_the_network_s_own_autograd_gives_the_same(device):
+    """The operator's call as a training loop makes it, against MLPCritic's backward."""
+    critic = MLPCritic(40, 6, (32, 17), torch.Generator().manual_seed(0)).double().to(device)
+    given = convert(make(20, (4, 40, 6, (32, 17)), "none"), device)
+    real = given["real_levels"], given["real_dense"]
+    fake = given["fake_levels"], given["fake_dense"]
+    parameters = list(critic.parameters())
+    scores = [ops.critic_scores(*rows, parameters).requires_grad_() for rows in (real, fake)]
+    objective = OBJECTIVES["relativistic"]
+    derivatives = torch.stack(torch.autograd.grad(objective(*scores), scores))
+    gradients = [torch.empty_like(parameter) for parameter in parameters]
+    ops.critic_step(
+        *real, *fake, None, parameters, gradients, penalty="none", derivatives=derivatives
+    )
+    loss = objective(critic(*real), critic(*fake))
+    for found, exact in zip(gradients, torch.autograd.grad(loss, parameters), strict=True):
+        torch.testing.assert_close(found, exact)
+
+
+def test_without_derivatives_there_is_the_penalty_alone(device):
+    given = make(9, (2, 30, 3, (8, 6)), "r1+r2")
+    arguments = convert(given | {"derivatives": torch.zeros(2, 9).double()}, device)
+    STEP(*arguments.values())
+    nothing = convert(arguments | {"penalty": "none"}, device)
+    STEP(*nothing.values())
+    assert all(not gradient.any() for gradient in nothing["gradients"])
+    assert all(not arguments["gradients"][index].any() for index in (2, 4, 6))  # biases
+    assert all(bool(arguments["gradients"][index].any()) for index in (0, 1, 3, 5))
 
 
 def test_packed_rows_and_their_place_in_the_network(device):
@@ -394,6 +525,13 @@ def test_views_and_expanded_arguments(device):
     assert torch.equal(STEP(*views.values()), expected)
     assert_same(views["gradients"], arguments["gradients"])
 
+    arguments["derivatives"] = torch.randn(2, 6, dtype=torch.float64, device=device)
+    STEP(*arguments.values())
+    views["derivatives"] = arguments["derivatives"].t().contiguous().t()
+    STEP(*views.values())
+    assert_same(views["gradients"], arguments["gradients"])
+
+    del views["derivatives"]
     for name in ("real_levels", "fake_levels", "real_dense", "fake_dense", "share"):
         views[name] = given[name][:1].to(device).expand(6, -1)
         given[name] = given[name][:1].repeat(6, 1)
@@ -405,9 +543,11 @@ def test_views_and_expanded_arguments(device):
 
 def test_the_same_bits_every_time_and_with_every_number_of_threads():
     shape = (14, 900, 12, (128, 128))
-    for bfloat16 in (False, True):
-        given = convert(make(500, shape, dropout=0.2), dtype=torch.float32)
-        given["bfloat16"] = bfloat16
+    for bfloat16, objective in ((False, None), (True, None), (False, "softplus")):
+        given = make(500, shape, dropout=0.2)
+        if objective:
+            given = with_derivatives(given, objective)
+        given = convert(given, dtype=torch.float32) | {"bfloat16": bfloat16}
         first = convert(given, dtype=torch.float32)
         losses = STEP(*first.values())
         for _ in range(3):
@@ -477,6 +617,14 @@ def test_parameters_with_a_graph_get_no_graph(device):
     assert not losses.requires_grad
     found = ops.critic_row_gradient(*positional[:2], parameters)
     assert not any(value.requires_grad for value in found)
+    derivatives = torch.ones(2, 5, dtype=torch.float64, device=device, requires_grad=True)
+    losses = ops.critic_step(
+        *positional, parameters, arguments["gradients"], derivatives=derivatives
+    )
+    assert not losses.requires_grad
+    found = ops.critic_row_gradient(*positional[:2], parameters, derivatives=derivatives[0])
+    assert not any(value.requires_grad for value in found)
+    assert not ops.critic_scores(*positional[:2], parameters).requires_grad
 
 
 def test_under_autocast_it_stays_float32(device):
@@ -491,6 +639,10 @@ def test_under_autocast_it_stays_float32(device):
     with torch.autocast(device, torch.bfloat16):
         inside = found(arguments["parameters"], SLOPE, False)
     assert all(torch.equal(a, b) for a, b in zip(inside, outside, strict=True))
+    rows = arguments["real_levels"], arguments["real_dense"], arguments["parameters"]
+    outside = SCORES(*rows, [], SLOPE, False)
+    with torch.autocast(device, torch.bfloat16):
+        assert torch.equal(SCORES(*rows, [], SLOPE, False), outside)
 
 
 @pytest.mark.parametrize("penalty", ["wgan-gp", "r1+r2", "none"])
@@ -500,10 +652,17 @@ def test_opcheck(penalty, dropout, device):
     library.opcheck(STEP, tuple(arguments.values()))
     rows = arguments["real_levels"], arguments["real_dense"], arguments["parameters"]
     library.opcheck(ROW_GRADIENT, (*rows, SLOPE, False))
+    library.opcheck(SCORES, (*rows, [mask[:5] for mask in arguments["masks"]], SLOPE, False))
+    derivatives = torch.randn(2, 5, device=device)
+    library.opcheck(STEP, (*arguments.values(), derivatives))
+    library.opcheck(ROW_GRADIENT, (*rows, SLOPE, False, derivatives[0]))
 
 
-def test_compiles_into_one_graph():
-    arguments = convert(make(5, (3, 9, 4, (8, 6))), dtype=torch.float32)
+@pytest.mark.parametrize("objective", [None, "softplus"])
+def test_compiles_into_one_graph(objective):
+    given = make(5, (3, 9, 4, (8, 6)))
+    given = with_derivatives(given, objective) if objective else given
+    arguments = convert(given, dtype=torch.float32)
     expected = STEP(*arguments.values())
     gradients = [gradient.clone() for gradient in arguments["gradients"]]
     compiled = torch.compile(lambda *a: STEP(*a) * 2, backend="eager", fullgraph=True)
@@ -517,12 +676,15 @@ def test_compiles_into_one_graph():
 # --- critic_row_gradient -------------------------------------------------------------------------
 
 
-def rows_by_autograd(arguments):
+def rows_by_autograd(arguments, derivatives=None):
+    """-mean f, and the gradients of this or of a loss with other derivatives."""
     parameters = arguments["parameters"]
     hot = one_hot(arguments["real_levels"], len(parameters[0])).requires_grad_()
     dense = arguments["real_dense"].clone().requires_grad_()
-    loss = -network(parameters, torch.cat([hot, dense], 1), [], 0).mean()
-    return loss.detach(), *torch.autograd.grad(loss, (hot, dense))
+    scores = network(parameters, torch.cat([hot, dense], 1), [], 0)
+    loss = -scores.mean()
+    of, at = (loss, None) if derivatives is None else (scores, derivatives)
+    return loss.detach(), *torch.autograd.grad(of, (hot, dense), at)
 
 
 @row_gradients
@@ -542,10 +704,121 @@ def test_row_gradient_in_bfloat16_stays_near(row_gradient, device):
     given = make(500, (14, 300, 12, (128, 128)))
     moved = convert(given, device, torch.float32)
     arguments = moved["real_levels"], moved["real_dense"], moved["parameters"]
-    loss, *found = row_gradient(*arguments, SLOPE, True)
-    expected, *exact = rows_by_autograd(given)
-    assert loss.item() == pytest.approx(expected.item(), abs=2e-2)
-    assert relative_error(found, exact) < 3e-2
+    derivatives = torch.randn(500, dtype=torch.float64).abs()
+    for given_derivatives in (None, derivatives):
+        moved = given_derivatives
+        if moved is not None:
+            moved = moved.to(device, torch.float32)
+        loss, *found = row_gradient(*arguments, SLOPE, True, moved)
+        expected, *exact = rows_by_autograd(given, given_derivatives)
+        assert loss.item() == pytest.approx(expected.item(), abs=2e-2)
+        assert relative_error(found, exact) < 3e-2
+
+
+@row_gradients
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rows", [1, 7, 129])
+def test_row_gradient_of_any_loss_equals_autograd(row_gradient, rows, shape, device):
+    given = make(rows, SHAPES[shape])
+    derivatives = torch.randn(rows, dtype=torch.float64)
+    derivatives[::3] = 0  # as the hinge's are
+    expected = rows_by_autograd(given, derivatives)
+    moved = convert(given, device)
+    arguments = moved["real_levels"], moved["real_dense"], moved["parameters"]
+    found = row_gradient(*arguments, SLOPE, False, derivatives.to(device))
+    for value, exact in zip(found, expected, strict=True):
+        torch.testing.assert_close(value.cpu(), exact)
+
+
+@row_gradients
+@pytest.mark.parametrize("kind", ["float64", "float32", "bfloat16"])
+def test_row_gradient_of_the_mean_is_that_of_none(row_gradient, kind, device):
+    dtype = torch.float64 if kind == "float64" else torch.float32
+    moved = convert(make(33, (5, 40, 12, (48, 33))), device, dtype)
+    arguments = moved["real_levels"], moved["real_dense"], moved["parameters"], SLOPE
+    mean = torch.full((1,), -1 / 33, dtype=dtype, device=device).expand(33)
+    expected = row_gradient(*arguments, kind == "bfloat16")
+    found = row_gradient(*arguments, kind == "bfloat16", mean)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+# --- critic_scores -------------------------------------------------------------------------------
+
+
+def masks_of(arguments, part):
+    rows = len(arguments["real_levels"])
+    return [mask[part * rows : (part + 1) * rows] for mask in arguments["masks"]]
+
+
+@scorers
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rows", [1, 7, 129])
+def test_scores_are_those_of_the_network(score, rows, shape, dropout, device):
+    given = make(rows, SHAPES[shape], dropout=dropout)
+    moved = convert(given, device)
+    for part, kind in enumerate(("real", "fake")):
+        levels, dense = moved[f"{kind}_levels"], moved[f"{kind}_dense"]
+        found = score(levels, dense, moved["parameters"], masks_of(moved, part), SLOPE, False)
+        exact = network(given["parameters"], hot_rows(given)[part], given["masks"], part)
+        torch.testing.assert_close(found.cpu(), exact)
+
+
+@scorers
+def test_scores_worked_by_hand(score, device):
+    """f(x) = 2 (3 x_0 + 4 x_1 - x_2) + 1, or a fifth of the bracket where that is negative."""
+    parameters = [
+        torch.tensor([[3.0], [4.0]], device=device),
+        torch.tensor([[-1.0]], device=device),
+        torch.zeros(1, device=device),
+        torch.tensor([[2.0]], device=device),
+        torch.ones(1, device=device),
+    ]
+    levels = torch.tensor([[0, 1], [0, 0], [1, 1]], device=device)
+    dense = torch.tensor([[0.5], [6.5], [9.0]], device=device)
+    assert score(levels, dense, parameters, [], SLOPE, False).tolist() == pytest.approx(
+        [14.0, 1 - 0.2, 1 - 0.4]
+    )
+    mask = torch.tensor([[0.0], [2.0], [1.0]], device=device)
+    assert score(levels, dense, parameters, [mask], SLOPE, False).tolist() == pytest.approx(
+        [1.0, 1 - 0.4, 1 - 0.4]
+    )
+
+
+@scorers
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_scores_are_those_of_the_step(score, kind, dropout, device):
+    given = make(129, (5, 300, 70, (64, 48)), dropout=dropout)
+    moved = convert(given, device, torch.float32)
+    narrow = kind == "bfloat16"
+    means = []
+    for part, name in enumerate(("real", "fake")):
+        rows = moved[f"{name}_levels"], moved[f"{name}_dense"], moved["parameters"]
+        found = score(*rows, masks_of(moved, part), SLOPE, narrow)
+        exact = network(given["parameters"], hot_rows(given)[part], given["masks"], part)
+        assert found.dtype == torch.float32
+        assert relative_error([found], [exact]) < (2e-2 if narrow else 1e-5)
+        means.append(found.double().mean())
+    step = STEP if score is SCORES else reference.critic_step
+    losses = step(*(moved | {"bfloat16": narrow}).values())
+    torch.testing.assert_close((means[1] - means[0]).float(), losses[0], rtol=1e-4, atol=1e-5)
+
+
+def test_scores_of_views_and_of_compiled_calls(device):
+    given = convert(make(6, (4, 10, 5, (16, 8)), dropout=0.5), device)
+    levels, dense, masks = given["real_levels"], given["real_dense"], masks_of(given, 0)
+    expected = ops.critic_scores(levels, dense, given["parameters"], masks=masks)
+    found = ops.critic_scores(
+        levels.t().contiguous().t(),
+        torch.cat([dense, dense], 1)[:, :5],
+        [p.t().contiguous().t() for p in given["parameters"]],
+        masks=[torch.cat([mask, mask], 1)[:, : mask.shape[1]] for mask in masks],
+    )
+    assert torch.equal(found, expected)
+    compiled = torch.compile(lambda *a: SCORES(*a) * 2, backend="eager", fullgraph=True)
+    found = compiled(levels, dense, given["parameters"], masks, SLOPE, False)
+    assert torch.equal(found, expected * 2)
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -664,6 +937,18 @@ ERRORS = {
         put("gradients", lambda g: g.t().contiguous().t(), 3),
         r"gradients\[3\] must be contiguous",
     ),
+    "derivatives": (
+        lambda a: a.update(derivatives=torch.zeros(5, 2)),
+        r"critic_step: derivatives must have shape \[2, 5\], got \[5, 2\]",
+    ),
+    "derivatives' dtype": (
+        lambda a: a.update(derivatives=torch.zeros(2, 5).double()),
+        r"critic_step: derivatives must have the dtype of the parameters",
+    ),
+    "derivatives' device": (
+        lambda a: a.update(derivatives=torch.zeros(2, 5, device="meta")),
+        r"critic_step: derivatives must be on the device of the parameters",
+    ),
     "device": (
         put("gradients", lambda g: g.to("meta"), 3),
         r"gradients\[3\] must be on the device of the parameters",
@@ -694,12 +979,45 @@ def test_errors_of_the_row_gradient_name_the_argument(row_gradient):
     ):
         with pytest.raises(RuntimeError, match="critic_row_gradient: " + message):
             row_gradient(*arguments, SLOPE, False)
+    for derivatives, message in (
+        (torch.zeros(2, 5).double(), r"must have shape \[5\], got \[2, 5\]"),
+        (torch.zeros(5), "must have the dtype of the parameters"),
+        (torch.zeros(5, device="meta").double(), "must be on the device of the parameters"),
+    ):
+        with pytest.raises(RuntimeError, match="critic_row_gradient: derivatives " + message):
+            row_gradient(levels, dense, parameters, SLOPE, False, derivatives)
+
+
+@scorers
+def test_errors_of_the_scores_name_the_argument(score):
+    given = convert(make(5, (3, 9, 4, (8, 6)), dropout=0.5))
+    levels, dense, parameters = given["real_levels"], given["real_dense"], given["parameters"]
+    masks = masks_of(given, 0)
+    for arguments, message in (
+        ((levels + 9, dense, parameters, masks), r"levels\[\d, \d\] is \d+, but there are 9"),
+        ((levels, dense[:4], parameters, masks), r"dense must have shape \[5, 4\], got \[4, 4\]"),
+        ((levels[:0], dense, parameters, masks), r"levels has no rows, got shape \[0, 3\]"),
+        ((levels, dense, parameters[:4], masks), "parameters must be .* got 4 tensors"),
+        ((levels, dense, parameters, masks[:1]), "masks must be none or 2, .* got 1"),
+        (
+            (levels, dense, parameters, given["masks"]),
+            r"masks\[0\] must have shape \[5, 8\], got \[15, 8\]",
+        ),
+        (
+            (levels, dense, parameters, [mask.float() for mask in masks]),
+            r"masks\[0\] must have the dtype of the parameters",
+        ),
+    ):
+        with pytest.raises(RuntimeError, match="critic_scores: " + message):
+            score(*arguments, SLOPE, False)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_a_cuda_graph_replays_the_step(bfloat16):
+@pytest.mark.parametrize("objective", [None, "softplus"])
+def test_a_cuda_graph_replays_the_step(bfloat16, objective):
     given = make(500, (14, 300, 12, (128, 128)), dropout=0.2)
+    given = with_derivatives(given, objective) if objective else given
     arguments = convert(given, "cuda", torch.float32) | {"bfloat16": bfloat16}
     expected = STEP(*arguments.values())
     gradients = [gradient.clone() for gradient in arguments["gradients"]]

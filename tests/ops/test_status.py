@@ -19,6 +19,7 @@ OPERATORS = {
     "column_sample",
     "critic_step",
     "critic_row_gradient",
+    "critic_scores",
 }
 PENALTY = {
     "interpolate",

@@ -8,10 +8,9 @@ import pickle
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
-from sdv_wgangp.persistence import container
-from sdv_wgangp.persistence.container import ModelFile, ModelFileError
+from sdv_wgangp.persistence.container import DTYPES, ModelFile, ModelFileError
 
 VERSIONS = {"sdv-wgangp": "0.1.0", "sdv": "2.0.0"}
 
@@ -26,7 +25,7 @@ def test_what_is_written_is_read(tmp_path):
     path = written(tmp_path / "m.safetensors", weights=weights, empty=torch.zeros(0, 2))
     file = ModelFile.read(path)
     assert file.state == {"a": [1, "ü"]}
-    assert file.versions == VERSIONS
+    assert file.about == VERSIONS
     assert set(file.tensors) == {"weights", "empty"}
     assert torch.equal(file.tensors["weights"], weights)
     assert [each.name for each in tmp_path.iterdir()] == ["m.safetensors"]
@@ -87,9 +86,9 @@ def test_foreign_files_are_told(data, tmp_path):
 
 @pytest.mark.parametrize(("later", "remedy"), [(1, "upgrade"), (-1, "fit the model again")])
 def test_another_format_is_told(tmp_path, monkeypatch, later, remedy):
-    reads = container.FORMAT_VERSION
+    reads = ModelFile.FORMAT_VERSION
     version = reads + later
-    monkeypatch.setattr(container, "FORMAT_VERSION", version)
+    monkeypatch.setattr(ModelFile, "FORMAT_VERSION", version)
     path = written(tmp_path / "m.safetensors")
     monkeypatch.undo()
     with pytest.raises(
@@ -125,3 +124,33 @@ def test_names_and_texts_with_zeros_do_not_confuse_the_checksum(tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         ModelFile.read(tmp_path / "m.safetensors")
+
+
+def test_tensors_that_share_memory_are_stored_apart(tmp_path):
+    weights = torch.arange(6.0)
+    path = written(tmp_path / "m.safetensors", all=weights, some=weights[2:4], again=weights)
+    tensors = ModelFile.read(path).tensors
+    assert torch.equal(tensors["some"], weights[2:4])
+    tensors["all"].zero_()
+    assert torch.equal(tensors["again"], weights)
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES), ids=str)
+def test_safetensors_reads_every_layout(tmp_path, dtype):
+    whole = torch.arange(24).reshape(4, 6).to(dtype)
+    tensors = {
+        "whole": whole,
+        "turned": whole.T,
+        "rows": whole[1:3],
+        "column": whole[:, 2],
+        "repeated": whole[:1].expand(3, 6),
+        "scalar": whole[2, 3],
+        "single": torch.empty_strided((1,), (0,), dtype=dtype).fill_(1),
+        "empty": whole[:0],
+    }
+    path = written(tmp_path / "m.safetensors", **tensors)
+    found = load_file(path)
+    assert found.keys() == {*tensors, "state.json"}
+    for name, tensor in tensors.items():
+        assert found[name].dtype == dtype
+        assert torch.equal(found[name], tensor.contiguous())

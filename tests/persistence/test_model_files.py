@@ -20,7 +20,7 @@ from sdv.metadata import Metadata
 from sdv.sampling import Condition
 
 import sdv_wgangp
-from sdv_wgangp import persistence, sdv_versions
+from sdv_wgangp import saving, sdv_versions
 from sdv_wgangp.encoding.table import EncodedTable
 from sdv_wgangp.models import value_calibration
 from sdv_wgangp.objectives.meta_features import META_FEATURES, register_meta_feature
@@ -505,7 +505,7 @@ def test_tampered_maps_of_rare_atoms_are_refused(file_with_rare_atoms, change):
 def test_a_pickle_is_no_model_file(synthesizer, tmp_path):
     synthesizer.save(str(tmp_path / "model.pkl"))
     with pytest.raises(ModelFileError, match="is not a model file"):
-        persistence.load_model(tmp_path / "model.pkl")
+        saving.load_model(tmp_path / "model.pkl")
 
 
 class Bomb:
@@ -520,7 +520,7 @@ def test_no_pickle_is_read_and_no_process_begun(file, tmp_path):
     code = """
 import sys
 from sdv_wgangp import load_model
-from sdv_wgangp.persistence.classes import kinds
+from sdv_wgangp.saved_classes import kinds
 kinds()
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append(event))
@@ -537,7 +537,7 @@ assert "open" in seen
     assert result.stdout.strip() == "[]"
     file.write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ModelFileError):
-        persistence.load_model(file)
+        saving.load_model(file)
 
 
 # ----------------------------------------------------------------------------------- versions
@@ -545,19 +545,19 @@ assert "open" in seen
 
 def versions_changed(path, **versions):
     names = {name.replace("_", "-"): version for name, version in versions.items()}
-    resigned(path, lambda file: file.versions.update(names))
+    resigned(path, lambda file: file.about.update(names))
 
 
 def test_a_later_plugin_is_asked_for(file):
     versions_changed(file, sdv_wgangp="99.1.0")
     with pytest.raises(VersionError, match=r"saved with sdv-wgangp 99\.1\.0, and .* is installed"):
-        persistence.load_model(file)
+        saving.load_model(file)
 
 
 def test_another_patch_of_the_plugin_is_fine(file):
     major, minor, _ = sdv_wgangp.__version__.split(".")
     versions_changed(file, sdv_wgangp=f"{major}.{minor}.99")
-    assert len(rows_of(persistence.load_model(file), 5)) == 5
+    assert len(rows_of(saving.load_model(file), 5)) == 5
 
 
 @pytest.mark.parametrize("version", ["0.9.0", "99.0.0"])
@@ -565,17 +565,17 @@ def test_another_patch_of_the_plugin_is_fine(file):
 def test_another_line_of_sdv_is_told(package, version, file):
     versions_changed(file, **{package: version})
     with pytest.raises(VersionError, match=f"saved under {package} {version}.*or fit and save"):
-        persistence.load_model(file)
+        saving.load_model(file)
 
 
 def test_a_version_that_is_none_is_told(file):
     versions_changed(file, sdv="old")
     with pytest.raises(ModelFileError, match="'old' is not the version of a release"):
-        persistence.load_model(file)
+        saving.load_model(file)
 
 
 def test_pickles_know_the_plugin(synthesizer, tmp_path, monkeypatch):
-    monkeypatch.setattr(persistence, "__version__", "99.0.0")
+    monkeypatch.setattr(saving, "__version__", "99.0.0")
     synthesizer.save(str(tmp_path / "model.pkl"))
     monkeypatch.undo()
     with pytest.raises(VersionError, match=r"saved with sdv-wgangp 99\.0\.0.*pip install"):

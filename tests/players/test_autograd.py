@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from sdv_wgangp.objectives.wasserstein import Rows, critic_step, one_hot_rows
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sdv_wgangp.objectives.adversarial import OBJECTIVES, objective
-from sdv_wgangp.objectives.wasserstein import Rows, critic_step, one_hot_rows
 from sdv_wgangp.ops import PENALTIES, PENALTIES_BETWEEN
 from sdv_wgangp.players import autograd, batches, terms
 from sdv_wgangp.players.autograd import AutogradCritic, AutogradGenerator, batch_penalty

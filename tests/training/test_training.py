@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import functools
 import itertools
@@ -16,18 +17,20 @@ from torch import nn
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
-from sdv_wgangp.training import trainer as trainer_module
+from sdv_wgangp.players.given_cells import given_columns
 from sdv_wgangp.training.average import WeightAverage
-from sdv_wgangp.training.conditions import given_columns
+from sdv_wgangp.training.callbacks.deadline import Deadline
+from sdv_wgangp.training.callbacks.rest import Rest
+from sdv_wgangp.training.log import NonFiniteLossError
 from sdv_wgangp.training.memory import held_memory
-from sdv_wgangp.training.optimizer import Adam
+from sdv_wgangp.training.optimizers import Adam, TorchOptimizer, make_optimizer
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
-from sdv_wgangp.training.trainer import Trainer
 from sdv_wgangp.training.validation import EarlyStopping
 
 
@@ -62,6 +65,67 @@ def test_adam_is_torchs():
         theirs.step()
     for one, other in zip(*(network.parameters() for network in networks), strict=True):
         torch.testing.assert_close(one, other)
+
+
+KINDS = [("adam", (0.0, 0.9)), ("adam", (0.5, 0.9)), ("rmsprop", (0.0, 0.9))]
+
+
+@pytest.mark.parametrize(("name", "betas"), KINDS)
+def test_optimizers_continue_from_their_state(name, betas):
+    torch.manual_seed(0)
+    network = nn.Linear(7, 3)
+    shadow = copy.deepcopy(network)
+
+    def made(rate=0.1):
+        return make_optimizer(
+            name, network.parameters(), rate, decay=0.01, betas=betas,
+            average=shadow.parameters(), average_decay=0.9, ahead=2,
+        )  # fmt: skip
+
+    def go_on(optimizer):
+        for index, gradient in enumerate(gradients):
+            if index % 2 == 0:
+                optimizer.advance([1.0, 0.5])
+            optimizer.apply([gradient, gradient[:, 0]], index % 2)
+        return [value.clone() for value in (*network.parameters(), *shadow.parameters())]
+
+    gradients = [torch.randn(3, 7) for _ in range(6)]
+    optimizer = made()
+    go_on(optimizer)
+    state = copy.deepcopy(optimizer.state_dict())
+    weights = copy.deepcopy(network.state_dict())
+    expected = go_on(optimizer)
+    for _ in range(2):  # what was loaded stays as it is
+        network.load_state_dict(weights)
+        with torch.no_grad():
+            for value in shadow.parameters():
+                value.zero_()
+        again = made()
+        again.load_state_dict(state)
+        found = go_on(again)
+        assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(("name", "betas"), KINDS)
+def test_optimizers_leave_what_has_no_gradient(name, betas):
+    network = nn.Linear(7, 3)
+    before = copy.deepcopy(network.state_dict())
+    optimizer = make_optimizer(name, network.parameters(), 0.1, betas=betas)
+    optimizer.advance([1.0])
+    optimizer.apply([None, torch.ones(3)])
+    assert torch.equal(network.weight, before["weight"])
+    assert not torch.equal(network.bias, before["bias"])
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_the_step_of_adam_without_momentum_is_compiled():
+    kinds = [type(make_optimizer(*kind[:1], nn.Linear(2, 2).parameters(), 0.1, betas=kind[1]))
+             for kind in KINDS]  # fmt: skip
+    assert kinds == [Adam, TorchOptimizer, TorchOptimizer]
+    with pytest.raises(ValueError, match="optimizer must be one of adam, rmsprop, got 'sgd'"):
+        make_optimizer("sgd", nn.Linear(2, 2).parameters(), 0.1)
+    with pytest.raises(ValueError, match=r"betas must lie in \[0, 1\), got \(0.0, 1.0\)"):
+        make_optimizer("adam", nn.Linear(2, 2).parameters(), 0.1, betas=(0.0, 1.0))
 
 
 def test_settled_batch_statistics_are_those_of_the_batches():
@@ -118,51 +182,59 @@ def test_held_memory_gives_back_on_request():
 
 
 @pytest.fixture
-def make_trainer():
+def make_training():
+    """Makes a small `TableTraining`: ``make_training(critic=None, **settings)``."""
     random = np.random.default_rng(0)
     frame = pd.DataFrame({"kind": random.choice(list("abc"), 70), "x": random.normal(size=70)})
     encoder = TableEncoder().fit(frame)
     table, layout = encoder.encode(frame, random), Layout.of(encoder)
 
     def make(critic=None, **settings):
-        generator = torch.Generator().manual_seed(0)
+        random = torch.Generator().manual_seed(0)
         views = Views(layout)
         settings = TrainingSettings(batch_size=20, **settings)
-        given = len(given_columns(layout, settings, 1))
+        given = len(given_columns(layout, settings.conditional_rows()))
         dense = views.width + given
         networks = (
-            Generator(4, (8,), layout, generator, conditioned=min(given, 1)),
-            MLPCritic(layout.levels, dense, (8,), generator)
+            Generator(4, (8,), layout, random, conditioned=min(given, 1)),
+            MLPCritic(layout.levels, dense, (8,), random)
             if critic is None
             else critic(layout.levels + dense),
         )
-        trainer = Trainer(*networks, views, layout, settings, generator)
-        return trainer, table
+        return TableTraining(*networks, views, layout, settings, random, table)
 
     return make
 
 
-def test_every_row_is_seen_before_any_is_seen_again(make_trainer):
-    trainer, table = make_trainer()
-    batches = list(trainer._batches(len(table), 7))
-    assert [len(batch) for batch in batches] == [20] * 7
-    seen = torch.cat(batches).bincount(minlength=70)
-    assert seen.tolist() == [2] * 70
+def weights(network):
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
-def test_a_small_table_gets_the_least_number_of_steps(make_trainer):
-    trainer, table = make_trainer(epochs=2)
-    trainer.fit(table)
-    assert trainer.optimizers[0].steps == 2 * MIN_STEPS_PER_EPOCH
-    assert [log.epoch for log in trainer.logs] == [0, 1]
+def test_every_row_is_seen_before_any_is_seen_again(make_training):
+    training = make_training(discriminator_steps=3)
+    drawn = torch.stack(list(training.source.epoch(training.run)))
+    assert drawn.shape == (MIN_STEPS_PER_EPOCH, 3, 20)
+    for rows in (70, 700, 7000):
+        seen = drawn.flatten()[:rows].bincount(minlength=70)
+        assert seen.tolist() == [rows // 70] * 70
 
 
-def test_learning_rates_stay_for_half_the_steps_then_fall_to_zero(make_trainer):
-    trainer, table = make_trainer(epochs=4, generator_lr=0.5, discriminator_lr=0.25)
+def test_a_small_table_gets_the_least_number_of_steps(make_training):
+    training = make_training()
+    training.train(2)
+    run = training.run
+    assert run.step == run.optimizers["generator"].steps == 2 * MIN_STEPS_PER_EPOCH
+    assert [log.epoch for log in run.logs] == [0, 1]
+    assert [log.step for log in run.logs] == [MIN_STEPS_PER_EPOCH, 2 * MIN_STEPS_PER_EPOCH]
+
+
+def test_learning_rates_stay_for_half_the_steps_then_fall_to_zero(make_training):
+    training = make_training(generator_lr=0.5, discriminator_lr=0.25)
     rates = []
-    trainer.fit(
-        table,
-        (lambda log: rates.append([adam.rate for adam in trainer.optimizers]),),
+    optimizers = training.run.optimizers
+    training.train(
+        4,
+        [lambda log: rates.append([optimizers[name].rate for name in ("generator", "critic")])],
     )
     # Of the last step of each epoch: the rates reach 0 with the step that is not made any more.
     step = 1 / (2 * MIN_STEPS_PER_EPOCH)  # of the generator, as a share of the decay
@@ -171,24 +243,35 @@ def test_learning_rates_stay_for_half_the_steps_then_fall_to_zero(make_trainer):
     np.testing.assert_allclose(rates, np.transpose([generator, critic]), atol=1e-9)
 
 
+class RecordingCritic:
+    """A player that notes the penalties of its steps."""
+
+    def __init__(self, player):
+        self.player, self.parameters, self.seen = player, player.parameters, []
+
+    def step(self, objective, step, *arguments):
+        gradients, losses = self.player.step(objective, step, *arguments)
+        self.seen.append((*objective.penalty_at(step), losses.floats()["penalty"]))
+        return gradients, losses
+
+    def pull(self, *arguments):
+        return self.player.pull(*arguments)
+
+
 @pytest.mark.parametrize(("interval", "steps"), [(1, 2), (2, 1), (3, 2), (4, 2)])
-def test_lazy_penalties_come_every_so_often(make_trainer, monkeypatch, interval, steps):
-    trainer, table = make_trainer(
-        epochs=1, gradient_penalty_interval=interval, discriminator_steps=steps
-    )
-    seen = []
-    original = trainer_module.critic_step
-
-    def record(*arguments):
-        seen.append((arguments[-1], arguments[4]))
-        return original(*arguments)
-
-    monkeypatch.setattr(trainer_module, "critic_step", record)
-    trainer.fit(table)
+def test_lazy_penalties_come_every_so_often(make_training, interval, steps):
+    training = make_training(gradient_penalty_interval=interval, discriminator_steps=steps)
+    critic = training.run.critics["critic"]
+    critic.player = RecordingCritic(critic.player)
+    training.train(1)
+    seen = critic.player.seen
     assert len(seen) == MIN_STEPS_PER_EPOCH * steps
-    for index, (kind, weight) in enumerate(seen):
+    for index, (kind, weight, found) in enumerate(seen):
         assert kind == ("none" if index % interval else "wgan-gp")
         assert weight == 10 * interval
+        assert (found > 0) == (kind != "none")
+    mean = np.mean([found for *_, found in seen])
+    assert training.run.logs[0].gradient_penalty == pytest.approx(mean, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -199,14 +282,16 @@ def test_lazy_penalties_come_every_so_often(make_trainer, monkeypatch, interval,
         ({"meta_features": ("mean",), "meta_feature_distance": "sinkhorn"}, True),
         ({"meta_features": ("mean",), "meta_feature_distance": "transport"}, False),
         ({"meta_features": ("eigenvalues",)}, False),
+        ({"objective": "relativistic", "max_grad_norm": 1.0}, True),
+        ({"objective": "wgan"}, True),
+        ({"optimizer": "rmsprop"}, False),
+        ({"betas": (0.5, 0.9)}, False),
         ({"cuda_graph": False}, False),
     ],
     ids=str,
 )
-def test_what_asks_the_host_is_not_captured(make_trainer, settings, capturable):
-    trainer, table = make_trainer(epochs=1, **settings)
-    trainer.fit(table)
-    assert trainer._capturable == capturable
+def test_what_asks_the_host_is_not_captured(make_training, settings, capturable):
+    assert make_training(**settings).capturable == capturable
 
 
 class IdleCritic(nn.Module):
@@ -222,14 +307,36 @@ class IdleCritic(nn.Module):
         return self.used(rows).squeeze(1)
 
 
-def test_a_critic_with_idle_and_frozen_parameters_can_be_trained(make_trainer):
-    trainer, table = make_trainer(IdleCritic, epochs=1)
-    before = {name: value.clone() for name, value in trainer.critic.state_dict().items()}
-    trainer.fit(table)
-    after = trainer.critic.state_dict()
+class OwnCritic(MLPCritic):
+    """Its forward pass is its own: there is no closed form for it."""
+
+    def __init__(self, width):
+        super().__init__(width, 0, (4,), torch.Generator().manual_seed(0))
+
+    def forward(self, rows):
+        hidden = rows @ self.level_weight + self.bias
+        for layer in self.layers:
+            hidden = layer(torch.tanh(hidden))
+        return hidden.squeeze(1)
+
+
+@pytest.mark.parametrize("critic", [IdleCritic, OwnCritic])
+def test_what_another_critic_does_is_not_captured(make_training, critic):
+    training = make_training(critic)
+    assert not training.capturable
+    training.train(1)
+    assert np.isfinite(training.run.logs[-1].discriminator_loss)
+
+
+def test_a_critic_with_idle_and_frozen_parameters_can_be_trained(make_training):
+    training = make_training(IdleCritic)
+    critic = training.run.critics["critic"].player.module
+    before = {name: value.clone() for name, value in critic.state_dict().items()}
+    training.train(1)
+    after = critic.state_dict()
     moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert moved - {"used.bias"} == {"used.weight"}
-    assert np.isfinite(trainer.logs[-1].discriminator_loss)
+    assert np.isfinite(training.run.logs[-1].discriminator_loss)
 
 
 class StridedCritic(nn.Module):
@@ -243,105 +350,147 @@ class StridedCritic(nn.Module):
         return (rows @ self.weight).sum(1)
 
 
-def test_parameters_in_any_memory_format_can_be_trained(make_trainer):
-    trainer, table = make_trainer(StridedCritic, epochs=1)
+def test_parameters_in_any_memory_format_can_be_trained(make_training):
+    training = make_training(StridedCritic)
     assert not StridedCritic(4).weight.is_contiguous()
-    trainer.fit(table)
-    assert trainer.critic.weight.abs().sum() > 0
+    training.train(1)
+    (weight,) = training.run.critics["critic"].player.parameters
+    assert weight.abs().sum() > 0
 
 
 class Ticking:
     """A clock that goes on by so many seconds for each training step."""
 
-    def __init__(self, trainer, seconds):
-        self.now = 100.0
-        original = trainer._step
+    def __init__(self, seconds):
+        self.now, self.seconds = 100.0, seconds
 
-        def step(index):
-            losses = original(index)
-            self.now += seconds
-            return losses
-
-        trainer._step = step
+    def on_step(self, run):
+        self.now += self.seconds
 
     def __call__(self):
         return self.now
 
 
-def timed(trainer, table, monkeypatch, per_step, **options):
-    clock = Ticking(trainer, per_step)
-    monkeypatch.setattr(
-        trainer_module, "Schedule", lambda steps, seconds: Schedule(steps, seconds, clock)
-    )
-    rates = []
+def timed(training, epochs, per_step, seconds):
+    """Train by a clock of its own; the generator's rates at the ends of the epochs."""
+    run, clock, rates = training.run, Ticking(per_step), []
+    run.schedule = Schedule(epochs * training.source.steps_per_epoch, clock=clock)
 
-    def record(log):
-        rates.append(trainer.optimizers[0].rate)
+    class Recording:
+        def on_epoch(self, run):
+            rates.append(run.optimizers["generator"].rate)
 
-    trainer.fit(table, (record,), **options)
+    limits = [] if seconds is None else [Deadline(seconds)]
+    # A callable would be told of epochs; this one has methods and is told of steps alone.
+    training.train(epochs, [*limits, clock, Recording()])
     return rates
 
 
-def test_rates_have_fallen_to_zero_when_the_time_is_up(make_trainer, monkeypatch):
-    trainer, table = make_trainer(epochs=1000, generator_lr=0.5)
+def test_rates_have_fallen_to_zero_when_the_time_is_up(make_training):
+    training = make_training(generator_lr=0.5)
     steps = int(2.5 * MIN_STEPS_PER_EPOCH)
-    rates = timed(trainer, table, monkeypatch, 0.25, seconds=0.25 * steps)
-    assert trainer.schedule.steps == steps
-    assert [log.epoch for log in trainer.logs] == [0, 1, 2]
+    rates = timed(training, 1000, 0.25, 0.25 * steps)
+    run = training.run
+    assert run.step == run.schedule.steps == steps
+    assert [log.epoch for log in run.logs] == [0, 1, 2]
     # Before the last step of an epoch, what is left of the decay in the second half.
     assert rates == pytest.approx([0.5, 0.5 * 2 * (0.2 + 1 / steps), 0.5 * 2 / steps])
-    assert all(np.isfinite(log.generator_loss) for log in trainer.logs)
+    assert all(np.isfinite(log.generator_loss) for log in run.logs)
 
 
-def test_a_budget_that_is_not_needed_changes_nothing(make_trainer, monkeypatch):
-    weights = []
+def test_a_budget_that_is_not_needed_changes_nothing(make_training):
+    found = []
     for seconds in (None, 1000.0):
-        trainer, table = make_trainer(epochs=3)
-        timed(trainer, table, monkeypatch, 0.25, seconds=seconds)
-        assert len(trainer.logs) == 3
-        weights.append(torch.cat([p.flatten() for p in trainer.result().parameters()]))
-    assert torch.equal(*weights)
+        training = make_training()
+        timed(training, 3, 0.25, seconds)
+        assert len(training.run.logs) == 3
+        found.append(weights(training.result()))
+    assert torch.equal(*found)
 
 
-def test_checks_do_not_disturb_the_training(make_trainer):
+def test_a_limit_that_was_loaded_is_kept(make_training):
+    """What was left of it counts, not the deadline of whoever continues."""
+    training = make_training()
+    clock = Ticking(1.0)
+    training.run.schedule = Schedule(10**6, 30.0, clock)
+    training.train(1, [Deadline(10**6), clock])
+    assert training.run.step == 30
+    for seconds in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="seconds must be above 0"):
+            Deadline(seconds)
+
+
+def test_a_resting_player_waits_while_the_other_learns(make_training):
+    training, seen = make_training(), []
+    run = training.run
+
+    class Recording:
+        def on_step(self, run):
+            players = run.generator, run.critics["critic"].player
+            seen.append([torch.cat([p.detach().flatten() for p in player.parameters])
+                         for player in players])  # fmt: skip
+
+    training.train(1, [Recording(), Rest("generator", 20)])
+    generator, critic = ([not torch.equal(*pair) for pair in itertools.pairwise(own)]
+                         for own in zip(*seen, strict=True))  # fmt: skip
+    # The last step of all has next to no rate.
+    assert generator[:-1] == [False] * 19 + [True] * (len(generator) - 20)
+    assert all(critic[:-1])
+    assert run.optimizers["generator"].base_rate == training.settings.generator_lr
+
+
+def test_a_rest_ends_with_the_training(make_training):
+    training = make_training()
+
+    class End:
+        def on_step(self, run):
+            return run.step == 5
+
+    before = weights(training.player.network)
+    training.train(1, [Rest("generator", 20), End()])
+    assert torch.equal(before, weights(training.player.network))
+    assert training.run.optimizers["generator"].base_rate == training.settings.generator_lr
+
+
+def test_checks_do_not_disturb_the_training(make_training):
     """Scores that keep rising stop nothing: the run is the one without checks."""
     finals, scores = [], itertools.count()
-    for stopping in (None, EarlyStopping(lambda generator: next(scores), 0.0, 1)):
-        trainer, table = make_trainer(epochs=5)
-        trainer.fit(table, stopping=stopping)
-        finals.append(torch.cat([p.flatten() for p in trainer.result().parameters()]))
+    for checked in (False, True):
+        training = make_training()
+        stopping = EarlyStopping(lambda generator: next(scores), training.preview, 0.0, 1)
+        training.train(5, [stopping] if checked else [])
+        finals.append(weights(training.result()))
     assert torch.equal(*finals)
-    assert [log.validation_score for log in trainer.logs] == list(range(5))
+    assert [log.validation_score for log in training.run.logs] == list(range(5))
 
 
-def test_a_plateau_brings_the_decay_forward_and_the_best_is_kept(make_trainer):
-    trainer, table = make_trainer(epochs=40, generator_lr=0.5)
+def test_a_plateau_brings_the_decay_forward_and_the_best_is_kept(make_training):
+    training = make_training(generator_lr=0.5)
     scores, seen, rates = iter([0.1, 0.5, 0.2, 0.2, 0.2, 0.3, 0.1]), [], []
+    run = training.run
 
     def score(generator):
         assert not generator.training
         seen.append(generator.logits.weight.clone())
         return next(scores)
 
-    def callback(log):
-        rates.append(trainer.optimizers[0].rate)
-
-    result = trainer.fit(table, (callback,), stopping=EarlyStopping(score, 0.0, 3))
+    stopping = EarlyStopping(score, training.preview, 0.0, 3)
+    training.train(40, [stopping, lambda log: rates.append(run.optimizers["generator"].rate)])
     # Checks after every second epoch. The fifth makes a plateau of three, after ten of 40 epochs;
     # decay takes a quarter of that, and the end is a check.
-    assert [log.epoch for log in trainer.logs if log.validation_score is not None] == [
+    assert [log.epoch for log in run.logs if log.validation_score is not None] == [
         1, 3, 5, 7, 9, 11, 12
     ]  # fmt: skip
-    assert trainer.schedule.steps == 12.5 * MIN_STEPS_PER_EPOCH
+    assert run.step == run.schedule.steps == 12.5 * MIN_STEPS_PER_EPOCH
     assert rates[:10] == [0.5] * 10
     assert rates[-1] == pytest.approx(0.5 / (2.5 * MIN_STEPS_PER_EPOCH))
-    assert torch.equal(result.logits.weight, seen[1])
-    assert not result.training
+    assert torch.equal(stopping.best.logits.weight, seen[1])
+    assert not stopping.best.training
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, None])
-def test_what_ends_a_training_leaves_the_best_so_far(make_trainer, monkeypatch, error):
-    trainer, table = make_trainer(epochs=20)
+def test_what_ends_a_training_leaves_the_best_so_far(make_training, error):
+    training = make_training()
     scores, seen = iter([0.1, 0.9, 0.2, 0.2]), []
 
     def score(generator):
@@ -352,17 +501,18 @@ def test_what_ends_a_training_leaves_the_best_so_far(make_trainer, monkeypatch, 
         if log.epoch == 3 and error is not None:
             raise error
         if log.epoch == 3:
-            trainer.generator.logits.weight.data.fill_(torch.nan)
-            trainer.passes.refresh()
+            training.player.network.logits.weight.data.fill_(torch.nan)
+            training.player.refresh()
 
-    fit = functools.partial(trainer.fit, table, (end,), stopping=EarlyStopping(score, 0.0, 9))
+    stopping = EarlyStopping(score, training.preview, 0.0, 9)
+    fit = functools.partial(training.train, 20, [stopping, end])
     if error is None:
-        with pytest.raises(trainer_module.NonFiniteLossError):
+        with pytest.raises(NonFiniteLossError, match="non-finite in epoch 5 of 20"):
             fit()
     else:
         fit()
-    assert len(seen) == 4
-    assert torch.equal(trainer.result().logits.weight, seen[1])
+    assert len(seen) == len(training.run.logs) == 4
+    assert torch.equal(stopping.best.logits.weight, seen[1])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

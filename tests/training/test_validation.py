@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from torch import nn
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.training.log import EpochLog
 from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.validation import (
     MAX_HELD_OUT,
@@ -113,7 +116,7 @@ def test_how_many_rows_are_held_out():
 
 
 class Run:
-    """Early stopping fed with scores, one training step of 100 after another."""
+    """Early stopping fed with scores, one training step of 100, an epoch, after another."""
 
     def __init__(self, scores, noise=0.0, patience=3, seconds=None, check_seconds=0.0):
         self.now, scores = 0.0, iter(scores)
@@ -122,17 +125,18 @@ class Run:
             self.now += check_seconds
             return next(scores)
 
-        stopping = EarlyStopping(score, noise, patience)
-        self.schedule = Schedule(100, seconds, lambda: self.now)
         generator = nn.Linear(1, 1, bias=False)
-        self.checks = []
+        stopping = EarlyStopping(score, lambda: generator, noise, patience)
+        self.schedule = Schedule(100, seconds, lambda: self.now)
+        self.logs, self.checks = [], []
         while not self.schedule.done:
-            self.schedule.advance(1)
+            self.schedule.advance()
             self.now += 1.0
             generator.weight.data.fill_(self.schedule.steps)
-            if stopping.due(self.schedule):
+            self.logs.append(EpochLog.of(len(self.logs), 100, {}))
+            stopping.on_epoch(self)
+            if self.logs[-1].validation_score is not None:
                 self.checks.append(self.schedule.steps)
-                stopping.check(generator, self.schedule)
         self.best = int(stopping.best.weight.item())
 
 
@@ -174,9 +178,37 @@ def test_checks_leave_most_of_a_short_time_to_training():
     assert run.schedule.steps + 3 * checks == run.now
 
 
+def test_scores_are_in_the_logs_of_their_epochs():
+    scores = list(np.arange(20) / 20)
+    found = [log.validation_score for log in Run(scores).logs]
+    assert found == [score for own in scores for score in (*[None] * 4, own)]
+
+
+@pytest.mark.parametrize("moment", [3, 5, 17, 28])
+def test_a_state_continues_where_it_was(moment):
+    """Before the first check, after it, and while the rates fall."""
+    scores = dict(zip([5, 10, 15, 20, 25, 30, 32], [0.1, 0.6, 0.5, 0.6, 0.5, 0.7, 0.65],
+                      strict=True))  # fmt: skip
+    generator, schedule = nn.Linear(1, 1, bias=False), Schedule(100)
+    parts = lambda generator: scores[schedule.steps], lambda: generator, 0.0, 3
+    stopping, checks = EarlyStopping(*parts), []
+    while not schedule.done:
+        schedule.advance()
+        generator.weight.data.fill_(schedule.steps)
+        if stopping.due(schedule):
+            checks.append(schedule.steps)
+            stopping.check(generator, schedule)
+        if schedule.steps == moment:
+            state = copy.deepcopy(stopping.state_dict())
+            stopping = EarlyStopping(*parts)
+            stopping.load_state_dict(state)
+    assert checks == list(scores)
+    assert stopping.best.weight.item() == 30
+
+
 def test_the_best_is_a_copy():
-    stopping = EarlyStopping(lambda generator: 1.0, 0.0, 3)
     generator = nn.Linear(1, 1)
+    stopping = EarlyStopping(lambda generator: 1.0, lambda: generator, 0.0, 3)
     stopping.check(generator, Schedule(10))
     kept = stopping.best.weight.clone()
     generator.weight.data.add_(1)

@@ -22,17 +22,16 @@ import torch
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
-from sdv_wgangp.training.settings import TrainingSettings
 
 # The penalty on the critic's gradient knows no channel that does not count. With a channel of
 # this height a weight is smaller by as much for the same effect, and the penalty feels its square.
 MASK_SCALE = 4.0
 
 
-def given_columns(layout: Layout, settings: TrainingSettings, pac: int) -> torch.Tensor:
-    """Columns that training may give, int64; none where it is without conditions."""
+def given_columns(layout: Layout, conditional_rows: int) -> torch.Tensor:
+    """Columns that training may give, int64; none where it is without conditional rows."""
     columns = layout.conditionable
-    return columns if layout.columns > 1 and settings.conditional_rows(pac) else columns[:0]
+    return columns if layout.columns > 1 and conditional_rows else columns[:0]
 
 
 class ConditionSampler:

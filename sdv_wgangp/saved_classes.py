@@ -33,8 +33,8 @@ from sdv_wgangp.models.refined_ratio import RefinedRatio
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.models.value_calibration import BinMap, RareAtoms, ValueCalibration
 from sdv_wgangp.persistence.graph import Kind, check_attribute
+from sdv_wgangp.training.log import EpochLog
 from sdv_wgangp.training.settings import TrainingSettings
-from sdv_wgangp.training.trainer import EpochLog
 from sdv_wgangp.transformers import TimestampEncoder
 
 PLAIN = (
@@ -57,9 +57,14 @@ def kinds() -> dict[str, Kind]:
     # The faces of SDV save themselves with this package: they are not there yet when it begins.
     from sdv_wgangp.multi_table import Cardinality, IndependentWGANGPMFSSynthesizer
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+    from sdv_wgangp.watched import WATCHING
 
-    faces = (WGANGPMFSSynthesizer, IndependentWGANGPMFSSynthesizer, Cardinality)
-    found = [Kind(cls) for cls in (*PLAIN, *faces)]
+    def saved_part(synthesizer: Any) -> dict[str, Any]:
+        return {n: each for n, each in vars(synthesizer).items() if n not in WATCHING}
+
+    faces = (WGANGPMFSSynthesizer, IndependentWGANGPMFSSynthesizer)
+    found = [Kind(cls) for cls in (*PLAIN, Cardinality)]
+    found += [Kind(cls, saved_part) for cls in faces]
     found.append(Kind(TabularModel, _model_state, _make_model))
     metadata = Metadata()
     metadata.add_table("table")
@@ -123,7 +128,7 @@ def _transformer_maker(cls: type[BaseTransformer]):
 
 def _model_state(model: TabularModel) -> dict[str, Any]:
     state = model.__getstate__()
-    for name in ("layout", "_device", "_random"):
+    for name in ("layout", "_device", "_random", "_players"):
         del state[name]
     state["generator"] = dict(state["generator"].state_dict())
     return state

@@ -11,11 +11,7 @@ import torch
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.training.conditions import (
-    MASK_SCALE,
-    ConditionSampler,
-    given_columns,
-)
+from sdv_wgangp.players.given_cells import MASK_SCALE, ConditionSampler, given_columns
 from sdv_wgangp.training.settings import TrainingSettings
 
 ROWS = 500
@@ -132,7 +128,8 @@ def test_channels_of_the_critic(encoded):
 def test_conditional_rows_are_whole_packs(encoded, share, batch, pac, rows):
     settings = TrainingSettings(batch_size=batch, conditional_share=share)
     assert settings.conditional_rows(pac) == rows
-    assert (len(given_columns(encoded[0], settings, pac)) > 0) == (rows > 0)
+    given = given_columns(encoded[0], settings.conditional_rows(pac))
+    assert given.tolist() == (encoded[0].conditionable.tolist() if rows else [])
 
 
 def test_a_share_that_leaves_few_plain_rows_is_refused():

@@ -1,0 +1,102 @@
+"""Files that are there completely or not at all, whatever ends the process or the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import platform
+import re
+import secrets
+from pathlib import Path
+
+_PARTIAL = re.compile(r"\..*\.(?P<host>[\w-]*)\.(?P<process>\d+)-[0-9a-f]{8}\.partial", re.DOTALL)
+# Of this process, while it writes them.
+_writing: set[Path] = set()
+
+
+def write_durably(path: str | Path, *parts: bytes | memoryview) -> None:
+    """Write a file that survives a crash of the machine, and that nobody ever sees half-written.
+
+    The bytes go to a temporary file beside it, which takes its name once they are on the disk:
+    whoever opens ``path`` finds what was there before or all of what is new. Two writers never
+    share a temporary file. Those that killed processes have left in the folder are removed.
+
+    Args:
+        path: The file; one that exists is replaced.
+        parts: Its content, one after the other.
+
+    Raises:
+        OSError: It cannot be written: the folder does not exist or cannot be written to, the disk
+            is full. What was there before is untouched, and nothing else is left.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "numbers.bin"
+        >>> write_durably(path, b"1 2 ", b"3")
+        >>> path.read_bytes()
+        b'1 2 3'
+    """
+    path = Path(path)
+    remove_leftovers(path.parent)
+    partial = path.with_name(
+        f".{path.name}.{_host()}.{os.getpid()}-{secrets.token_hex(4)}.partial"
+    )
+    _writing.add(partial)
+    try:
+        with open(partial, "xb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    finally:
+        # Should it stay (a disk that fails), the next write tries again.
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        _writing.discard(partial)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of writers that are dead. What cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        for leftover in folder.glob(".*.partial"):
+            found = _PARTIAL.fullmatch(leftover.name)
+            # Of another machine that shares the folder nobody here knows who is alive.
+            if found is None or found["host"] != _host() or leftover in _writing:
+                continue
+            process = int(found["process"])
+            if process == os.getpid() or not _alive(process):
+                with contextlib.suppress(OSError):
+                    leftover.unlink(missing_ok=True)
+
+
+def _host() -> str:
+    return re.sub(r"[^\w-]", "-", platform.node())[:64]
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":  # where open files cannot be removed, and `os.kill` ends processes
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the folder's new entry reach the disk, too."""
+    if os.name == "nt":  # folders cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+            raise
+    finally:
+        os.close(handle)

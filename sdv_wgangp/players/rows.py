@@ -1,0 +1,58 @@
+"""A table's rows, as its players, critics and terms read them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sdv_wgangp.networks.generator import Conditions
+
+
+class Rows(NamedTuple):
+    """A batch of rows of a table.
+
+    A gradient at rows has the same structure: at the one-hot codes ``[rows, levels]`` in the place
+    of the levels, at the dense channels, and None.
+
+    Attributes:
+        levels: Level of every cell, counted over all columns, ``[rows, columns]``, int64.
+        dense: Dense channels (`networks.views`), and one for each column that may be given
+            (`players.given_cells`), ``[rows, channels]``.
+        conditions: Cells that are given in the first rows, if any.
+    """
+
+    levels: Tensor
+    dense: Tensor
+    conditions: Conditions | None = None
+
+
+def one_hot(levels: Tensor, width: int) -> Tensor:
+    """Levels ``[rows, columns]`` as float32 zeros and ones ``[rows, width]``."""
+    return torch.zeros(len(levels), width, device=levels.device).scatter_(1, levels, 1.0)
+
+
+class OneHotRows:
+    """What a critic that knows nothing of levels reads: packed one-hot rows.
+
+    Args:
+        levels: Number of levels of a row.
+        pac: Rows that are joined into one.
+    """
+
+    def __init__(self, levels: int, pac: int = 1):
+        self.levels, self.pac = levels, pac
+
+    def __call__(self, rows: Rows) -> Tensor:
+        """``[rows / pac, pac * (levels + channels)]``: one-hot levels, then dense channels."""
+        hot = torch.cat([one_hot(rows.levels, self.levels), rows.dense], dim=1)
+        return hot.reshape(len(hot) // self.pac, -1)
+
+    def back(self, gradient: Tensor, rows: Rows) -> Rows:
+        """A gradient there as one at the rows."""
+        width = self.levels + rows.dense.shape[1]
+        to_codes, to_dense = gradient.reshape(-1, width).split(
+            [self.levels, rows.dense.shape[1]], dim=1
+        )
+        return Rows(to_codes, to_dense)

@@ -1,0 +1,59 @@
+"""Which players a table's networks get: closed forms where there are some, else autograd."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import nn
+
+from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.networks.critic import MLPCritic
+from sdv_wgangp.networks.generator import Generator
+from sdv_wgangp.networks.views import Views
+from sdv_wgangp.ops import uses_bfloat16
+from sdv_wgangp.players.autograd import AutogradCritic
+from sdv_wgangp.players.autograd_columns import AutogradColumnGenerator
+from sdv_wgangp.players.columns import ColumnGenerator, TableRows
+from sdv_wgangp.players.given_cells import ConditionSampler
+from sdv_wgangp.players.mlp_critic import CompiledCritic
+from sdv_wgangp.players.rows import OneHotRows
+
+logger = logging.getLogger(__name__)
+
+
+def generator_player(
+    generator: nn.Module,
+    views: Views,
+    layout: Layout,
+    conditions: ConditionSampler | None,
+    device: torch.device,
+) -> TableRows:
+    """The player of a table's generator."""
+    if type(generator) is Generator:
+        return ColumnGenerator(generator, views, layout, conditions, uses_bfloat16(device))
+    _say("generator", generator)
+    return AutogradColumnGenerator(generator, views, layout, conditions)
+
+
+def critic_player(critic: nn.Module, levels: int) -> Any:
+    """The player of a table's critic.
+
+    Args:
+        critic: An `MLPCritic`, or a module from packed one-hot rows to scores with a ``pac``.
+        levels: Number of levels of one row.
+    """
+    if type(critic) is MLPCritic:
+        return CompiledCritic(critic)
+    _say("critic", critic)
+    return AutogradCritic(critic, view=OneHotRows(levels, getattr(critic, "pac", 1)))
+
+
+def _say(role: str, network: nn.Module) -> None:
+    logger.info(
+        "The %s is a %s, for which there are no closed forms: it is trained by automatic "
+        "differentiation.",
+        role,
+        type(network).__name__,
+    )

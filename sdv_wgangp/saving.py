@@ -1,0 +1,135 @@
+"""Saving synthesizers: model files without pickle, and versions of pickles.
+
+A model file (`save_model`, `load_model`) is one safetensors file: the weights and all other
+arrays as tensors, everything else as JSON. Reading one never runs code from it: classes are looked
+up in an allow-list (`saved_classes`), functions cannot be stored. What needs code, like a
+constraint of the user's own, is refused by name when it is saved.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import rdt
+import sdv
+from sdv.errors import VersionError
+
+from sdv_wgangp import __version__
+from sdv_wgangp.persistence.container import ModelFile, ModelFileError
+from sdv_wgangp.persistence.graph import Decoder, Encoder
+
+SUFFIX = ".safetensors"
+_VERSION = "_plugin_version"
+
+__all__ = ["SUFFIX", "ModelFileError", "Saved", "load_model"]
+
+
+class Saved:
+    """Mixed into a synthesizer: model files, and pickles that know the plugin's version."""
+
+    def save_model(self, path: str | Path) -> None:
+        """Save to a model file (safetensors and JSON), which is loaded without running code.
+
+        A loaded synthesizer samples as this one does after `reset_sampling`, bit for bit on the
+        same kind of device. Unlike `save`, which pickles, this refuses what only code can
+        express: constraints, transformers and other classes of your own.
+
+        Args:
+            path: File to write, by custom ``*.safetensors``.
+
+        Raises:
+            ModelFileError: Part of the synthesizer cannot be stored; names it.
+        """
+        from sdv_wgangp.saved_classes import kinds
+
+        self._validate_fit_before_save()
+        encoder = Encoder(kinds())
+        state = encoder.encode(self, type(self).__name__)
+        ModelFile(state, encoder.tensors, _installed()).write(path)
+
+    @classmethod
+    def load_model(cls, path: str | Path):
+        """The synthesizer that `save_model` wrote.
+
+        Args:
+            path: The model file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ModelFileError: It is not a model file, was changed, or holds another class.
+            VersionError: It needs a later sdv-wgangp, or another SDV.
+        """
+        loaded = load_model(path)
+        if not isinstance(loaded, cls):
+            name = type(loaded).__name__
+            raise ModelFileError(f"{path}: holds a {name}: load it with {name}.load_model")
+        return loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, _VERSION: __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        check_plugin_version(state.pop(_VERSION, __version__), "this synthesizer")
+        self.__dict__.update(state)
+
+
+def load_model(path: str | Path) -> Any:
+    """The synthesizer in a model file, of whichever of our classes.
+
+    Raises:
+        FileNotFoundError, ModelFileError, VersionError: As `Saved.load_model`.
+    """
+    from sdv_wgangp.saved_classes import kinds
+
+    file = ModelFile.read(path)
+    _check_versions(file.about, str(path))
+    try:
+        loaded = Decoder(kinds(), file.tensors).decode(file.state)
+        if not isinstance(loaded, Saved):
+            raise ValueError(f"a {type(loaded).__name__} where a synthesizer should be")
+        loaded._check_parameters()
+        loaded.reset_sampling()
+    except Exception as error:  # content that no encoder wrote can fail anywhere
+        raise ModelFile.malformed(path, error) from error
+    return loaded
+
+
+def check_plugin_version(version: str, what: str) -> None:
+    """Refuse what a later plugin saved: it may hold what this one does not know.
+
+    Raises:
+        VersionError: ``version`` is of a later major or minor release than the installed one.
+    """
+    if _release(version) > _release(__version__):
+        raise VersionError(
+            f"{what} was saved with sdv-wgangp {version}, and {__version__} is installed: "
+            f"pip install 'sdv-wgangp>={version}'"
+        )
+
+
+def _installed() -> dict[str, str]:
+    return {"sdv-wgangp": __version__, "sdv": sdv.__version__, "rdt": rdt.__version__}
+
+
+def _check_versions(saved: dict[str, str], what: str) -> None:
+    """Refuse files of a later plugin, of a later SDV, and of another major line of SDV."""
+    check_plugin_version(saved["sdv-wgangp"], what)
+    for package, installed in (("sdv", sdv.__version__), ("rdt", rdt.__version__)):
+        version = saved[package]
+        (line, _), (own_line, _) = _release(version), _release(installed)
+        if line != own_line or _release(version) > _release(installed):
+            raise VersionError(
+                f"{what} was saved under {package} {version}, and {installed} is installed: "
+                f"pip install '{package}>={version},<{line + 1}', or fit and save it again here"
+            )
+
+
+def _release(version: str) -> tuple[int, int]:
+    """Major and minor number of a version."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found is None:
+        raise ModelFileError(f"{version!r} is not the version of a release")
+    return int(found[1]), int(found[2])

@@ -1,0 +1,82 @@
+"""A fit that was stopped, or killed, and resumed in a new process is the fit without the stop.
+
+`SOAK=1` tries every step of every case and 30 kills; otherwise a seeded tenth of them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+WORKER = Path(__file__).with_name("resume_worker.py")
+specification = importlib.util.spec_from_file_location("resume_worker", WORKER)
+worker = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(worker)
+SOAK = os.environ.get("SOAK") == "1"
+EVERY = 1 if SOAK else 10
+KILLS = 30 if SOAK else 3
+
+
+def work(*arguments: object) -> dict[str, str]:
+    """What the worker prints."""
+    command = [sys.executable, WORKER, *arguments]
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=False, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize("case", worker.CASES)
+def test_resumed_after_any_step(case, tmp_path):
+    folder = tmp_path / "checkpoints"
+    told = work("whole", case, folder)
+    assert told["whole"] == told["apart"], "checkpoints change the training"
+    order = random.Random(case).sample(range(1, worker.STEPS + 1), worker.STEPS)
+    steps = sorted(order[: worker.STEPS // EVERY])
+    resumed = work("resume", case, folder, *steps)
+    assert len(resumed) == len(steps)
+    different = [step for step, digest in resumed.items() if digest != told["whole"]]
+    assert not different
+
+
+def test_killed_at_any_time(tmp_path):
+    """Also within a write: with a checkpoint after every step most of the time is spent there."""
+    case, chance = "meta-features", random.Random(0)
+    (expected,) = {work("whole", case, tmp_path / "whole")["apart"]}
+    for kill in range(KILLS):
+        folder = tmp_path / f"killed-{kill}"
+        started = chance.randrange(worker.STEPS)
+        process = subprocess.Popen(
+            [sys.executable, WORKER, "fit", case, folder],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+        )
+        wait_for(folder, started, process)
+        time.sleep(chance.random() * 0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert work("fit", case, folder) == {"fit": expected}, f"killed after step {started}"
+        assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def wait_for(folder: Path, step: int, process: subprocess.Popen) -> None:
+    """Until a checkpoint of that step or a later one is there, or the process has ended."""
+    while process.poll() is None:
+        if folder.is_dir() and any(worker.step_of(path) >= step for path in folder.iterdir()):
+            return
+        time.sleep(0.002)
