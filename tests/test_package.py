@@ -97,6 +97,7 @@ FLOORS = (
     "encoding",
     "networks",
     "objectives",
+    "plots",
     "training",
     "models",
     "reporting",
