@@ -8,9 +8,9 @@ import sys
 
 import plotly.data
 from sdv.metadata import Metadata
-from sdv_wgangp.training.callbacks.tensorboard import TensorBoardTracker
 
 from sdv_wgangp import WGANGPMFSSynthesizer
+from sdv_wgangp.training.callbacks.tensorboard import TensorBoardTracker
 
 table = plotly.data.gapminder()[["continent", "year", "lifeExp", "gdpPercap"]]
 table = table.astype({"continent": str})

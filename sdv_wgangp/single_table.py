@@ -18,7 +18,6 @@ from sdv_wgangp.arguments import check_fraction, check_not_negative, is_number, 
 from sdv_wgangp.conditional_sampling import ConditionalSampling
 from sdv_wgangp.models.tabular import EpochLog, TabularModel
 from sdv_wgangp.objectives.adversarial import OBJECTIVES
-from sdv_wgangp.objectives.adversarial import objective as make_objective
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
     SCHEDULES,
@@ -29,7 +28,12 @@ from sdv_wgangp.objectives.meta_features import AUTO, check_meta_features
 from sdv_wgangp.ops import PENALTIES
 from sdv_wgangp.saving import Saved
 from sdv_wgangp.training.callbacks.progress import ProgressBar
-from sdv_wgangp.training.settings import MOST_CONDITIONAL, TrainingSettings, conditional_rows
+from sdv_wgangp.training.settings import (
+    MOST_CONDITIONAL,
+    TrainingSettings,
+    conditional_rows,
+    objective_of,
+)
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 from sdv_wgangp.watched import Watched
 
@@ -77,13 +81,7 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         pac: Rows that the critic judges together (Lin et al. 2018). With a gradient penalty 1
             is best.
         enable_gpu: Train and sample on CUDA where there is a device.
-        objective: What generator and critic want of the critic's scores: "wgan-gp", "wgan-lp",
-            "wgan" (weight clipping), "gan", "hinge" or "relativistic"
-            (`sdv_wgangp.objectives.adversarial` has their formulas).
-        gradient_penalty: "wgan-gp", "wgan-lp", "r1", "r2", "r1+r2" or "none"; None for that of
-            the objective.
         gradient_penalty_weight: Lambda, the weight of the gradient penalty.
-        max_grad_norm: Bound of the norm of either player's gradient; None for no bound.
         meta_features: Names of statistics of the training table that the generator is made to
             match (`sdv_wgangp.objectives.meta_features`), like ``["mean", "cor"]``. A number
             counts as its rank, from 0 to 1, a missing one as 0.5. "auto" is for means, variances
@@ -124,6 +122,12 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         validation_fraction: Share of the rows to hold out, in (0, 0.5]; at least 50 rows, and at
             most 10,000 are.
         patience: See ``early_stopping``.
+        objective: What generator and critic want of the critic's scores: "wgan-gp", "wgan-lp",
+            "wgan" (weight clipping), "gan", "hinge" or "relativistic"
+            (`sdv_wgangp.objectives.adversarial` has their formulas).
+        gradient_penalty: "wgan-gp", "wgan-lp", "r1", "r2", "r1+r2" or "none"; None for that of
+            the objective.
+        max_grad_norm: Bound of the norm of either player's gradient; None for no bound.
 
     Raises:
         SynthesizerInputError: A parameter is out of range; names it and the range.
@@ -162,10 +166,7 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         epochs: int = 200,
         pac: int = 1,
         enable_gpu: bool = True,
-        objective: str = "wgan-gp",
-        gradient_penalty: str | None = None,
         gradient_penalty_weight: float = 10.0,
-        max_grad_norm: float | None = None,
         meta_features: Sequence[str] | None = None,
         meta_feature_weight: float | Mapping[str, float] = 1.0,
         meta_feature_distance: str = "tracked",
@@ -181,6 +182,9 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int = 5,
+        objective: str = "wgan-gp",
+        gradient_penalty: str | None = None,
+        max_grad_norm: float | None = None,
     ):
         # SDV's transformers keep the list itself.
         locales = list(locales) if isinstance(locales, tuple) else locales
@@ -308,11 +312,7 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
                 f"max_grad_norm must be None or a finite number above 0, not {bound!r}."
             )
         try:
-            make_objective(
-                self.objective,
-                penalty=self.gradient_penalty,
-                penalty_weight=self.gradient_penalty_weight,
-            )
+            objective_of(self.objective, self.gradient_penalty, self.gradient_penalty_weight)
         except ValueError as error:
             raise SynthesizerInputError(f"{error}.") from error
         self._check_meta_features()

@@ -28,6 +28,7 @@ from sdv_wgangp.models.conditions import (
 from sdv_wgangp.models.cost import warn_of_cost
 from sdv_wgangp.models.extremes import reach_extremes
 from sdv_wgangp.models.fingerprint import digest_of
+from sdv_wgangp.models.table_figures import table_figures
 from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Conditions, Generator
@@ -179,7 +180,11 @@ class TabularModel:
         saved = None
         if checkpoints is not None:
             checkpoints.fingerprint = self._fingerprint(frame, discrete_columns, ordinal_columns)
+            with matmul_precision(self.settings.precision):
+                # PyTorch's float32 products depend on the threads, those in bfloat16 do not.
+                checkpoints.any_threads = uses_bfloat16(self._device)
             saved = checkpoints.load() if resume else None
+            checkpoints.prepare(0 if saved is None else saved["step"])
         if saved is not None:
             seed = saved["about"]["seed"]
         elif self.random_state is None:
@@ -228,6 +233,7 @@ class TabularModel:
             about={"seed": seed},
         )
         self.logs = training.run.logs
+        self._draw_figures(training, frame)
         watching, stopping = list(callbacks), None
         if checkpoints is not None:
             watching.append(checkpoints)
@@ -338,6 +344,7 @@ class TabularModel:
             about={"seed": seed},
         )
         training.continues(self.logs, epochs)
+        self._draw_figures(training, frame)
         watching = list(callbacks)
         if self._players is None:
             watching.insert(0, Rest("generator", training.source.steps_per_epoch * epochs // 10))
@@ -351,6 +358,14 @@ class TabularModel:
     def can_sample(self) -> bool:
         """Whether it has learned something."""
         return hasattr(self, "_calibration")
+
+    def _draw_figures(self, training: TableTraining, frame: pd.DataFrame) -> None:
+        """Give the run what trackers can draw."""
+
+        def generate(rows: int, random: torch.Generator) -> pd.DataFrame:
+            return self.encoder.decode(self._draw(rows, random, training.preview()))
+
+        training.run.figures = table_figures(training, frame, generate)
 
     def _fingerprint(
         self, frame: pd.DataFrame, discrete: Iterable[str], ordinal: Iterable[str]

@@ -355,6 +355,11 @@ class MetaFeatureObjective:
         shape = cloud.shape[-1], transport.SLICES
         return torch.randn(shape, device=cloud.device, generator=self._random)
 
+    @torch.no_grad()
+    def statistics(self, rows: Batch) -> dict[str, torch.Tensor]:
+        """The meta-features of rows by their names, in their own units, ``[size]`` each."""
+        return dict(zip(self.names, self._raw(rows), strict=True))
+
     def _raw(self, rows: Batch) -> list[torch.Tensor]:
         """Values of the statistics, ``[..., size]`` each."""
         return [feature(*rows, self.table) for feature in self._features]

@@ -184,7 +184,7 @@ def safetensors_parts(
     parts, end = [], 0
     # Wide numbers first: each then begins where its kind may begin in memory.
     for name, tensor in sorted(tensors.items(), key=lambda item: -item[1].element_size()):
-        flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        flat = bytes_of(tensor.detach().cpu())
         header[name] = {
             "dtype": DTYPES[tensor.dtype],
             "shape": list(tensor.shape),
@@ -195,6 +195,18 @@ def safetensors_parts(
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return [len(text).to_bytes(8, "little") + text, *parts]
+
+
+def bytes_of(tensor: torch.Tensor) -> torch.Tensor:
+    """The memory of a tensor in the order of its elements, ``[bytes]`` of uint8; a view if it can.
+
+    Example:
+        >>> bytes_of(torch.tensor([1, 256], dtype=torch.int16)).tolist()
+        [1, 0, 0, 1]
+    """
+    # A contiguous tensor of one element can have any stride; `view` wants 1.
+    flat = tensor.contiguous().as_strided((tensor.numel(),), (1,))
+    return flat.view(torch.uint8)
 
 
 def _header(data: bytes) -> bytes:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sdv_wgangp.persistence.container import bytes_of
+
 ABSENT = object()
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
@@ -97,6 +99,5 @@ def _digest(value: torch.Tensor | np.ndarray, where: str) -> str:
         dtype, data = value.dtype, np.ascontiguousarray(value).tobytes()
     else:
         dtype = str(value.dtype).removeprefix("torch.")
-        flat = value.detach().cpu().resolve_conj().resolve_neg().contiguous().flatten()
-        data = flat.view(torch.uint8).numpy().data
+        data = bytes_of(value.detach().cpu().resolve_conj().resolve_neg()).numpy().data
     return f"{dtype} {list(value.shape)} sha256:{hashlib.sha256(data).hexdigest()[:16]}"

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdv_wgangp.persistence.container import DTYPES, TensorFile
+from sdv_wgangp.persistence.container import DTYPES, TensorFile, bytes_of
 
 ARRAY_DTYPES = frozenset(
     {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
@@ -135,7 +135,7 @@ def _lay_aside(tag: str, tensor: Tensor, where: str, tensors: dict[str, Tensor])
     if tensor.dtype in DTYPES:
         tensors[where] = tensor
         return {tag: where}
-    tensors[where] = tensor.contiguous().flatten().view(torch.uint8)
+    tensors[where] = bytes_of(tensor)
     return {tag: [where, str(tensor.dtype).removeprefix("torch."), list(tensor.shape)]}
 
 

@@ -62,6 +62,10 @@ class MetaFeatures(Term):
         values = torch.cat([found.loss[None], found.distances])
         return Losses(self.names, values), Pulls(Rows(to_codes, to_dense))
 
+    def statistics(self, rows: Rows) -> dict[str, Tensor]:
+        """Each meta-feature of the plain rows of a batch, by its name, without a graph."""
+        return self.objective.statistics(self._read(rows))
+
     def _read(self, rows: Rows) -> Batch:
         plain = Rows(rows.levels[self.plain], rows.dense[self.plain])
         return as_features_read(plain, self.views, self.levels, self.codes)

@@ -88,10 +88,10 @@ def run_of(
             f"critics must have names that begin with 'critic', got {', '.join(critics) or 'none'}"
         )
     objectives = _by_name(objectives, "objectives", critics)
-    if missing := critics.keys() - objectives.keys():
+    if critics.keys() - objectives.keys():
         raise ValueError(
             f"objectives must be named as the critics, {', '.join(critics)}; got "
-            f"{', '.join(name for name in critics if name not in missing)}"
+            f"{', '.join(objectives) or 'none'}"
         )
     weights = dict.fromkeys(critics, 1.0) | _by_name(weights or {}, "weights", critics)
     for name, steps in (("critic_steps", critic_steps), ("generator_steps", generator_steps)):

@@ -66,6 +66,21 @@ class Schedule:
         """Whether no step is left."""
         return self.progress >= self._end
 
+    @property
+    def expected_steps(self) -> int:
+        """How many steps there will be in all: what was made, at the pace so far, up to the end.
+
+        Example:
+            >>> schedule = Schedule(100)
+            >>> schedule.advance()
+            >>> schedule.expected_steps
+            100
+        """
+        now = self.progress
+        if not 0 < now < self._end:
+            return max(self.total, self.steps) if now == 0 else self.steps
+        return max(self.steps, round(self.steps * self._end / now))
+
     def factors(self, parts: int) -> list[float]:
         """Of the learning rates, in the ``parts`` equal parts of the next step."""
         made = [self._progress(self.steps + part / parts) for part in range(parts)]

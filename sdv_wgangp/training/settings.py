@@ -178,13 +178,12 @@ class TrainingSettings:
         Raises:
             ValueError: Its parts contradict each other.
         """
-        unpenalised = self.gradient_penalty is None and self.objective in UNPENALISED
-        return objective(
+        return objective_of(
             self.objective,
-            penalty=self.gradient_penalty,
-            penalty_weight=None if unpenalised else self.gradient_penalty_weight,
-            interval=self.gradient_penalty_interval,
-            weight_clip=self.weight_clip,
+            self.gradient_penalty,
+            self.gradient_penalty_weight,
+            self.gradient_penalty_interval,
+            self.weight_clip,
         )
 
     @property
@@ -228,6 +227,30 @@ class TrainingSettings:
         if isinstance(weight, Mapping):
             weight = {name: weight[name] for name in names}
         return replace(self, meta_features=names, meta_feature_weight=weight)
+
+
+def objective_of(
+    name: str,
+    penalty: str | None,
+    penalty_weight: float,
+    interval: int = 1,
+    weight_clip: float | None = None,
+) -> Adversarial:
+    """An objective by settings that all have a default.
+
+    Another penalty than the one that "wgan-gp" is named after takes its place, and the weight of a
+    penalty that there is not is no contradiction.
+    """
+    if name == "wgan-gp" and penalty not in (None, name):
+        name = "wgan"
+    unpenalised = penalty is None and name in UNPENALISED
+    return objective(
+        name,
+        penalty=penalty,
+        penalty_weight=None if unpenalised else penalty_weight,
+        interval=interval,
+        weight_clip=weight_clip,
+    )
 
 
 def conditional_rows(batch_size: int, share: float, pac: int) -> int:

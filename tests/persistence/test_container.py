@@ -8,9 +8,9 @@ import pickle
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
-from sdv_wgangp.persistence.container import ModelFile, ModelFileError
+from sdv_wgangp.persistence.container import DTYPES, ModelFile, ModelFileError
 
 VERSIONS = {"sdv-wgangp": "0.1.0", "sdv": "2.0.0"}
 
@@ -133,3 +133,24 @@ def test_tensors_that_share_memory_are_stored_apart(tmp_path):
     assert torch.equal(tensors["some"], weights[2:4])
     tensors["all"].zero_()
     assert torch.equal(tensors["again"], weights)
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES), ids=str)
+def test_safetensors_reads_every_layout(tmp_path, dtype):
+    whole = torch.arange(24).reshape(4, 6).to(dtype)
+    tensors = {
+        "whole": whole,
+        "turned": whole.T,
+        "rows": whole[1:3],
+        "column": whole[:, 2],
+        "repeated": whole[:1].expand(3, 6),
+        "scalar": whole[2, 3],
+        "single": torch.empty_strided((1,), (0,), dtype=dtype).fill_(1),
+        "empty": whole[:0],
+    }
+    path = written(tmp_path / "m.safetensors", **tensors)
+    found = load_file(path)
+    assert found.keys() == {*tensors, "state.json"}
+    for name, tensor in tensors.items():
+        assert found[name].dtype == dtype
+        assert torch.equal(found[name], tensor.contiguous())

@@ -1,0 +1,1 @@
+"""Callbacks that come with the package; `training.watchers` says how to write another."""

@@ -135,25 +135,37 @@ class Checkpoints:
             return None
         return found[0]
 
-    # ----------------------------------------------------------------- the events
+    def prepare(self, step: int = 0) -> None:
+        """Make the folder ready for a training; `on_fit_begin` does so, if nobody did before.
 
-    def on_fit_begin(self, run: Any) -> None:
-        """Make the folder.
+        Args:
+            step: At which the training begins or continues.
 
         Raises:
-            ValueError: It cannot be made, or holds checkpoints of steps that are still to come:
-                those of another training, or of this one before it began anew.
-            CheckpointError: The state of the run holds what a checkpoint cannot; names it.
+            ValueError: The folder cannot be made, or holds checkpoints of steps that are still to
+                come: those of another training, or of this one before it began anew.
         """
-        self._begun = False
-        self._plain_fingerprint = fingerprint_of(**self.fingerprint)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(
                 f"the folder for checkpoints, {self.folder}, cannot be made: {_reason(error)}"
             ) from error
-        self._refuse_later(run.step)
+        self._refuse_later(step)
+
+    # ----------------------------------------------------------------- the events
+
+    def on_fit_begin(self, run: Any) -> None:
+        """Make the folder ready.
+
+        Raises:
+            ValueError: As `prepare`.
+            TypeError: There is no fingerprint of what was given for one; names it.
+            CheckpointError: The state of the run holds what a checkpoint cannot; names it.
+        """
+        self._begun = False
+        self._plain_fingerprint = fingerprint_of(**self.fingerprint)
+        self.prepare(run.step)
         check_state(run.state_dict())
         self._begun, self._warned = True, set()
         self._written: tuple[int, int] | None = None

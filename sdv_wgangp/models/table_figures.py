@@ -1,0 +1,66 @@
+"""What a table's training looks like, for trackers: generated rows beside real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sdv_wgangp.models.table_training import TableTraining
+from sdv_wgangp.plots.tables import marginals, pca_scatter
+from sdv_wgangp.plots.training import quantiles
+
+# Rows of each kind in a figure, and batches of which meta-features are taken for one.
+SHOWN_ROWS, SHOWN_BATCHES = 2_000, 40
+
+
+def table_figures(
+    training: TableTraining,
+    real: pd.DataFrame,
+    generate: Callable[[int, torch.Generator], pd.DataFrame],
+) -> dict[str, Callable[[Any], Any]]:
+    """Figures of a run, by name; each is drawn from random numbers of its own.
+
+    Args:
+        training: Of the run.
+        real: The training rows.
+        generate: Draws so many rows from the averaged generator as it is, not calibrated.
+    """
+    shown = real.sample(min(len(real), SHOWN_ROWS), random_state=0)
+
+    def beside(draw: Callable[[pd.DataFrame, pd.DataFrame], Any]) -> Callable[[Any], Any]:
+        return lambda run: draw(shown, generate(len(shown), _random_of(run)))
+
+    figures = {"marginals": beside(marginals), "principal components": beside(pca_scatter)}
+    matched = training.run.terms.get("meta-features")
+    if matched is not None:
+
+        def meta_features(run: Any) -> Any:
+            random, source, player = _random_of(run), training.source, training.player
+            pairs: dict[str, tuple[list, list]] = {}
+            for _ in range(SHOWN_BATCHES):
+                index = torch.randint(
+                    source.row_count,
+                    (1, source.batch_size),
+                    device=random.device,
+                    generator=random,
+                )
+                (rows,) = source.batches(index, random)
+                (fake,) = player.fakes([rows], random)
+                for place, each in enumerate((rows, fake)):
+                    for name, values in matched.statistics(each).items():
+                        pairs.setdefault(name, ([], []))[place].append(values.flatten().cpu())
+            return quantiles(
+                {name: tuple(map(np.concatenate, both)) for name, both in pairs.items()}
+            )
+
+        figures["meta-features"] = meta_features
+    return figures
+
+
+def _random_of(run: Any) -> torch.Generator:
+    """The same for all figures of a step, and for the same step after a resumption."""
+    return torch.Generator(run.random.device).manual_seed(run.random.initial_seed() + run.step)
