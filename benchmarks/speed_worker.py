@@ -6,7 +6,7 @@ has its own settings of torch and of the allocator, CPU seconds and peak memory.
 
 ``steps``: training steps, in whoever's own training loop. Where one of CTGAN's ends is told by
 torch's hook after every optimizer's step (`critic_steps` of the critic's and one of the
-generator's make a training step), ours by the trainer. Fitting encoders or transformers comes
+generator's make a training step), ours by a callback. Fitting encoders or transformers comes
 before, and does not count.
 """
 
@@ -33,8 +33,11 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 BATCH = 500
 
 
-class Finished(Exception):
-    """Nobody asks for another turn."""
+class Finished(BaseException):
+    """Nobody asks for another turn.
+
+    After an `Exception` of a callback a fit would go on with its calibration.
+    """
 
 
 class Turns:
@@ -103,18 +106,14 @@ def autograd_critic(width: int) -> nn.Module:
     )
 
 
-def after_our_steps(call: Callable[[], None]) -> None:
-    """Have our trainer call after every training step."""
-    from sdv_wgangp.training.trainer import Trainer
+class AfterSteps:
+    """A callback that calls something after every training step."""
 
-    original = Trainer._step
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
 
-    def step(self, index):
-        losses = original(self, index)
-        call()
-        return losses
-
-    Trainer._step = step
+    def on_step(self, run: object) -> None:
+        self._call()
 
 
 def our_steps(dataset: Dataset, turns: Turns, spec: dict) -> None:
@@ -148,9 +147,9 @@ def our_steps(dataset: Dataset, turns: Turns, spec: dict) -> None:
         }
 
     base = job.peak_memory_mb()
-    after_our_steps(StepClock(turns, 1, spec["warm"], spec["block"], about))
+    clock = StepClock(turns, 1, spec["warm"], spec["block"], about)
     discrete = [name for name, kind in dataset.columns.items() if kind != "numerical"]
-    model.fit(dataset.train, discrete_columns=discrete)
+    model.fit(dataset.train, discrete_columns=discrete, callbacks=[AfterSteps(clock)])
 
 
 def ctgan_steps(dataset: Dataset, turns: Turns, spec: dict) -> None:
@@ -213,7 +212,10 @@ def fit(turns: Turns, spec: dict) -> None:
         if calls % per_step == 0:
             ends.append(time.perf_counter())
 
-    (after_our_steps if ours else register_optimizer_step_post_hook)(after)
+    if ours:
+        synthesizer.set_callbacks([AfterSteps(after)])
+    else:
+        register_optimizer_step_post_hook(after)
     wall, cpu = time.perf_counter(), time.process_time()
     synthesizer.fit(synthesizers.sdv_frames(dataset.train))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sdv_wgangp.training.trainer import Trainer
 from torch import nn
 
 from sdv_wgangp.models import calibration, density_ratio, raking
