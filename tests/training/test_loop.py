@@ -652,7 +652,7 @@ def test_a_schedule_that_has_ended_is_no_silent_end():
     source = TensorSource(torch.zeros(20, 2), batch_size=10)
     train(run, source, epochs=2)
     train(run, source, epochs=2)  # nothing is left to do
-    with pytest.raises(ValueError, match="set run.schedule"):
+    with pytest.raises(ValueError, match=r"set run\.schedule"):
         train(run, source, epochs=3)
     run.schedule = Schedule(2)
     train(run, source, epochs=3)
