@@ -4,7 +4,8 @@ The step takes about ten milliseconds (``--milliseconds``), as one of a table of
 two cores: players of 140,000 weights, and products of matrices that fill the time. Each way has a
 training of its own; they take turns, an epoch each, in an order drawn anew, so that whatever else
 the machine does meets all of them. An epoch's end is in the figures; figures of matplotlib's are
-not.
+not. The ratios see all that a callback does to a training, its threads too, and the noise of the
+machine; the last two columns are what the loop's thread spends within the callbacks.
 
     python benchmarks/callbacks.py --rounds 15
     python benchmarks/callbacks.py --only csv checkpoints --every-steps 1
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import timing
 import torch
 from torch import nn
@@ -107,18 +109,24 @@ def training(filler: Filler, made: list[object]) -> Timed:
     run.begin(source, 10**6, watchers)
     watchers.tell("on_fit_begin")
 
+    def tell(event: str) -> None:
+        before = time.thread_time()
+        watchers.tell(event)
+        epoch.within[-1] += 1000 * (time.thread_time() - before) / STEPS
+
     def epoch() -> tuple[float, float]:
+        epoch.within.append(0.0)
         return timing.timed(one_epoch)
 
     def one_epoch() -> None:
         run.epoch_started = time.perf_counter()
         for drawn in source.epoch(run):
             run.count(step(run, drawn))
-            watchers.tell("on_step")
+            tell("on_step")
         run.finish_epoch()
-        watchers.tell("on_epoch")
+        tell("on_epoch")
 
-    epoch.end = watchers.end
+    epoch.end, epoch.within = watchers.end, []
     return epoch
 
 
@@ -161,19 +169,22 @@ def main() -> None:
     rows = []
     for name, times in found.items():
         wall, cpu = timing.ratios(times, base)
-        more = timing.quartiles(1000 * (times - base)[:, 1] / STEPS)
-        own = timing.quartiles(1000 * times[:, 0] / STEPS)
+        within = np.array(ways[name].within[-len(times) :])
+        share = timing.quartiles(100 * within / (1000 * times[:, 1] / STEPS - within))
+        own = timing.quartiles(1000 * times[:, 1] / STEPS)
         rows.append(
             [
                 name,
                 timing.spread(own, 2),
                 timing.spread(wall, 3),
                 timing.spread(cpu, 3),
-                timing.spread(more, 3),
+                timing.spread(timing.quartiles(within), 3),
+                timing.spread(share, 2),
             ]
         )
     print(f"steps of {STEPS} in an epoch; trackers every {arguments.every_steps} steps")
-    headings = ["", "ms a step", "ratio, clock", "ratio, CPU", "more CPU ms a step"]
+    headings = ["", "CPU ms a step", "ratio, clock", "ratio, CPU"]
+    headings += ["CPU ms within callbacks", "% of a step"]
     print(timing.markdown(headings, rows))
 
 
