@@ -101,7 +101,11 @@ class Run:
     # ----------------------------------------------------------------- what the loop asks
 
     def begin(self, source: Any, epochs: int, watchers: Any) -> None:
-        """Take a source, and load what of a loaded state concerns it and the callbacks."""
+        """Take a source, and load what of a loaded state concerns it and the callbacks.
+
+        Raises:
+            ValueError: There are epochs to make, and the schedule has ended before them.
+        """
         self.source, self.epochs, self.stopped = source, epochs, False
         self._watchers = watchers
         if self.schedule is None:
@@ -111,6 +115,12 @@ class Run:
             source.load_state_dict(self._loaded["source"])
             watchers.load_state_dict(self._loaded["callbacks"])
             self._loaded = {}
+        if self.schedule.done and epochs * source.steps_per_epoch > self.schedule.total:
+            raise ValueError(
+                f"the learning rates have fallen to 0 at step {self.step}, where the run's "
+                f"schedule ends: set run.schedule, to Schedule(steps) of the steps to come, to "
+                f"train until {epochs} epochs are made"
+            )
 
     @property
     def over(self) -> bool:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from sdv_wgangp.objectives.wasserstein import Rows, critic_step, one_hot_rows
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sdv_wgangp.objectives.adversarial import OBJECTIVES, objective
+from sdv_wgangp.objectives.gradient_penalty import critic_penalty
 from sdv_wgangp.ops import PENALTIES, PENALTIES_BETWEEN
 from sdv_wgangp.players import autograd, batches, terms
 from sdv_wgangp.players.autograd import AutogradCritic, AutogradGenerator, batch_penalty
@@ -149,43 +149,56 @@ def test_penalty_is_that_of_single_rows(name, kind):
         torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-6)
 
 
+class Codes(NamedTuple):
+    """Rows of a table: codes of one column, and two dense channels."""
+
+    codes: Tensor
+    dense: Tensor
+
+
+class OneHot:
+    """One-hot codes beside the dense channels, ``pac`` rows as one."""
+
+    def __init__(self, pac):
+        self.pac = pac
+
+    def __call__(self, batch):
+        hot = torch.cat([functional.one_hot(batch.codes, 3), batch.dense], 1)
+        return hot.reshape(len(hot) // self.pac, -1)
+
+    def back(self, gradient, batch):
+        rows = gradient.reshape(len(batch.codes), -1)
+        return Codes(rows[:, :3], rows[:, 3:])
+
+
 @pytest.mark.parametrize("kind", PENALTIES)
 @pytest.mark.parametrize("pac", [1, 2])
-def test_step_is_the_general_path_of_tables_bit_for_bit(kind, pac):
-    """With dropout, whose order of draws counts too."""
+def test_order_of_a_step_is_fake_real_penalty_bit_for_bit(kind, pac):
+    """Models that were trained before repeat; with dropout, the order of the passes counts."""
     random = torch.Generator().manual_seed(0)
-    rows = [
-        Rows(
-            torch.randint(0, 3, (6, 1), generator=random),
-            torch.randn(6, 2, generator=random),
-        )
+    real, fake = (
+        Codes(torch.randint(0, 3, (6,), generator=random), torch.randn(6, 2, generator=random))
         for _ in range(2)
-    ]
+    )
     torch.manual_seed(0)
     module = nn.Sequential(
         nn.Linear(5 * pac, 8), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(8, 1), nn.Flatten(0)
     )
-    module.pac = pac
     share = None
     if kind in PENALTIES_BETWEEN:
         share = torch.rand(6 // pac, 1, generator=torch.Generator().manual_seed(7))
     torch.manual_seed(3)
-    expected = critic_step(module, *rows, share, 10.0, 3, penalty=kind)
-    gradients = [parameter.grad.clone() for parameter in module.parameters()]
-
-    class OneHot:
-        def __call__(self, batch):
-            return one_hot_rows(batch, 3).reshape(6 // pac, -1)
-
-        def back(self, gradient, batch):
-            raise NotImplementedError
-
+    view = OneHot(pac)
+    loss = module(view(fake)).mean() - module(view(real)).mean()
+    cost = critic_penalty(module, view(real), view(fake), share, 10.0, kind)
+    (loss + cost).backward()
+    expected = [parameter.grad for parameter in module.parameters()]
     torch.manual_seed(3)
-    found, losses = AutogradCritic(module, view=OneHot()).step(
-        objective("wgan", penalty=kind), 0, *rows, torch.Generator().manual_seed(7)
+    found, losses = AutogradCritic(module, view=view).step(
+        objective("wgan", penalty=kind), 0, real, fake, torch.Generator().manual_seed(7)
     )
-    assert torch.equal(losses.values, torch.stack(expected))
-    assert all(map(torch.equal, found, gradients))
+    assert torch.equal(losses.values, torch.stack([loss, cost]).detach())
+    assert all(map(torch.equal, found, expected))
 
 
 def test_lazy_steps_draw_no_share():

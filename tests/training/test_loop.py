@@ -645,3 +645,15 @@ def test_average_has_the_other_buffers_of_the_trained_module_and_frozen_weights(
 @pytest.mark.parametrize("module", [loop, runs])
 def test_examples_run(module):
     assert doctest.testmod(module).failed == 0
+
+
+def test_a_schedule_that_has_ended_is_no_silent_end():
+    run = run_of(nn.Linear(2, 2), nn.Linear(2, 1), objective("gan"), noise=2, seed=0)
+    source = TensorSource(torch.zeros(20, 2), batch_size=10)
+    train(run, source, epochs=2)
+    train(run, source, epochs=2)  # nothing is left to do
+    with pytest.raises(ValueError, match="set run.schedule"):
+        train(run, source, epochs=3)
+    run.schedule = Schedule(2)
+    train(run, source, epochs=3)
+    assert (run.step, run.epoch) == (6, 3)

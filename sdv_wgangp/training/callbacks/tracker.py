@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sdv_wgangp.persistence.durable import write_durably
 from sdv_wgangp.training.callbacks.figures import Draw, drawn, figures_of, have_matplotlib
 from sdv_wgangp.training.optimizers import gradient_norm
 
@@ -176,6 +176,7 @@ class Tracker:
                 if run.logs:
                     self._draw(run, run.logs[-1].step)
             self._write_pending()
+            self._last = self._of_players(run)
         finally:
             self._run = None
             self.finish(final_scores(run), run.step)
@@ -343,14 +344,7 @@ def plain(value: Any) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write, so that a reader finds the whole file or the one before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    write_durably(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def claim(folder: Path, marker: str, identity: str, continued: bool, own: Sequence[str]) -> bool:
