@@ -218,7 +218,8 @@ def _pairs(cell: Any, shares: Sequence[Sequence[float]], labels: Sequence[str]) 
     places = np.arange(len(labels))
     for offset, own, colour in ((-0.2, shares[0], REAL), (0.2, shares[1], GENERATED)):
         cell.bar(places + offset, own, 0.38, color=colour)
-    cell.set_xticks(places, labels)
+    crowded = sum(map(len, labels)) > 24
+    cell.set_xticks(places, labels, rotation=90 if crowded else 0)
     percent(cell.yaxis)
 
 

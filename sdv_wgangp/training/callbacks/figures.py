@@ -12,14 +12,23 @@ from typing import Any
 import torch
 
 from sdv_wgangp.plots.style import save_png
+from sdv_wgangp.plots.training import gradient_flow, losses
+from sdv_wgangp.training.callbacks.gradient_norms import layer_norms
 
+OF_ANY_RUN: dict[str, Callable[[Any], Any]] = {
+    "losses": lambda run: losses(run.logs),
+    "gradient flow": lambda run: gradient_flow(layer_norms(run)),
+}
 # A function that draws what a run has come to: a `matplotlib.figure.Figure`.
 Draw = Callable[[Any], Any]
 
 
 def figures_of(run: Any, more: Mapping[str, Draw] | None = None) -> dict[str, Draw]:
-    """The figures a model gave its run (``run.figures``), and more; these win over those."""
-    return {**getattr(run, "figures", {}), **(more or {})}
+    """Those of any training, those a model gave its run (``run.figures``), and more.
+
+    Of one name the last wins.
+    """
+    return {**OF_ANY_RUN, **getattr(run, "figures", {}), **(more or {})}
 
 
 def drawn(run: Any, draw: Draw) -> Any:

@@ -67,11 +67,14 @@ class GradientNorms:
         """
         return dict(zip(self._names[player], self._all(player).unbind(1), strict=True))
 
-    @torch.no_grad()
     def on_step(self, run: Any) -> None:
         """Note the norms of the step."""
-        if run.step % self.every_steps:
-            return
+        if run.step % self.every_steps == 0:
+            self.note(run)
+
+    @torch.no_grad()
+    def note(self, run: Any) -> None:
+        """Note the norms of the last step, whichever it is."""
         norms = {}
         for player, gradients in run.gradients.items():
             given = [gradient for gradient in gradients if gradient is not None]
@@ -113,6 +116,16 @@ class GradientNorms:
         if len(devices) > 1:  # some were loaded
             rows = [row.cpu() for row in rows]
         return torch.stack(rows).cpu()
+
+
+def layer_norms(run: Any) -> dict[str, dict[str, float]]:
+    """Norms of the last step's gradients, by player and parameter. Waits for the device."""
+    latest = GradientNorms()
+    latest.note(run)
+    return {
+        player: {name: float(own[-1]) for name, own in latest.by_layer(player).items()}
+        for player in latest.players
+    }
 
 
 def _names(run: Any, player: str, gradients: Sequence[Tensor | None]) -> list[str]:
