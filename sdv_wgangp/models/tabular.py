@@ -250,10 +250,8 @@ class TabularModel:
                 tell_stage(callbacks, "training")
                 return found
 
-            # The training's run will know of it: in a circle, both would outlive the fit.
-            preview = weakref.WeakMethod(training.preview)
             stopping = EarlyStopping(
-                scored, lambda: preview()(), score.noise, self.settings.patience
+                scored, _preview_of(training), score.noise, self.settings.patience
             )
             watching.insert(0, stopping)
         if self.settings.max_seconds is not None:
@@ -749,6 +747,13 @@ class TabularModel:
             self._random.set_state(random_state)
         else:  # another device's generator: begin anew, the same way every time
             self._random.manual_seed(0)
+
+
+def _preview_of(training: TableTraining) -> Callable[[], Generator]:
+    """`TableTraining.preview`, for those that its run will know of: they do not hold it, as in a
+    circle the rows and the players would outlive the fit."""
+    preview = weakref.WeakMethod(training.preview)
+    return lambda: preview()()
 
 
 def _forgotten_critic(width: int) -> nn.Module:

@@ -529,7 +529,7 @@ def test_nothing_of_the_training_outlives_it(frame, early_stopping):
             parts = run, run.source, run.generator, run.critics["critic"].player
             seen.extend(weakref.ref(part) for part in (*parts, *run.optimizers.values()))
 
-    settings = replace(FAST, early_stopping=early_stopping)
+    settings = replace(FAST, early_stopping=early_stopping, meta_features=("mean",))
     model = small(settings, random_state=0)
     gc.disable()
     try:
