@@ -522,7 +522,8 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         """What the losses of `get_loss_values` are made of, means of every epoch.
 
         Generator Loss is Adversarial + Meta-Features + Conditional, Discriminator Loss is
-        Wasserstein + Gradient Penalty; each with its weight.
+        Wasserstein (the critic's loss, whichever the objective) + Gradient Penalty; each with its
+        weight.
 
         Returns:
             Columns Epoch, Adversarial, Meta-Features, Conditional, Wasserstein, Gradient Penalty.
