@@ -157,7 +157,7 @@ def test_the_last_ones_are_kept(tmp_path):
     assert fingerprint_of(**state) == fingerprint_of(**run.state_dict())
     assert about["fingerprint"] == SETTINGS
     assert (about["step"], about["epoch"]) == (20, 4)
-    assert set(about["versions"]) == {"sdv_wgangp", "torch", "python"}
+    assert set(about["versions"]) == {"sdv_wgangp", "torch", "python", "operators", "processor"}
     assert about["threads"] == torch.get_num_threads()
 
 
