@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -218,7 +219,9 @@ def fit(options: argparse.Namespace) -> int:
     synthesizer = make_synthesizer(metadata, options, _shows_progress(options))
     _set_checkpoints(synthesizer, options)
     started = time.perf_counter()
-    train = synthesizer.resume if options.resume else synthesizer.fit
+    train = synthesizer.fit
+    if options.resume:
+        train = partial(synthesizer.resume, exact=not options.inexact)
     try:
         with _calm(options.quiet):
             train(sdv_versions.as_fit_input(metadata, frame))
@@ -653,6 +656,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--resume",
         action="store_true",
         help="continue from the newest checkpoint; without one the fit begins anew and says so",
+    )
+    made.add_argument(
+        "--inexact",
+        action="store_true",
+        help="with --resume: also with other versions or another number of threads than before, "
+        "no longer to the very same model",
     )
     made.add_argument(
         "--holdout",

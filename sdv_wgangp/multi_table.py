@@ -165,7 +165,7 @@ class IndependentWGANGPMFSSynthesizer(
         if self._checkpoint_options is not None:
             folder, options = self._checkpoint_options
             synthesizer.set_checkpoints(Path(folder) / name, **options)
-        synthesizer._resuming = self._resuming
+        synthesizer._resuming, synthesizer._exact = self._resuming, self._exact
 
     def _connect_tables(self, sampled_data: dict[str, pd.DataFrame]) -> None:
         """Add the foreign keys to sampled tables.

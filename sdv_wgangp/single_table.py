@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
@@ -137,8 +137,6 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
     objective = "wgan-gp"
     gradient_penalty: str | None = None
     max_grad_norm: float | None = None
-    _further_epochs: int | None = None
-
     _model_sdtype_transformers: ClassVar[dict] = {
         "numerical": None,
         "categorical": None,
@@ -395,15 +393,6 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         return processor.transform(data, is_condition=True)
 
     def _fit(self, processed_data: pd.DataFrame) -> None:
-        if self._further_epochs is not None:
-            with (
-                ProgressBar(disable=not self.verbose) as progress,
-                self._recording_what_was_learned(processed_data),
-            ):
-                self._model.continue_fit(
-                    processed_data, self._further_epochs, (progress, *self._callbacks)
-                )
-            return
         transformers = self._data_processor._hyper_transformer.field_transformers
         discrete = detect_discrete_columns(self.metadata, processed_data, transformers)
         sdtypes = self._data_processor.get_sdtypes()
@@ -479,7 +468,9 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         Names and kinds of the columns, their categories and the ranges of their numbers stay as
         they were learned; calibration is to the new rows. Within the process of the fit the
         critic goes on, too; a loaded synthesizer has none and trains a new one first, against a
-        generator at rest.
+        generator at rest. ``max_seconds``, ``early_stopping`` and checkpoints do not apply; a
+        warning says so where they are set. After an error the synthesizer is as it was before,
+        unless it came from a callback.
 
         Args:
             data: As for `fit`.
@@ -488,6 +479,8 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         Raises:
             NotFittedError: Before `fit`.
             SynthesizerInputError: ``epochs`` is no whole number of at least 1.
+            InvalidDataError: SDV's metadata do not allow a value. Metadata that SDV 2 detected
+                hold the ranges and levels of the first table; take them out to allow newer ones.
             ValueError: A column holds a category, or a missing value, that it had not when it was
                 fitted; names both.
         """
@@ -501,16 +494,18 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
             raise SynthesizerInputError(
                 "There is nothing to continue: the table has keys and anonymised columns only."
             )
-        # SDV prepares the data as for a fit; what it has learned of the old ones is kept aside.
-        before = copy.deepcopy(self._data_processor), self._model
-        self._further_epochs = epochs
-        try:
-            self.fit(data)
-        finally:
-            self._further_epochs = None
-            if not self._fitted:
-                self._data_processor, self._model = before
-                self._fitted = True
+        if self._checkpoint_options is not None:
+            warnings.warn(
+                "A continued fit writes no checkpoints: it is lost if the process is killed.",
+                stacklevel=2,
+            )
+        self.validate(data)
+        # As for conditions: with what was fitted, which stays as it is, and without the keys.
+        frame = self._validate_transform_constraints(sdv_versions.as_frame(data).copy())
+        frame = in_stable_dtypes(frame, self._data_processor.get_sdtypes())
+        processed = self._data_processor.transform(frame, is_condition=True)
+        with ProgressBar(disable=not self.verbose) as progress:
+            self._model.continue_fit(processed, epochs, (progress, *self._callbacks))
 
     def get_loss_values(self) -> pd.DataFrame:
         """Mean losses of every epoch: columns Epoch, Generator Loss, Discriminator Loss.
@@ -527,7 +522,8 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         """What the losses of `get_loss_values` are made of, means of every epoch.
 
         Generator Loss is Adversarial + Meta-Features + Conditional, Discriminator Loss is
-        Wasserstein + Gradient Penalty; each with its weight.
+        Wasserstein (the critic's loss, whichever the objective) + Gradient Penalty; each with its
+        weight.
 
         Returns:
             Columns Epoch, Adversarial, Meta-Features, Conditional, Wasserstein, Gradient Penalty.

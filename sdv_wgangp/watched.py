@@ -12,7 +12,7 @@ from sdv_wgangp.training.callbacks.checkpoint import Checkpoints
 from sdv_wgangp.training.watchers import check_callbacks
 
 # Of the process, not of the model: none of it is saved.
-WATCHING = frozenset({"_callbacks", "_checkpoint_options", "_resuming"})
+WATCHING = frozenset({"_callbacks", "_checkpoint_options", "_resuming", "_exact"})
 
 
 class Watched:
@@ -21,6 +21,7 @@ class Watched:
     _callbacks: tuple[Any, ...] = ()
     _checkpoint_options: tuple[str, dict[str, Any]] | None = None
     _resuming = False
+    _exact = True
 
     def __getstate__(self) -> dict[str, Any]:
         return {n: value for n, value in super().__getstate__().items() if n not in WATCHING}
@@ -89,17 +90,20 @@ class Watched:
         if self._checkpoint_options is None:
             return None
         folder, options = self._checkpoint_options
-        return Checkpoints(folder, **options)
+        return Checkpoints(folder, exact=self._exact, **options)
 
-    def resume(self, data) -> None:
+    def resume(self, data, exact: bool = True) -> None:
         """`fit`, continued from the newest checkpoint of `set_checkpoints`.
 
         The model becomes the one that a fit without the interruption would have made, bit for
         bit: with the same processor, number of threads and versions, and without ``max_seconds``.
+        (On a GPU the last digits of some sums depend on the order of its threads.)
         Where there is no checkpoint the fit begins anew, and a warning says so.
 
         Args:
             data: The same table as before.
+            exact: False also continues what was begun with other versions or another number of
+                threads, no longer bit for bit; a warning names them.
 
         Raises:
             SynthesizerInputError: `set_checkpoints` was not called.
@@ -110,8 +114,8 @@ class Watched:
             raise SynthesizerInputError(
                 "There is nothing to resume from: call set_checkpoints with the folder first."
             )
-        self._resuming = True
+        self._resuming, self._exact = True, exact
         try:
             self.fit(data)
         finally:
-            self._resuming = False
+            self._resuming, self._exact = False, True

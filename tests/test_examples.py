@@ -43,7 +43,7 @@ def check_stop_and_resume(output: str) -> None:
 
 
 def check_tensorboard(output: str) -> None:
-    assert "written to" in output
+    assert "written to runs" in output
 
 
 CHECKS = {
@@ -71,3 +71,5 @@ def test_example_runs(path, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     CHECKS[path.name](result.stdout)
+    if path.name == "tensorboard.py":
+        assert list(tmp_path.glob("runs/**/events.out.*"))

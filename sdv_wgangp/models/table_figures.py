@@ -39,7 +39,8 @@ def table_figures(
     if matched is not None:
 
         def meta_features(run: Any) -> Any:
-            random, source, player = _random_of(run), training.source, training.player
+            # Of the run that is drawn: held here, in a circle, they would outlive the fit.
+            random, source, player = _random_of(run), run.source, run.generator
             pairs: dict[str, tuple[list, list]] = {}
             for _ in range(SHOWN_BATCHES):
                 index = torch.randint(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -107,10 +106,11 @@ class TableTraining:
         trained = [parameter for parameter in critic.parameters() if parameter.requires_grad]
         if not trained:
             raise ValueError("critic has no parameter that requires a gradient: it cannot learn")
-        judge = Critic(critic_player(critic, layout.levels), settings.make_objective())
+        adversary = settings.make_objective()
+        opponent = Critic(critic_player(critic, layout.levels, adversary), adversary)
         self.run = Run(
             generator=self.player,
-            critics={"critic": judge},
+            critics={"critic": opponent},
             optimizers={
                 "generator": make_optimizer(
                     settings.optimizer,
@@ -123,7 +123,7 @@ class TableTraining:
                 ),
                 "critic": make_optimizer(
                     settings.optimizer,
-                    judge.player.parameters,
+                    opponent.player.parameters,
                     settings.discriminator_lr,
                     decay=settings.discriminator_decay,
                     betas=settings.betas,
@@ -142,7 +142,7 @@ class TableTraining:
         )
         static = self._add_terms(target)
         # What another critic does, or a statistic, may be no work for a graph.
-        closed = isinstance(judge.player, CompiledCritic) and settings.optimizer_is_compiled
+        closed = isinstance(opponent.player, CompiledCritic) and settings.optimizer_is_compiled
         self.capturable = static and closed and settings.cuda_graph
         if self.capturable and device.type == "cuda":
             self.run.graph = GraphedUpdate(update, settings.gradient_penalty_interval)
@@ -200,15 +200,16 @@ class TableTraining:
         run.schedule = Schedule(epochs * self.source.steps_per_epoch)
 
     def players_state(self) -> dict[str, Any]:
-        """Weights and optimizers of both players, copied."""
+        """Weights and optimizers of both players, the run's own; without the average."""
         run = self.run
-        return copy.deepcopy(
-            {
-                "generator": self.player.state_dict(),
-                "critic": run.critics["critic"].player.state_dict(),
-                "optimizers": {name: each.state_dict() for name, each in run.optimizers.items()},
-            }
-        )
+        return {
+            "generator": self.player.state_dict(),
+            "critic": run.critics["critic"].player.state_dict(),
+            "optimizers": {
+                name: {**each.state_dict(), "average": None}
+                for name, each in run.optimizers.items()
+            },
+        }
 
     def load_players_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `players_state`."""
@@ -216,7 +217,8 @@ class TableTraining:
         self.player.refresh()
         self.run.critics["critic"].player.load_state_dict(state["critic"])
         for name, optimizer in self.run.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            own = {"average": list(optimizer.average)}
+            optimizer.load_state_dict({**state["optimizers"][name], **own})
 
     def train(self, epochs: int, callbacks: Sequence[Any] = ()) -> None:
         """Train until so many epochs are made in all, or until something ends it early.

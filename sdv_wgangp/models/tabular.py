@@ -169,6 +169,8 @@ class TabularModel:
             Exception: What a callback raised, after the fit: the model can be sampled, too.
         """
         started = time.perf_counter()
+        if resume and checkpoints is None:
+            raise ValueError("there is nothing to resume from: give checkpoints")
         callbacks = check_callbacks(callbacks)
         discrete_columns, ordinal_columns = tuple(discrete_columns), tuple(ordinal_columns)
         self._conditional_calibration = None
@@ -182,7 +184,8 @@ class TabularModel:
             checkpoints.fingerprint = self._fingerprint(frame, discrete_columns, ordinal_columns)
             with matmul_precision(self.settings.precision):
                 # PyTorch's float32 products depend on the threads, those in bfloat16 do not.
-                checkpoints.any_threads = uses_bfloat16(self._device)
+                bfloat16 = uses_bfloat16(self._device)
+                checkpoints.any_threads = bfloat16 and self._make_critic is None
             saved = checkpoints.load() if resume else None
             checkpoints.prepare(0 if saved is None else saved["step"])
         if saved is not None:
@@ -233,7 +236,7 @@ class TabularModel:
             about={"seed": seed},
         )
         self.logs = training.run.logs
-        self._draw_figures(training, frame)
+        self._describe(training, frame)
         watching, stopping = list(callbacks), None
         if checkpoints is not None:
             watching.append(checkpoints)
@@ -247,10 +250,8 @@ class TabularModel:
                 tell_stage(callbacks, "training")
                 return found
 
-            # The training's run will know of it: in a circle, both would outlive the fit.
-            preview = weakref.WeakMethod(training.preview)
             stopping = EarlyStopping(
-                scored, lambda: preview()(), score.noise, self.settings.patience
+                scored, _preview_of(training), score.noise, self.settings.patience
             )
             watching.insert(0, stopping)
         if self.settings.max_seconds is not None:
@@ -276,18 +277,32 @@ class TabularModel:
     ) -> None:
         """Train, take over what was learned, and calibrate it; whatever ends the training."""
         tell_stage(callbacks, "training")
-        failed = None
+        failed, first = None, training.run.step
         try:
             training.train(epochs, callbacks)
         except Exception as error:  # a divergence, or a callback's: what was learned is kept
             failed = error
+            if training.run.step == first:
+                raise  # nothing was
+        finally:
+            training.run.figures = {}  # they know this model's training, and it them
         # The best that was scored, otherwise the last.
         best = None if stopping is None else stopping.best
         self.generator = training.result() if best is None else best
         self.logs = training.run.logs
-        self._players = training.players_state()
-        tell_stage(callbacks, "calibration")
-        self._calibrate(table, training.run.random)
+        diverged = isinstance(failed, NonFiniteLossError)
+        self._players = None if diverged else training.players_state()
+        try:
+            tell_stage(callbacks, "calibration")
+        except Exception as error:
+            failed = failed or error
+        try:
+            self._calibrate(table, training.run.random)
+        except Exception:
+            if failed is None:
+                raise
+            # What ended the training says more than what came of it.
+            logger.exception("The calibration failed after that")
         if failed is not None:
             raise failed
 
@@ -332,6 +347,7 @@ class TabularModel:
         generator = self.new_generator(initial)
         generator.load_state_dict(self.generator.state_dict())
         target = None if self.target is None else self._find_target()
+        self._warn_of_what_is_not_continued()
         training = TableTraining(
             generator.to(self._device),
             critic.to(self._device),
@@ -344,7 +360,7 @@ class TabularModel:
             about={"seed": seed},
         )
         training.continues(self.logs, epochs)
-        self._draw_figures(training, frame)
+        self._describe(training, frame)
         watching = list(callbacks)
         if self._players is None:
             watching.insert(0, Rest("generator", training.source.steps_per_epoch * epochs // 10))
@@ -354,13 +370,36 @@ class TabularModel:
         self._train(training, table, watching, None, len(self.logs) + epochs)
         return self
 
+    def _warn_of_what_is_not_continued(self) -> None:
+        settings = self.settings
+        given = [name for name in ("max_seconds", "early_stopping") if getattr(settings, name)]
+        if given:
+            warnings.warn(
+                f"{' and '.join(given)}: not in a continued fit, which makes all epochs it is "
+                "asked for",
+                stacklevel=4,
+            )
+
     @property
     def can_sample(self) -> bool:
         """Whether it has learned something."""
         return hasattr(self, "_calibration")
 
-    def _draw_figures(self, training: TableTraining, frame: pd.DataFrame) -> None:
-        """Give the run what trackers can draw."""
+    def _describe(self, training: TableTraining, frame: pd.DataFrame) -> None:
+        """Give the run what trackers tell and draw."""
+        training.run.hyperparameters |= {
+            "embedding_dim": self.embedding_dim,
+            "generator_dim": list(self.generator_dim),
+            "discriminator_dim": list(self.discriminator_dim),
+            "pac": self.pac,
+            "dropout": self.dropout,
+            "target": self.target,
+            "rows": len(frame),
+            "columns": len(frame.columns),
+            "levels": self.layout.levels,
+            "device": self._device.type,
+            **training.run.about,
+        }
 
         def generate(rows: int, random: torch.Generator) -> pd.DataFrame:
             return self.encoder.decode(self._draw(rows, random, training.preview()))
@@ -381,6 +420,7 @@ class TabularModel:
             "discriminator_dim": list(self.discriminator_dim),
             "pac": self.pac,
             "dropout": self.dropout,
+            "rounded": self.rounded,
             "target": self.target,
             "random_state": self.random_state,
             "critic": None if self._make_critic is None else _name_of(self._make_critic),
@@ -707,6 +747,13 @@ class TabularModel:
             self._random.set_state(random_state)
         else:  # another device's generator: begin anew, the same way every time
             self._random.manual_seed(0)
+
+
+def _preview_of(training: TableTraining) -> Callable[[], Generator]:
+    """`TableTraining.preview`, for those that its run will know of: they do not hold it, as in a
+    circle the rows and the players would outlive the fit."""
+    preview = weakref.WeakMethod(training.preview)
+    return lambda: preview()()
 
 
 def _forgotten_critic(width: int) -> nn.Module:

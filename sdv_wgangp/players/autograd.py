@@ -129,11 +129,13 @@ class _Module:
     Attributes:
         module: As it was given, in training mode.
         parameters: Those that require a gradient, in the order of the module.
+        parameter_names: Theirs in the module.
     """
 
     def __init__(self, module: nn.Module, role: str, autocast: torch.dtype | None):
         self.module = module
-        self.parameters = [each for each in module.parameters() if each.requires_grad]
+        trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
+        self.parameters, self.parameter_names = list(trained.values()), list(trained)
         if not self.parameters:
             raise ValueError(f"{role} has no parameter that requires a gradient: it cannot learn")
         self._precision = _Precision(autocast, self.parameters)

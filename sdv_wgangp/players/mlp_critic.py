@@ -29,6 +29,7 @@ class CompiledCritic:
     def __init__(self, critic: MLPCritic):
         self.critic = critic
         self.parameters: list[Tensor] = list(critic.parameters())
+        self.parameter_names = [name for name, _ in critic.named_parameters()]
         # Kept from step to step: fresh memory for a wide table costs more than its arithmetic.
         self._gradients = [torch.empty_like(parameter) for parameter in self.parameters]
 

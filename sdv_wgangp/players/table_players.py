@@ -18,6 +18,7 @@ from sdv_wgangp.players.autograd_columns import AutogradColumnGenerator
 from sdv_wgangp.players.columns import ColumnGenerator, TableRows
 from sdv_wgangp.players.given_cells import ConditionSampler
 from sdv_wgangp.players.mlp_critic import CompiledCritic
+from sdv_wgangp.players.protocols import Objective
 from sdv_wgangp.players.rows import OneHotRows
 
 logger = logging.getLogger(__name__)
@@ -37,17 +38,23 @@ def generator_player(
     return AutogradColumnGenerator(generator, views, layout, conditions)
 
 
-def critic_player(critic: nn.Module, levels: int) -> Any:
+def critic_player(critic: nn.Module, levels: int, objective: Objective) -> Any:
     """The player of a table's critic.
 
     Args:
         critic: An `MLPCritic`, or a module from packed one-hot rows to scores with a ``pac``.
         levels: Number of levels of one row.
+        objective: That it is trained for.
+
+    Raises:
+        ValueError: The module is none for that objective; says why.
     """
     if type(critic) is MLPCritic:
         return CompiledCritic(critic)
     _say("critic", critic)
-    return AutogradCritic(critic, view=OneHotRows(levels, getattr(critic, "pac", 1)))
+    player = AutogradCritic(critic, view=OneHotRows(levels, getattr(critic, "pac", 1)))
+    player.check(objective)
+    return player
 
 
 def _say(role: str, network: nn.Module) -> None:

@@ -30,7 +30,7 @@ class GraphedUpdate:
         self._update, self._phases = update, phases
         self._calls: dict[int, int] = {}
         self._pool: tuple[int, int] | None = None
-        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Losses]] = {}
+        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Losses, dict[str, Any]]] = {}
         self._drawn: Tensor | None = None
 
     def __call__(self, run: Any, drawn: Tensor) -> Losses:
@@ -46,13 +46,16 @@ class GraphedUpdate:
         if phase not in self._graphs:
             graph = torch.cuda.CUDAGraph()
             graph.register_generator_state(run.random)
-            # Phases never run at the same time: they may share their memory.
-            with torch.cuda.graph(graph, pool=self._pool):
+            # Phases never run at the same time: they may share their memory. But gradients that
+            # are clipped lie there, too, and are looked at afterwards.
+            pool = None if run.max_grad_norm else self._pool
+            with torch.cuda.graph(graph, pool=pool):
                 losses = self._update(run, self._drawn)
             self._pool = self._pool or graph.pool()
-            self._graphs[phase] = graph, losses
-        graph, losses = self._graphs[phase]
+            self._graphs[phase] = graph, losses, dict(run.gradients)
+        graph, losses, gradients = self._graphs[phase]
         graph.replay()
+        run.gradients.update(gradients)
         return losses
 
     def _aside(self, run: Any) -> Losses:

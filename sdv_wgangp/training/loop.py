@@ -58,7 +58,11 @@ def train(run: Run, source: Source, epochs: int, callbacks: Sequence[Any] = ()) 
                 run.epoch_started = time.perf_counter()
                 for drawn in source.epoch(run, start=run.step_in_epoch):
                     run.whole = False
-                    run.count(step(run, drawn))
+                    try:
+                        losses = step(run, drawn)
+                    except FloatingPointError:
+                        run.fail()
+                    run.count(losses)
                     run.whole = True
                     watchers.tell("on_step")
                     if run.over or interruptions.pending:
@@ -68,8 +72,6 @@ def train(run: Run, source: Source, epochs: int, callbacks: Sequence[Any] = ()) 
                     watchers.tell("on_epoch")
             if interruptions.pending == "SIGINT":
                 raise KeyboardInterrupt
-        except FloatingPointError:
-            run.fail()
         except KeyboardInterrupt:
             logger.warning(
                 "Training was interrupted after %d of %d epochs; the model keeps what it has "
@@ -102,14 +104,14 @@ def update(run: Run, drawn: Any) -> Losses:
     Args:
         drawn: What the source gave for this step.
     """
-    found, made_before = [], run.step * run.critic_steps
+    found, steps_before = [], run.step * run.critic_steps
     reals = run.source.batches(drawn, run.random)
     fakes = run.generator.fakes(reals, run.random)
     for number, (real, fake) in enumerate(zip(reals, fakes, strict=True)):
         losses = []
         for name, critic in run.critics.items():
             gradients, own = critic.player.step(
-                critic.objective, made_before + number, real, fake, run.random
+                critic.objective, steps_before + number, real, fake, run.random
             )
             run.move(name, gradients, number)
             losses.append(own.within(name))
@@ -124,8 +126,8 @@ def update(run: Run, drawn: Any) -> Losses:
             pulls += Pulls(scaled(rows, critic.weight))
             parts.append(Losses((run.adversarial_name(name),), critic.weight * loss[None]))
         for term in run.terms.values():
-            own, further = term.pull(run.generator, generated, fake, real)
-            pulls += further
+            own, pull = term.pull(run.generator, generated, fake, real)
+            pulls += pull
             parts.append(own)
         run.move("generator", run.generator.backward(generated, pulls), number)
         run.generator.refresh()

@@ -88,7 +88,7 @@ class Adam:
         self.base_rate, self.decay, self.average_decay = rate, decay, average_decay
         self.beta, self.epsilon = beta, epsilon
         self.steps, self.rate = 0, rate
-        for parameter in self.parameters:  # whatever their memory format
+        for parameter in (*self.parameters, *self.average):  # whatever their memory format
             parameter.data = parameter.data.contiguous()
         device = self.parameters[0].device
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
@@ -181,7 +181,10 @@ class TorchOptimizer:
         self.optimizer.step()
         if self.average:
             share = average_share(self.steps, self.average_decay)
-            torch._foreach_lerp_(self.average, self.parameters, share)
+            for average, parameter in zip(self.average, self.parameters, strict=True):
+                move = share * (parameter - average)
+                # As `adam_step`: what was learned outlives a step that fails.
+                average.add_(torch.where(move.square().isfinite(), move, 0))
         self.steps += 1
         for parameter in self.parameters:
             parameter.grad = None

@@ -104,14 +104,20 @@ class Run:
         """Take a source, and load what of a loaded state concerns it and the callbacks.
 
         Raises:
-            ValueError: There are epochs to make, and the schedule has ended before them.
+            ValueError: There are epochs to make, and the schedule has ended before them; or the
+                source is of another number of critic steps.
         """
         self.source, self.epochs, self.stopped = source, epochs, False
         self._watchers = watchers
+        drawn = getattr(source, "critic_steps", self.critic_steps)
+        if drawn != self.critic_steps:
+            raise ValueError(
+                f"the source draws batches for {drawn} critic steps, and the run makes "
+                f"{self.critic_steps}: give both the same critic_steps"
+            )
         if self.schedule is None:
             self.schedule = Schedule(epochs * source.steps_per_epoch)
         if self._loaded:
-            self.schedule.load_state_dict(self._loaded["schedule"])
             source.load_state_dict(self._loaded["source"])
             watchers.load_state_dict(self._loaded["callbacks"])
             self._loaded = {}
@@ -185,6 +191,17 @@ class Run:
         self.epoch += 1
         self.step_in_epoch, self._totals, self._seconds_before = 0, None, 0.0
         self.epoch_started = time.perf_counter()
+
+    @property
+    def finite(self) -> bool:
+        """Whether losses and weights are numbers. Waits for the device."""
+        parts = [
+            parameter for critic in self.critics.values() for parameter in critic.player.parameters
+        ]
+        parts += self.generator.parameters
+        if self._totals is not None:
+            parts.append(self._totals.values)
+        return bool(torch.stack([part.isfinite().all() for part in parts]).all())
 
     def fail(self, log: EpochLog | None = None) -> None:
         """Raise a `NonFiniteLossError`."""
@@ -274,4 +291,7 @@ class Run:
             names, values = state["totals"]
             self._totals = Losses(tuple(names), values.to(self.random.device, copy=True))
         self.logs[:] = [EpochLog(**log) for log in state["logs"]]
-        self._loaded = {name: state[name] for name in ("schedule", "source", "callbacks")}
+        if state["schedule"] is not None:
+            self.schedule = self.schedule or Schedule(state["schedule"]["total"])
+            self.schedule.load_state_dict(state["schedule"])
+        self._loaded = {name: state[name] for name in ("source", "callbacks")}

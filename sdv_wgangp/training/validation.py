@@ -151,13 +151,20 @@ class EarlyStopping:
         self.score, self._preview = score, preview
         self._noise, self._patience = noise, patience
         self._highest, self._waited, self._next = -math.inf, 0, CHECK_INTERVAL
+        self._epochs = 0  # that it was told of
         self.best: nn.Module | None = None
+
+    def on_fit_begin(self, run: Any) -> None:
+        """Make up for a check that an interruption has kept from the last epoch."""
+        if run.epoch > self._epochs and not run.step_in_epoch:
+            self.on_epoch(run)
 
     def on_epoch(self, run: Any) -> None:
         """Check if it is time, and put the score into the epoch's log."""
         if self.due(run.schedule):
             score = self.check(self._preview(), run.schedule)
             run.logs[-1] = replace(run.logs[-1], validation_score=score)
+        self._epochs = run.epoch
 
     def due(self, schedule: Schedule) -> bool:
         """Whether it is time for a check."""
@@ -185,13 +192,14 @@ class EarlyStopping:
             "highest": self._highest,
             "waited": self._waited,
             "next": self._next,
+            "epochs": self._epochs,
             "best": None if self.best is None else dict(self.best.state_dict()),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict`."""
         self._highest, self._waited = state["highest"], state["waited"]
-        self._next, self.best = state["next"], None
+        self._next, self._epochs, self.best = state["next"], state["epochs"], None
         if state["best"] is not None:
             self.best = copy.deepcopy(self._preview())
             self.best.load_state_dict(state["best"])

@@ -230,6 +230,29 @@ def test_early_stopping_keeps_the_best_generator(frame, scores):
     assert len(model.sample(20)) == 20
 
 
+def test_what_ends_a_fit_leaves_the_best_generator(frame, scores):
+    given, _ = scores
+    settings = replace(FAST, epochs=20, early_stopping=True, patience=20, min_steps_per_epoch=10)
+    generators = []
+    for error in (None, KeyboardInterrupt(), RuntimeError("mine")):
+        given[:] = [0.2, 0.9, *[0.3] * 18]
+
+        def end(log, error=error):
+            if log.epoch == 3 and error is not None:
+                raise error
+
+        model = small(settings, random_state=0)
+        if isinstance(error, RuntimeError):
+            with pytest.raises(RuntimeError, match="mine"):
+                model.fit(frame, callbacks=[end])
+        else:
+            model.fit(frame, callbacks=[end])
+        assert len(model.logs) == (20 if error is None else 4)
+        assert len(model.sample(20)) == 20
+        generators.append(torch.cat([p.flatten() for p in model.generator.parameters()]))
+    assert all(torch.equal(generators[0], other) for other in generators[1:])
+
+
 def test_held_out_rows_are_not_trained_on(frame, monkeypatch):
     seen = {}
 
@@ -506,7 +529,7 @@ def test_nothing_of_the_training_outlives_it(frame, early_stopping):
             parts = run, run.source, run.generator, run.critics["critic"].player
             seen.extend(weakref.ref(part) for part in (*parts, *run.optimizers.values()))
 
-    settings = replace(FAST, early_stopping=early_stopping)
+    settings = replace(FAST, early_stopping=early_stopping, meta_features=("mean",))
     model = small(settings, random_state=0)
     gc.disable()
     try:

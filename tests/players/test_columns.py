@@ -419,13 +419,14 @@ def test_closed_forms_are_for_the_networks_that_they_were_derived_for(caplog):
     common = player.views, layout, player.conditions, torch.device("cpu")
     random = torch.Generator().manual_seed(0)
     critic = training.run.critics["critic"].player.critic
+    goal = training.settings.make_objective()
     with caplog.at_level(logging.INFO):
         assert type(generator_player(player.network, *common)) is ColumnGenerator
-        assert type(critic_player(critic, layout.levels)) is CompiledCritic
+        assert type(critic_player(critic, layout.levels, goal)) is CompiledCritic
         assert not caplog.text
         own = OwnGenerator(4, (5,), layout, random, 1)
         assert type(generator_player(own, *common)) is AutogradColumnGenerator
         own = OwnCritic(layout.levels, critic.dense, (4,), random)
-        assert type(critic_player(own, layout.levels)) is AutogradCritic
+        assert type(critic_player(own, layout.levels, goal)) is AutogradCritic
     assert "The generator is a OwnGenerator" in caplog.text
     assert "The critic is a OwnCritic" in caplog.text

@@ -259,3 +259,50 @@ def test_every_objective_serves_tables(objective):
 def test_objectives_are_checked(options, message):
     with pytest.raises(SynthesizerInputError, match=message):
         fresh(**options)
+
+
+def test_training_on_leaves_ranges_and_decimals_as_they_were():
+    """Newer rows that are narrower, or rounded, are no new description of the column."""
+    synthesizer = fit(PEOPLE, people(), epochs=2)
+    newer = people()
+    newer["age"] = newer["age"].clip(40, 45)
+    newer["income"] = newer["income"].round(0)
+    synthesizer.continue_fit(as_input(newer), epochs=1)
+    sample = rows_of(synthesizer.sample(300))
+    assert not sample["age"].isin([40, 45]).mean() > 0.9
+    formatters = synthesizer._data_processor.formatters
+    assert formatters["age"]._min_value == people()["age"].min()
+    assert formatters["income"]._rounding_digits == 2
+
+
+@pytest.mark.parametrize("stage", ["encoding", "training", "calibration"])
+def test_an_error_at_any_stage_loses_nothing_that_was_learned(stage):
+    class Failing:
+        def on_stage(self, name):
+            if name == stage:
+                raise LookupError(name)
+
+    synthesizer = fresh(epochs=1)
+    synthesizer.set_callbacks([Failing()])
+    with pytest.raises(LookupError, match=stage):
+        synthesizer.fit(as_input(people()))
+    assert synthesizer.get_info()["is_fit"] == (stage == "calibration")
+    if stage == "calibration":
+        assert len(sampled(synthesizer)) == 60
+
+
+def test_what_fails_before_the_first_step_leaves_no_model():
+    class Failing:
+        def on_fit_begin(self, run):
+            raise LookupError("of a tracker")
+
+    synthesizer = fresh(epochs=1)
+    synthesizer.set_callbacks([Failing()])
+    with pytest.raises(LookupError, match="of a tracker"):
+        synthesizer.fit(as_input(people()))
+    assert not synthesizer.get_info()["is_fit"]
+
+
+def test_a_disabled_progress_bar_ends_no_fit(monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    fit(PEOPLE, people(), verbose=True)

@@ -57,6 +57,7 @@ def test_killed_at_any_time(tmp_path):
     """Also within a write: with a checkpoint after every step most of the time is spent there."""
     case, chance = "meta-features", random.Random(0)
     (expected,) = {work("whole", case, tmp_path / "whole")["apart"]}
+    killed = 0
     for kill in range(KILLS):
         folder = tmp_path / f"killed-{kill}"
         started = chance.randrange(worker.STEPS)
@@ -69,9 +70,10 @@ def test_killed_at_any_time(tmp_path):
         wait_for(folder, started, process)
         time.sleep(chance.random() * 0.02)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        killed += process.wait() == -signal.SIGKILL
         assert work("fit", case, folder) == {"fit": expected}, f"killed after step {started}"
         assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    assert killed > KILLS / 2  # and not over before
 
 
 def wait_for(folder: Path, step: int, process: subprocess.Popen) -> None:

@@ -157,7 +157,7 @@ def test_the_last_ones_are_kept(tmp_path):
     assert fingerprint_of(**state) == fingerprint_of(**run.state_dict())
     assert about["fingerprint"] == SETTINGS
     assert (about["step"], about["epoch"]) == (20, 4)
-    assert set(about["versions"]) == {"sdv_wgangp", "torch", "python"}
+    assert set(about["versions"]) == {"sdv_wgangp", "torch", "python", "operators", "processor"}
     assert about["threads"] == torch.get_num_threads()
 
 
@@ -630,3 +630,23 @@ def test_a_process_that_is_killed_while_it_writes_leaves_whole_files(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("killed") == 10
+
+
+def test_weights_that_are_no_numbers_push_out_no_checkpoint(tmp_path):
+    torch.manual_seed(0)
+    run = run_of(nn.Linear(2, 2), nn.Linear(2, 1), objective("gan"), noise=2, seed=0)
+
+    class Spoiling:
+        def on_step(self, run):
+            if run.step == 4:
+                run.generator.parameters[0].data.fill_(torch.nan)
+
+    checkpoints = Checkpoints(tmp_path, every_steps=1, every_epochs=None, keep=2)
+    source = TensorSource(torch.randn(100, 2), batch_size=10)
+    with (
+        pytest.warns(UserWarning, match="is not a number"),
+        pytest.raises(NonFiniteLossError),
+    ):
+        train(run, source, 1, [Spoiling(), checkpoints])
+    names = [path.name for path in checkpoints_in(tmp_path)]
+    assert names == ["step-00000002.checkpoint", "step-00000003.checkpoint"]

@@ -56,6 +56,7 @@ class Steps:
 
     def __init__(self, random):
         self.random, self.step = random, 0
+        self.gradients, self.max_grad_norm = {}, {}
 
 
 def test_each_phase_is_warmed_up_captured_once_and_replayed(fake_cuda):
@@ -71,11 +72,14 @@ def test_each_phase_is_warmed_up_captured_once_and_replayed(fake_cuda):
         else:  # a capture runs nothing
             registered.append(FakeGraph.capturing.generators[:])
             FakeGraph.capturing.calls.append(launch)
+        run.gradients["critic"] = [phase]
         return Losses(("even", "odd"), count)
 
     graphed, run, drawn = GraphedUpdate(update, 2), Steps(random), torch.zeros(1)
     for call in range(1, 8):
+        run.gradients["critic"] = []
         assert graphed(run, drawn).values[0] == call
+        assert run.gradients["critic"] == [0]  # also of a replay
         run.step += 2
     run.step = 1
     losses = graphed(run, drawn)

@@ -657,3 +657,62 @@ def test_a_schedule_that_has_ended_is_no_silent_end():
     run.schedule = Schedule(2)
     train(run, source, epochs=3)
     assert (run.step, run.epoch) == (6, 3)
+
+
+def linear_run(**options):
+    torch.manual_seed(0)
+    networks = nn.Linear(2, 2), nn.Linear(2, 1)
+    return run_of(*networks, objective("gan"), noise=2, seed=0, **options)
+
+
+def test_a_schedule_can_be_set_after_loading():
+    source = TensorSource(torch.zeros(20, 2), batch_size=10)
+    state = train(linear_run(), source, epochs=1).state_dict()
+    run = linear_run()
+    run.load_state_dict(state)
+    run.schedule = Schedule(2)
+    assert train(run, TensorSource(torch.zeros(20, 2), batch_size=10), epochs=2).step == 4
+
+
+@pytest.mark.parametrize(("of_run", "of_source"), [(3, 1), (1, 3)])
+def test_critic_steps_of_run_and_source_are_the_same(of_run, of_source):
+    source = TensorSource(torch.zeros(20, 2), batch_size=2, critic_steps=of_source)
+    with pytest.raises(ValueError, match="give both the same critic_steps"):
+        train(linear_run(critic_steps=of_run), source, epochs=1)
+
+
+def test_a_floating_point_error_of_a_callback_is_its_own():
+    def fail(log):
+        raise FloatingPointError("of the callback")
+
+    with pytest.raises(FloatingPointError, match="of the callback"):
+        train(linear_run(), TensorSource(torch.zeros(20, 2), batch_size=10), 1, [fail])
+
+
+def test_a_callable_with_methods_is_told_both_ways():
+    class Both:
+        def __init__(self):
+            self.logs, self.steps = [], 0
+
+        def __call__(self, log):
+            self.logs.append(log.epoch)
+
+        def on_step(self, run):
+            self.steps += 1
+
+    both = Both()
+    train(linear_run(), TensorSource(torch.zeros(20, 2), batch_size=10), 2, [both])
+    assert (both.logs, both.steps) == ([0, 1], 4)
+
+
+@pytest.mark.parametrize("options", [{"optimizer": "rmsprop"}, {"betas": (0.5, 0.9)}], ids=str)
+def test_an_average_outlives_weights_that_are_no_numbers(options):
+    run = linear_run(ema_decay=0.5, **options)
+
+    def spoil(log):
+        for parameter in run.generator.parameters:
+            parameter.data.fill_(torch.nan)
+
+    with pytest.raises(NonFiniteLossError):
+        train(run, TensorSource(torch.randn(20, 2), batch_size=10), 3, [spoil])
+    assert all(part.isfinite().all() for part in run.average.module.parameters())

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 import sdv_wgangp
+from sdv_wgangp import ops
 from sdv_wgangp.persistence.container import DTYPES, safetensors_parts
 from sdv_wgangp.persistence.durable import write_durably
 from sdv_wgangp.persistence.fingerprint import differences, fingerprint_of
@@ -227,8 +228,12 @@ class Checkpoints:
             "versions": _versions(),
             "threads": threads,
         }
+        if not run.finite:
+            self._warn(path, CheckpointError("a loss or a weight is not a number"))
+            return False
+        state = run.state_dict()
         try:
-            write_state(path, run.state_dict(), about)
+            write_state(path, state, about)
         except (OSError, CheckpointError) as error:
             self._warn(path, error)
             return False
@@ -356,6 +361,8 @@ def _versions() -> dict[str, str]:
         # Builds for other devices ("+cpu") of a release compute the same on one device.
         "torch": torch.__version__.split("+")[0],
         "python": platform.python_version(),
+        "operators": "compiled" if ops.status().compiled else "reference",
+        "processor": torch.backends.cpu.get_cpu_capability(),
     }
 
 
@@ -375,6 +382,10 @@ def _check(
         if saved.get(package) != now[package]:
             found.append(f"{package}: checkpoint {saved.get(package)}, now {now[package]}")
             remedies.append(f"pip install '{package.replace('_', '-')}=={saved.get(package)}'")
+    for name in ("operators", "processor"):
+        if name in saved and saved[name] != now[name]:
+            found.append(f"{name}: checkpoint {saved[name]}, now {now[name]}")
+            remedies.append(f"{name} as they were")
     threads = about.get("threads")
     if threads not in (None, torch.get_num_threads()):
         found.append(f"threads: checkpoint {threads}, now {torch.get_num_threads()}")
@@ -386,7 +397,8 @@ def _check(
         warnings.warn(text, stacklevel=3)
         return
     raise CheckpointMismatchError(
-        f"{text}. To have it so: {', '.join(remedies)}; to continue all the same: exact=False"
+        f"{text}. To have it so: {', '.join(remedies)}; to continue all the same: exact=False "
+        "(--inexact)"
     )
 
 

@@ -28,7 +28,8 @@ def figures_of(run: Any, more: Mapping[str, Draw] | None = None) -> dict[str, Dr
 
     Of one name the last wins.
     """
-    return {**OF_ANY_RUN, **getattr(run, "figures", {}), **(more or {})}
+    known = {n: each for n, each in OF_ANY_RUN.items() if run.gradients or n != "gradient flow"}
+    return {**known, **getattr(run, "figures", {}), **(more or {})}
 
 
 def drawn(run: Any, draw: Draw) -> Any:
@@ -117,9 +118,9 @@ def remove_beyond(folder: Path, step: int) -> None:
 
 @contextmanager
 def _random_as_before(run: Any):
-    own, outside = run.random.get_state(), torch.get_rng_state()
+    own, device = run.random.get_state(), run.random.device
     try:
-        yield
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
     finally:
         run.random.set_state(own)
-        torch.set_rng_state(outside)

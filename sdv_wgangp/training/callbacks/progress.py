@@ -120,6 +120,9 @@ class ProgressBar:
             dynamic_ncols=True,
             **options,
         )
+        if self._bar.disable:  # by TQDM_DISABLE
+            self._bar = None
+            return
         self._look()
 
     def _draw(self, run: Any, losses: Mapping[str, float]) -> None:

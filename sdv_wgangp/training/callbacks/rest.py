@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -31,6 +32,14 @@ class Rest:
         self.steps -= 1
         if self._rate is not None and self.steps <= 0:
             run.optimizers[self.player].base_rate, self._rate = self._rate, None
+
+    def state_dict(self) -> dict[str, Any]:
+        """How long it is to rest yet."""
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self.steps = max(state["steps"], 0)
 
     def on_fit_end(self, run: Any) -> None:
         """It has its rate back."""

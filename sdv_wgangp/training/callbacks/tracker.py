@@ -145,7 +145,9 @@ class Tracker:
         if not continued:
             self._id = uuid.uuid4().hex
         self._loaded, self._run = False, run
-        self._step, self._epochs, self._drawn = run.step, len(run.logs), -1
+        self._step, self._epochs = run.step, len(run.logs)
+        if not continued or self._drawn > run.step:
+            self._drawn = -1
         self._pending.clear()
         self._told, self._told_step = time.perf_counter(), run.step
         self._written = self._told
@@ -190,12 +192,17 @@ class Tracker:
             self._write_pending()
             self.sync()
             self._last = self._of_players(self._run)
-        return {"id": self._id or "", "step": self._step, "last": dict(self._last)}
+        return {
+            "id": self._id or "",
+            "step": self._step,
+            "last": dict(self._last),
+            "drawn": self._drawn,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue that training."""
         self._id, self._step = state["id"] or None, state["step"]
-        self._last = dict(state["last"])
+        self._last, self._drawn = dict(state["last"]), state["drawn"]
         self._loaded = self._id is not None
 
     # ----------------------------------------------------------------- values
