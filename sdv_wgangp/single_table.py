@@ -499,9 +499,13 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
                 "A continued fit writes no checkpoints: it is lost if the process is killed.",
                 stacklevel=2,
             )
-        self.validate(data)
+        given = sdv_versions.as_frame(data)
+        if not len(given):
+            raise SynthesizerInputError("There are no rows to train on.")
+        frame = given.rename(columns=str)
+        self.validate(sdv_versions.as_fit_input(self.metadata, frame))
         # As for conditions: with what was fitted, which stays as it is, and without the keys.
-        frame = self._validate_transform_constraints(sdv_versions.as_frame(data).copy())
+        frame = self._validate_transform_constraints(frame)
         frame = in_stable_dtypes(frame, self._data_processor.get_sdtypes())
         processed = self._data_processor.transform(frame, is_condition=True)
         with ProgressBar(disable=not self.verbose) as progress:
