@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 import plotly.express as px
@@ -133,10 +133,11 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         SynthesizerInputError: A parameter is out of range; names it and the range.
     """
 
-    # Of models that were saved before there were such parameters.
-    objective = "wgan-gp"
-    gradient_penalty: str | None = None
-    max_grad_norm: float | None = None
+    _later_parameters: ClassVar[dict[str, Any]] = {
+        "objective": "wgan-gp",
+        "gradient_penalty": None,
+        "max_grad_norm": None,
+    }
     _model_sdtype_transformers: ClassVar[dict] = {
         "numerical": None,
         "categorical": None,

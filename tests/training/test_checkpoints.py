@@ -657,7 +657,7 @@ def test_a_renamed_checkpoint_is_passed_over(tmp_path):
     run = run_of(nn.Linear(2, 2), nn.Linear(2, 1), objective("gan"), noise=2, seed=0)
     checkpoints = Checkpoints(tmp_path)
     train(run, TensorSource(torch.zeros(20, 2), batch_size=10), 2, [checkpoints])
-    first, last = checkpoints_in(tmp_path)
+    first, _ = checkpoints_in(tmp_path)
     shutil.copy(first, tmp_path / "step-00000099.checkpoint")
     (tmp_path / "step-00000100.checkpoint").mkdir()
     with pytest.warns(UserWarning, match="copied or renamed"):
