@@ -116,6 +116,11 @@ class IndependentWGANGPMFSSynthesizer(
         self._table_sizes: dict[str, int] = {}
         self._cardinalities: dict[tuple[str, str], Cardinality] = {}
 
+    def _complete(self) -> None:
+        super()._complete()
+        for synthesizer in self._table_synthesizers.values():
+            synthesizer._complete()
+
     def _check_parameters(self) -> None:
         for synthesizer in self._table_synthesizers.values():
             synthesizer._check_parameters()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import rdt
 import sdv
@@ -67,6 +67,14 @@ class Saved:
             raise ModelFileError(f"{path}: holds a {name}: load it with {name}.load_model")
         return loaded
 
+    # Parameters that came after the first release, and their defaults.
+    _later_parameters: ClassVar[dict[str, Any]] = {}
+
+    def _complete(self) -> None:
+        """Give what an earlier release saved the parameters that it did not have."""
+        for name, default in self._later_parameters.items():
+            self.__dict__.setdefault(name, default)
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, _VERSION: __version__}
 
@@ -74,6 +82,7 @@ class Saved:
         state = dict(state)
         check_plugin_version(state.pop(_VERSION, __version__), "this synthesizer")
         self.__dict__.update(state)
+        self._complete()
 
 
 def load_model(path: str | Path) -> Any:
@@ -90,6 +99,7 @@ def load_model(path: str | Path) -> Any:
         loaded = Decoder(kinds(), file.tensors).decode(file.state)
         if not isinstance(loaded, Saved):
             raise ValueError(f"a {type(loaded).__name__} where a synthesizer should be")
+        loaded._complete()
         loaded._check_parameters()
         loaded.reset_sampling()
     except Exception as error:  # content that no encoder wrote can fail anywhere

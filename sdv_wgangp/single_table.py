@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 import plotly.express as px
@@ -133,10 +133,11 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         SynthesizerInputError: A parameter is out of range; names it and the range.
     """
 
-    # Of models that were saved before there were such parameters.
-    objective = "wgan-gp"
-    gradient_penalty: str | None = None
-    max_grad_norm: float | None = None
+    _later_parameters: ClassVar[dict[str, Any]] = {
+        "objective": "wgan-gp",
+        "gradient_penalty": None,
+        "max_grad_norm": None,
+    }
     _model_sdtype_transformers: ClassVar[dict] = {
         "numerical": None,
         "categorical": None,
@@ -499,9 +500,13 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
                 "A continued fit writes no checkpoints: it is lost if the process is killed.",
                 stacklevel=2,
             )
-        self.validate(data)
+        given = sdv_versions.as_frame(data)
+        if not len(given):
+            raise SynthesizerInputError("There are no rows to train on.")
+        frame = given.rename(columns=str)
+        self.validate(sdv_versions.as_fit_input(self.metadata, frame))
         # As for conditions: with what was fitted, which stays as it is, and without the keys.
-        frame = self._validate_transform_constraints(sdv_versions.as_frame(data).copy())
+        frame = self._validate_transform_constraints(frame)
         frame = in_stable_dtypes(frame, self._data_processor.get_sdtypes())
         processed = self._data_processor.transform(frame, is_condition=True)
         with ProgressBar(disable=not self.verbose) as progress:

@@ -179,6 +179,8 @@ class TabularModel:
         if self.settings.early_stopping:
             held_out = held_out_rows(len(frame), self.settings.validation_fraction)
         tell_stage(callbacks, "encoding")
+        # What was learned before does not fit what is to come.
+        self.__dict__.pop("_calibration", None)
         saved = None
         if checkpoints is not None:
             checkpoints.fingerprint = self._fingerprint(frame, discrete_columns, ordinal_columns)

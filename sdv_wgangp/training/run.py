@@ -121,11 +121,12 @@ class Run:
             source.load_state_dict(self._loaded["source"])
             watchers.load_state_dict(self._loaded["callbacks"])
             self._loaded = {}
-        if self.schedule.done and epochs * source.steps_per_epoch > self.schedule.total:
+        to_come = (epochs - self.epoch) * source.steps_per_epoch - self.step_in_epoch
+        if to_come > 0 and self.schedule.steps + to_come > self.schedule.total:
             raise ValueError(
-                f"the learning rates have fallen to 0 at step {self.step}, where the run's "
-                f"schedule ends: set run.schedule, to Schedule(steps) of the steps to come, to "
-                f"train until {epochs} epochs are made"
+                f"the run's schedule has {self.schedule.total - self.schedule.steps} steps left "
+                f"until its learning rates are 0, and {to_come} are to come until {epochs} epochs "
+                f"are made: set run.schedule, to Schedule({to_come})"
             )
 
     @property

@@ -61,6 +61,11 @@ class ShuffledRows:
     def epoch(self, run: Any, start: int = 0) -> Iterator[Tensor]:
         """Indices ``[critic steps, batch_size]`` of every step; see `Source`."""
         random = run.random
+        if start and self._random_before is None:
+            raise ValueError(
+                f"the epoch was begun with another source, of which this one does not know the "
+                f"order of rows: train on with that source (after {start} steps)"
+            )
         if start:
             # The order of the epoch is drawn once more from where it was drawn, then the random
             # numbers go on from where they were.

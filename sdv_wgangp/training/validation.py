@@ -156,7 +156,7 @@ class EarlyStopping:
 
     def on_fit_begin(self, run: Any) -> None:
         """Make up for a check that an interruption has kept from the last epoch."""
-        if run.epoch > self._epochs and not run.step_in_epoch:
+        if len(run.logs) > self._epochs and not run.step_in_epoch:
             self.on_epoch(run)
 
     def on_epoch(self, run: Any) -> None:
@@ -164,7 +164,7 @@ class EarlyStopping:
         if self.due(run.schedule):
             score = self.check(self._preview(), run.schedule)
             run.logs[-1] = replace(run.logs[-1], validation_score=score)
-        self._epochs = run.epoch
+        self._epochs = len(run.logs)
 
     def due(self, schedule: Schedule) -> bool:
         """Whether it is time for a check."""

@@ -1,7 +1,7 @@
 """Those who watch a training, and what they are told.
 
 A *callback* is any callable that takes one `training.log.EpochLog`, once an epoch; or an object
-with any of these methods, which may be callable beside:
+with any of these methods, which is then told by them alone:
 
 ``on_stage(name)``       the model begins with "encoding", "training", "validation", "calibration"
 ``on_fit_begin(run)``    the training begins, or continues
@@ -72,9 +72,9 @@ class Watchers:
             event: [getattr(each, event) for each in self.callbacks if hasattr(each, event)]
             for event in EVENTS
         }
-        # Those that are called with a log may have methods beside.
-        for callback in filter(callable, self.callbacks):
-            self._told["on_epoch"].append(lambda run, own=callback: own(run.logs[-1]))
+        for callback in self.callbacks:
+            if not any(hasattr(callback, event) for event in EVENTS):
+                self._told["on_epoch"].append(lambda run, own=callback: own(run.logs[-1]))
 
     def tell(self, event: str) -> None:
         """Tell all of an event; any may end the training by returning True."""

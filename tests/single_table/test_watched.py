@@ -8,7 +8,7 @@ import warnings
 import pandas as pd
 import pytest
 from sdv.errors import NotFittedError, SynthesizerInputError
-from shared_tables import FAST, PEOPLE, as_input, fit, people, rows_of
+from shared_tables import FAST, PEOPLE, as_input, describe, fit, people, rows_of
 
 from sdv_wgangp.persistence.state import CheckpointMismatchError
 from sdv_wgangp.saving import load_model
@@ -306,3 +306,13 @@ def test_what_fails_before_the_first_step_leaves_no_model():
 def test_a_disabled_progress_bar_ends_no_fit(monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
     fit(PEOPLE, people(), verbose=True)
+
+
+def test_columns_that_are_no_strings_train_on_and_no_rows_are_refused():
+    frame = people()[["group", "age"]].set_axis([0, 1], axis=1)
+    metadata = describe({"0": "categorical", "1": "numerical"})
+    synthesizer = fit(metadata, frame)
+    synthesizer.continue_fit(as_input(frame), epochs=1)
+    assert list(sampled(synthesizer).columns) == [0, 1]
+    with pytest.raises(SynthesizerInputError, match="no rows"):
+        synthesizer.continue_fit(as_input(frame.head(0)), epochs=1)

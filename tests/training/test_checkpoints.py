@@ -650,3 +650,15 @@ def test_weights_that_are_no_numbers_push_out_no_checkpoint(tmp_path):
         train(run, source, 1, [Spoiling(), checkpoints])
     names = [path.name for path in checkpoints_in(tmp_path)]
     assert names == ["step-00000002.checkpoint", "step-00000003.checkpoint"]
+
+
+def test_a_renamed_checkpoint_is_passed_over(tmp_path):
+    torch.manual_seed(0)
+    run = run_of(nn.Linear(2, 2), nn.Linear(2, 1), objective("gan"), noise=2, seed=0)
+    checkpoints = Checkpoints(tmp_path)
+    train(run, TensorSource(torch.zeros(20, 2), batch_size=10), 2, [checkpoints])
+    first, _ = checkpoints_in(tmp_path)
+    shutil.copy(first, tmp_path / "step-00000099.checkpoint")
+    (tmp_path / "step-00000100.checkpoint").mkdir()
+    with pytest.warns(UserWarning, match="copied or renamed"):
+        assert checkpoints.load()["step"] == 4

@@ -689,22 +689,6 @@ def test_a_floating_point_error_of_a_callback_is_its_own():
         train(linear_run(), TensorSource(torch.zeros(20, 2), batch_size=10), 1, [fail])
 
 
-def test_a_callable_with_methods_is_told_both_ways():
-    class Both:
-        def __init__(self):
-            self.logs, self.steps = [], 0
-
-        def __call__(self, log):
-            self.logs.append(log.epoch)
-
-        def on_step(self, run):
-            self.steps += 1
-
-    both = Both()
-    train(linear_run(), TensorSource(torch.zeros(20, 2), batch_size=10), 2, [both])
-    assert (both.logs, both.steps) == ([0, 1], 4)
-
-
 @pytest.mark.parametrize("options", [{"optimizer": "rmsprop"}, {"betas": (0.5, 0.9)}], ids=str)
 def test_an_average_outlives_weights_that_are_no_numbers(options):
     run = linear_run(ema_decay=0.5, **options)

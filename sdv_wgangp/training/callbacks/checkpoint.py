@@ -277,10 +277,10 @@ class Checkpoints:
             if _step_of(path) <= step:
                 continue
             try:
-                read_state(path)
+                _read(path)
             except CheckpointMismatchError:
                 pass
-            except CheckpointError as error:
+            except (CheckpointError, OSError) as error:
                 warnings.warn(f"{error}; it is removed", stacklevel=3)
                 # Should it stay, the step that it is named after overwrites it.
                 with contextlib.suppress(OSError):
@@ -320,7 +320,7 @@ def load_latest(
     damaged: list[Exception] = []
     for path in reversed(checkpoints_in(folder)):
         try:
-            state, about = read_state(path)
+            state, about = _read(path)
         except CheckpointMismatchError:
             raise
         except (CheckpointError, OSError) as error:
@@ -349,6 +349,18 @@ def checkpoints_in(folder: str | Path) -> list[Path]:
         raise ValueError(f"{folder} is a file, where the folder of checkpoints should be")
     found = [path for path in folder.glob("step-*.checkpoint") if _NAME.fullmatch(path.name)]
     return sorted(found, key=_step_of)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The state in a file, and what is known of it.
+
+    Raises:
+        CheckpointError: It is damaged, or not of the step that it is named after.
+    """
+    state, about = read_state(path)
+    if about.get("step") != _step_of(path):
+        raise CheckpointError(f"{path} was copied or renamed: it is of step {about.get('step')}")
+    return state, about
 
 
 def _step_of(path: Path) -> int:
