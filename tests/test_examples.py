@@ -51,9 +51,9 @@ CHECKS = {
     "own_modules.py": check_own_modules,
     "table.py": check_table,
     "stop_and_resume.py": check_stop_and_resume,
-    "tensorboard.py": check_tensorboard,
+    "watched_fit.py": check_tensorboard,
 }
-NEEDED = {"tensorboard.py": "tensorboard"}
+NEEDED = {"watched_fit.py": "tensorboard"}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
@@ -71,5 +71,5 @@ def test_example_runs(path, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     CHECKS[path.name](result.stdout)
-    if path.name == "tensorboard.py":
+    if path.name == "watched_fit.py":
         assert list(tmp_path.glob("runs/**/events.out.*"))

@@ -1,6 +1,6 @@
 """Watch a fit in TensorBoard. (pip install 'sdv-wgangp[tensorboard]')
 
-python examples/tensorboard.py runs
+python examples/watched_fit.py runs
 tensorboard --logdir runs
 """
 
