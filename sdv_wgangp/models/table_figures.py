@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,15 @@ def table_figures(
         real: The training rows.
         generate: Draws so many rows from the averaged generator as it is, not calibrated.
     """
-    shown = real.sample(min(len(real), SHOWN_ROWS), random_state=0)
+
+    @lru_cache(maxsize=1)
+    def rows_after(step: int, seed: int, device: torch.device) -> tuple[pd.DataFrame, ...]:
+        """Real and generated rows; the figures of one step share them."""
+        shown = real.sample(min(len(real), SHOWN_ROWS), random_state=0)
+        return shown, generate(len(shown), _random_after(step, seed, device))
 
     def beside(draw: Callable[[pd.DataFrame, pd.DataFrame], Any]) -> Callable[[Any], Any]:
-        return lambda run: draw(shown, generate(len(shown), _random_of(run)))
+        return lambda run: draw(*rows_after(*_moment(run)))
 
     figures = {"marginals": beside(marginals), "principal components": beside(pca_scatter)}
     matched = training.run.terms.get("meta-features")
@@ -40,7 +46,8 @@ def table_figures(
 
         def meta_features(run: Any) -> Any:
             # Of the run that is drawn: held here, in a circle, they would outlive the fit.
-            random, source, player = _random_of(run), run.source, run.generator
+            random = _random_after(*_moment(run))
+            source, player = run.source, run.generator
             pairs: dict[str, tuple[list, list]] = {}
             for _ in range(SHOWN_BATCHES):
                 index = torch.randint(
@@ -62,6 +69,10 @@ def table_figures(
     return figures
 
 
-def _random_of(run: Any) -> torch.Generator:
+def _moment(run: Any) -> tuple[int, int, torch.device]:
+    return run.step, run.random.initial_seed(), run.random.device
+
+
+def _random_after(step: int, seed: int, device: torch.device) -> torch.Generator:
     """The same for all figures of a step, and for the same step after a resumption."""
-    return torch.Generator(run.random.device).manual_seed(run.random.initial_seed() + run.step)
+    return torch.Generator(device).manual_seed(seed + step)

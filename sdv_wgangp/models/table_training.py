@@ -24,7 +24,7 @@ from sdv_wgangp.training.graph import GraphedUpdate
 from sdv_wgangp.training.log import EpochLog
 from sdv_wgangp.training.loop import train, update
 from sdv_wgangp.training.memory import held_memory
-from sdv_wgangp.training.optimizers import make_optimizer
+from sdv_wgangp.training.optimizers import Adam, make_optimizer
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.run import Critic, Run
 from sdv_wgangp.training.schedule import Schedule
@@ -142,7 +142,9 @@ class TableTraining:
         )
         static = self._add_terms(target)
         # What another critic does, or a statistic, may be no work for a graph.
-        closed = isinstance(opponent.player, CompiledCritic) and settings.optimizer_is_compiled
+        closed = isinstance(opponent.player, CompiledCritic) and all(
+            isinstance(optimizer, Adam) for optimizer in self.run.optimizers.values()
+        )
         self.capturable = static and closed and settings.cuda_graph
         if self.capturable and device.type == "cuda":
             self.run.graph = GraphedUpdate(update, settings.gradient_penalty_interval)

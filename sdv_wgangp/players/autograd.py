@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sdv_wgangp.objectives.gradient_penalty import critic_penalty
 from sdv_wgangp.ops import PENALTIES_BETWEEN
-from sdv_wgangp.players.batches import leaves, mapped, row_count
+from sdv_wgangp.players.batches import as_leaves, gradient_at, leaves, mapped, row_count
 from sdv_wgangp.players.protocols import Batch, Losses, Objective, Pulls, added, scaled
 
 AUTOCAST = (None, torch.bfloat16, torch.float16)
@@ -351,7 +351,7 @@ class AutogradCritic(_Module):
 
         Integer parts, and what the scores do not depend on, have None for a gradient.
         """
-        rows = mapped(_leaf, self._view(fake))
+        rows = as_leaves(self._view(fake))
         with self._precision.lowered():
             of_fake, of_real = self._scores(rows), None
             if objective.paired:
@@ -359,9 +359,7 @@ class AutogradCritic(_Module):
                     of_real = self._scores(self._view(real))
         loss = objective.generator_loss(of_fake, of_real)
         factor = self._precision.factor
-        at = [leaf for leaf in leaves(rows) if leaf.requires_grad]
-        found = iter(torch.autograd.grad(scaled(loss, factor), at, allow_unused=True))
-        gradient = mapped(lambda leaf: next(found) if leaf.requires_grad else None, rows)
+        gradient = gradient_at(scaled(loss, factor), rows)
         return loss.detach(), self._view.back(scaled(gradient, 1 / factor), fake)
 
     def _scores(self, batch: Batch) -> Tensor:
@@ -458,11 +456,6 @@ def _unflattened(flat: Tensor, batch: Batch) -> Batch:
 def _full(tensor: Tensor) -> Tensor:
     """Half precision as float32."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-def _leaf(tensor: Tensor) -> Tensor:
-    """Without its graph, and the beginning of another if it is floating."""
-    return tensor.detach().requires_grad_(tensor.is_floating_point())
 
 
 def _twice_differentiable(module: nn.Module, device: str) -> AbstractContextManager:

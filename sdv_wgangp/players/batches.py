@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from sdv_wgangp.players.protocols import Batch
@@ -62,6 +63,25 @@ def mapped(function: Callable[..., Tensor | None], batch: Batch, *others: Batch)
             )
     parts = [mapped(function, *each) for each in zip(batch, *others, strict=True)]
     return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
+
+
+def as_leaves(batch: Batch) -> Batch:
+    """A batch without its graph, whose floating parts are the beginning of another."""
+    return mapped(lambda part: part.detach().requires_grad_(part.is_floating_point()), batch)
+
+
+def gradient_at(loss: Tensor, batch: Batch) -> Batch:
+    """The gradient of a loss at what `as_leaves` gave, with None for integers and idle parts.
+
+    Example:
+        >>> import torch
+        >>> rows = as_leaves((torch.zeros(2), torch.ones(2, dtype=torch.int64)))
+        >>> gradient_at(rows[0].sum(), rows)
+        (tensor([1., 1.]), None)
+    """
+    floating = [leaf for leaf in leaves(batch) if leaf.requires_grad]
+    found = iter(torch.autograd.grad(loss, floating, allow_unused=True))
+    return mapped(lambda leaf: next(found) if leaf.requires_grad else None, batch)
 
 
 def row_count(batch: Batch) -> int:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from sdv_wgangp.players.autograd import AutogradGenerator, Generated
-from sdv_wgangp.players.batches import leaves, mapped
+from sdv_wgangp.players.batches import as_leaves, gradient_at
 from sdv_wgangp.players.protocols import Batch, GeneratorPlayer, Losses, Pulls, Term
 
 
@@ -38,6 +37,7 @@ class Reconstruction(_Weighted):
         ValueError: The weight is none.
 
     Example:
+        >>> import torch
         >>> from torch.nn import functional
         >>> term = Reconstruction(100.0, functional.l1_loss)
         >>> fake, real = torch.ones(2, 5), torch.zeros(2, 5)
@@ -59,12 +59,9 @@ class Reconstruction(_Weighted):
         self, player: GeneratorPlayer, generated: object, fake: Batch, real: Batch
     ) -> tuple[Losses, Pulls]:
         """The weighted distance and its gradient at the generated rows."""
-        rows = mapped(lambda leaf: leaf.detach().requires_grad_(leaf.is_floating_point()), fake)
+        rows = as_leaves(fake)
         loss = self.weight * self.distance(rows, real)
-        floating = [leaf for leaf in leaves(rows) if leaf.requires_grad]
-        found = iter(torch.autograd.grad(loss, floating, allow_unused=True))
-        gradient = mapped(lambda leaf: next(found) if leaf.requires_grad else None, rows)
-        return self._losses(loss), Pulls(gradient)
+        return self._losses(loss), Pulls(gradient_at(loss, rows))
 
 
 class Likelihood(_Weighted):
@@ -84,6 +81,7 @@ class Likelihood(_Weighted):
         ValueError: The weight is none.
 
     Example:
+        >>> import torch
         >>> module = torch.nn.Linear(1, 2)
         >>> player = AutogradGenerator(module, 1)
         >>> def nll(generated, fake, real):  # of a normal distribution around the bias

@@ -186,11 +186,6 @@ class TrainingSettings:
             self.weight_clip,
         )
 
-    @property
-    def optimizer_is_compiled(self) -> bool:
-        """Whether its step can be part of a CUDA graph."""
-        return self.optimizer == "adam" and self.betas[0] == 0
-
     def plain(self) -> dict[str, Any]:
         """All of them, as JSON has them."""
         return {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import pickle
 import subprocess
 import sys
 import warnings
@@ -67,6 +66,9 @@ def test_get_parameters_gives_back_every_argument():
         "early_stopping": True,
         "validation_fraction": 0.2,
         "patience": 8,
+        "objective": "hinge",
+        "gradient_penalty": "r1",
+        "max_grad_norm": 3.0,
     }
     parameters = WGANGPMFSSynthesizer(PEOPLE, **given).get_parameters()
     assert {name: parameters[name] for name in given} == given
@@ -434,7 +436,7 @@ def test_verbose_shows_losses_and_rows_per_second(capsys):
     fit(PEOPLE, people(), verbose=True)
     shown = capsys.readouterr().err
     assert "generator" in shown
-    assert "discriminator" in shown
+    assert "critic" in shown
     assert "rows/s" in shown
     assert "meta-features" not in shown
     fit(PEOPLE, people(), verbose=True, meta_features=["mean"])
@@ -497,11 +499,6 @@ def test_an_unfitted_synthesizer_can_be_saved_and_fitted_later(tmp_path):
     loaded = sdv_versions.load(tmp_path / "model.pkl")
     loaded.fit(as_input(people()))
     assert len(rows_of(loaded.sample(5))) == 5
-
-
-def test_pickles_do_not_grow_with_the_rows():
-    sizes = [len(pickle.dumps(fit(PEOPLE, people(rows))._model)) for rows in (1000, 4000)]
-    assert sizes[1] < 1.2 * sizes[0]
 
 
 @pytest.mark.skipif(SDV2, reason="gone in SDV 2.0")
