@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,10 @@ from sdv_wgangp.training.average import WeightAverage
 from sdv_wgangp.training.log import EpochLog, NonFiniteLossError
 from sdv_wgangp.training.optimizers import Optimizer, clip_gradients
 from sdv_wgangp.training.schedule import Schedule
+
+# The states of PyTorch's global generators outside the trainings of this process, by device.
+_lock = threading.Lock()
+_outside: dict[str, list[Tensor]] = {}
 
 
 @dataclass
@@ -218,15 +223,26 @@ class Run:
 
     @contextmanager
     def own_global_random(self) -> Iterator[None]:
-        """Let PyTorch's global generators, of which dropout layers draw, be the run's own."""
-        outside = self._global_states()
-        self._set_global_states(self._global_random)
-        self._inside = True
+        """Let PyTorch's global generators, of which dropout layers draw, be the run's own.
+
+        They are the process's: trainings in several threads at once, whose modules draw from
+        them, cannot be repeated. What they were outside is restored when the last one ends.
+        """
+        with _lock:
+            for device, state in zip(self._global_devices, self._global_states(), strict=True):
+                _outside.setdefault(str(device), []).append(state)
+            self._set_global_states(self._global_random)
+            self._inside = True
         try:
             yield
         finally:
-            self._global_random, self._inside = self._global_states(), False
-            self._set_global_states(outside)
+            with _lock:
+                self._global_random, self._inside = self._global_states(), False
+                outside = [_outside[str(device)] for device in self._global_devices]
+                # The first is of before all trainings: it goes last.
+                states = [each.pop() for each in outside]
+                if not any(outside):
+                    self._set_global_states(states)
 
     @property
     def _global_devices(self) -> list[torch.device]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import csv
+import errno
 import functools
 import json
 import os
@@ -456,6 +457,54 @@ def test_new_names_make_new_columns(tmp_path):
         tracked.write([tracker_module.Point(step, dict.fromkeys(names, 0.5))])
     tracked.finish({}, 3)
     assert (tmp_path / "steps.csv").read_text() == 'step,a,"b, c"\n1,0.5,\n2,0.5,0.5\n3,,0.5\n'
+
+
+class Disk:
+    """Of the tables: full at some steps. What does not fit is written in part, as disks do."""
+
+    def __init__(self, tracked, full):
+        self.tracked, self.full, self.now = tracked, full, False
+
+    def on_step(self, run):
+        self.now = run.step in self.full
+        for table in (self.tracked._steps, self.tracked._epochs_table):
+            if not isinstance(table._file, CrammedFile):
+                table._file = CrammedFile(table._file, self)
+
+
+class CrammedFile:
+    def __init__(self, file, disk):
+        self.file, self.disk = file, disk
+
+    def write(self, data):
+        if self.disk.now:
+            if len(data) > 40:
+                return self.file.write(data[:40])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self.file.write(data)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+@pytest.mark.parametrize("full", [range(4, 12), range(7, 18), [8], [24], range(5, 25)], ids=str)
+def test_where_the_disk_is_full_for_a_while_no_point_is_lost(full, tmp_path):
+    """Not within one training, nor where it ends so and continues from a checkpoint."""
+    for epochs in (3, 5):
+        tracked = CSVTracker(tmp_path / "track", 1)
+        checkpoints = Checkpoints(tmp_path / "checkpoints", every_epochs=None, every_steps=5)
+        run, disk = small_run(), Disk(tracked, full if epochs == 3 else ())
+        if epochs == 5:
+            run.load_state_dict(checkpoints.load())
+            train(run, source(), epochs, [disk, tracked, checkpoints])
+        else:
+            with pytest.warns(UserWarning, match="CSVTracker cannot write: No space left") as told:
+                train(run, source(), epochs, [disk, tracked, checkpoints])
+            assert len([each for each in told if "cannot write" in str(each.message)]) == 1
+    scalars, *_ = read_csv(tmp_path / "track")
+    for name in NAMES:
+        assert steps_of(scalars, name) == list(range(1, 41)), name
+    assert steps_of(scalars, "epoch/critic/loss") == [8, 16, 24, 32, 40]
 
 
 def test_a_training_that_fails_has_its_end(kind, tmp_path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sdv_wgangp.persistence.durable import write_durably
 from sdv_wgangp.plots.style import save_png
 from sdv_wgangp.training.callbacks.figures import Draw, png_path, remove_beyond
 from sdv_wgangp.training.callbacks.tracker import (
@@ -75,8 +77,15 @@ class CSVTracker(Tracker):
             for p in points
             if p.epoch is not None
         ]
-        self._steps.append(steps)
-        self._epochs_table.append(epochs)
+        tables = (self._steps, self._epochs_table)
+        before = [table.size for table in tables]
+        try:
+            for table, rows in zip(tables, (steps, epochs), strict=True):
+                table.append(rows)
+        except OSError:  # all of the points or none, so that they can be written later
+            for table, size in zip(tables, before, strict=True):
+                table.cut(size)
+            raise
 
     def write_figure(self, name: str, figure: Any, step: int) -> None:
         save_png(figure, png_path(self.folder / FIGURES, name, step))
@@ -106,23 +115,37 @@ class _Table:
         if path.exists() and path.stat().st_size:
             with path.open(newline="", encoding="utf-8") as file:
                 self._columns = next(csv.reader(file))
-        self._file = path.open("a", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file, lineterminator="\n")
+        # Nothing waits in a buffer, where a full disk would keep it for another attempt.
+        self._file = path.open("ab", buffering=0)
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self._path.stat().st_size
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows; they are in the file afterwards, should the process be killed."""
+        """Add rows; they are in the file afterwards, should the process be killed.
+
+        Raises:
+            OSError: Some of them may be in the file.
+        """
         if not rows:
             return
-        new = {name: None for row in rows for name in row if name not in self._columns}
-        if new or self._file.tell() == 0:
-            self._widen(list(new))
-        for row in rows:
-            self._writer.writerow([row.get(name, "") for name in self._columns])
-        self._file.flush()
+        new = list({name: None for row in rows for name in row if name not in self._columns})
+        if new or not self.size:
+            self._widen(new)
+        text = [[row.get(name, "") for name in self._columns] for row in rows]
+        left = memoryview(_lines(text))
+        while left:
+            left = left[self._file.write(left) :]
+
+    def cut(self, size: int) -> None:
+        """Take back what was added since the file had this size, but for new columns."""
+        if self.size > size:
+            os.truncate(self._path, max(size, len(_lines([self._columns]))))
 
     def sync(self) -> None:
         """Return when the rows outlive the machine's end."""
-        self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -130,24 +153,19 @@ class _Table:
 
     def _widen(self, new: list[str]) -> None:
         """Write the file anew, with more columns."""
+        columns = self._columns + new
+        with self._path.open(newline="", encoding="utf-8") as old:
+            rows = list(csv.reader(old))[1:]
+        rows = [row + [""] * (len(columns) - len(row)) for row in rows]
+        write_durably(self._path, _lines([columns, *rows]))
         self._file.close()
-        self._columns += new
-        unfinished = self._path.with_name(self._path.name + ".unfinished")
-        with (
-            self._path.open(newline="", encoding="utf-8") as old,
-            unfinished.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(self._columns)
-            rows = csv.reader(old)
-            next(rows, None)
-            for row in rows:
-                writer.writerow(row + [""] * (len(self._columns) - len(row)))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._path)
-        self._file = self._path.open("a", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._columns, self._file = columns, self._path.open("ab", buffering=0)
+
+
+def _lines(rows: Sequence[Sequence[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 def cut(path: Path, keeps: Callable[[list[str]], bool]) -> None:

@@ -14,6 +14,9 @@ The number of the step is the x axis of everything. Names are
 checkpoint asks for `Tracker.state_dict`, which puts all points up to that step on the disk; what
 was written after the checkpoint is removed when the training continues from it. A training that
 begins anew keeps what an earlier one left, apart.
+
+Where points cannot be written (the disk is full) a warning says so, once for each reason, and the
+training goes on. They are kept, also in checkpoints, and written as soon as that is possible.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import logging
 import math
 import time
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,6 +109,8 @@ class Tracker:
         self._run: Any = None  # while it trains
         self._step, self._epochs, self._drawn = 0, 0, -1
         self._pending: list[_Pending] = []
+        self._unwritten: list[Point] = []  # that could not be written yet
+        self._warned: set[Any] = set()
         self._written = self._told = 0.0
         self._told_step = 0
         self._last: dict[str, float] = {}  # of the players in the last step
@@ -121,7 +127,11 @@ class Tracker:
         raise NotImplementedError
 
     def write(self, points: Sequence[Point]) -> None:
-        """Write points, in the order of their steps."""
+        """Write points, in the order of their steps.
+
+        Raises:
+            OSError: None of them stays written; they are given again.
+        """
         raise NotImplementedError
 
     def write_figure(self, name: str, figure: Any, step: int) -> None:
@@ -149,10 +159,14 @@ class Tracker:
         if not continued or self._drawn > run.step:
             self._drawn = -1
         self._pending.clear()
+        self._warned.clear()
+        if not continued:
+            self._unwritten = []
         self._told, self._told_step = time.perf_counter(), run.step
         self._written = self._told
         last = run.logs[-1].step if run.logs else 0
         self.open(run, Beyond(run.step, last) if continued else None)
+        self._log([])
 
     def on_step(self, run: Any) -> None:
         """Note the values of the step; they stay on the device for a while."""
@@ -181,28 +195,36 @@ class Tracker:
             self._last = self._of_players(run)
         finally:
             self._run = None
-            self.finish(final_scores(run), run.step)
+            try:
+                self.finish(final_scores(run), run.step)
+            except OSError as error:
+                self._warn(error)
 
     def state_dict(self) -> dict[str, Any]:
-        """Which training this is. All that the run has come to is on the disk afterwards."""
+        """Which training this is. All that the run has come to is on the disk, or in the state."""
         if self._run is not None:
             # A checkpoint may be told of a step before the tracker is.
             self._note_step(self._run)
             self._note_epochs(self._run)
             self._write_pending()
-            self.sync()
+            try:
+                self.sync()
+            except OSError as error:
+                self._warn(error)
             self._last = self._of_players(self._run)
         return {
             "id": self._id or "",
             "step": self._step,
             "last": dict(self._last),
             "drawn": self._drawn,
+            "unwritten": [[step, dict(values), epoch] for step, values, epoch in self._unwritten],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue that training."""
         self._id, self._step = state["id"] or None, state["step"]
         self._last, self._drawn = dict(state["last"]), state["drawn"]
+        self._unwritten = [Point(*each) for each in state["unwritten"]]
         self._loaded = self._id is not None
 
     # ----------------------------------------------------------------- values
@@ -229,7 +251,7 @@ class Tracker:
             values = epoch_values(log) | {f"epoch/{n}": v for n, v in of_players.items()}
             points.append(Point(log.step, values, log.epoch))
         self._epochs = len(run.logs)
-        self.write(points)
+        self._log(points)
         if run.epoch % self.figures_every == 0:
             self._draw(run, run.logs[-1].step)
         self._written = time.perf_counter()
@@ -245,7 +267,27 @@ class Tracker:
         pending, self._pending = self._pending, []
         self._written = time.perf_counter()
         if pending:
-            self.write(_Pending.points(pending))
+            self._log(_Pending.points(pending))
+
+    def _log(self, points: Sequence[Point]) -> None:
+        """Write points, after those that could not be written before."""
+        self._unwritten += points
+        if self._unwritten:
+            try:
+                self.write(self._unwritten)
+            except OSError as error:
+                self._warn(error)
+            else:
+                self._unwritten = []
+
+    def _warn(self, error: OSError) -> None:
+        if error.errno not in self._warned:
+            self._warned.add(error.errno)
+            warnings.warn(
+                f"{type(self).__name__} cannot write: {error.strerror or error}; the training "
+                "goes on, and what was not written is tried again",
+                stacklevel=2,
+            )
 
     def _draw(self, run: Any, step: int) -> None:
         figures = figures_of(run, self.figures)
@@ -256,7 +298,11 @@ class Tracker:
             logger.warning("No figures are drawn: pip install matplotlib")
             return
         for name, draw in figures.items():
-            self.write_figure(name, drawn(run, draw), step)
+            figure = drawn(run, draw)
+            try:
+                self.write_figure(name, figure, step)
+            except OSError as error:
+                self._warn(error)
 
 
 class _Pending(NamedTuple):
