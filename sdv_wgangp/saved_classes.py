@@ -32,6 +32,7 @@ from sdv_wgangp.models.raking import Raking
 from sdv_wgangp.models.refined_ratio import RefinedRatio
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.models.value_calibration import BinMap, RareAtoms, ValueCalibration
+from sdv_wgangp.persistence.container import ModelFileError
 from sdv_wgangp.persistence.graph import Kind, check_attribute
 from sdv_wgangp.training.log import EpochLog
 from sdv_wgangp.training.settings import TrainingSettings
@@ -128,6 +129,11 @@ def _transformer_maker(cls: type[BaseTransformer]):
 
 def _model_state(model: TabularModel) -> dict[str, Any]:
     state = model.__getstate__()
+    if "_calibration" not in state:
+        raise ModelFileError(
+            "the model is not fitted yet: save it after `fit`; what a training has come to is "
+            "saved on the way by `set_checkpoints`"
+        )
     for name in ("layout", "_device", "_random", "_players"):
         del state[name]
     state["generator"] = dict(state["generator"].state_dict())

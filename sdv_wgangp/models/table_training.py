@@ -131,6 +131,7 @@ class TableTraining:
                 ),
             },
             random=random,
+            average=self.average,
             critic_steps=settings.discriminator_steps,
             max_grad_norm=(
                 {}

@@ -10,6 +10,11 @@ import re
 import secrets
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # not of POSIX
+    fcntl = None  # type: ignore[assignment]
+
 _PARTIAL = re.compile(r"\..*\.(?P<host>[\w-]*)\.(?P<process>\d+)-[0-9a-f]{8}\.partial", re.DOTALL)
 # Of this process, while it writes them.
 _writing: set[Path] = set()
@@ -56,6 +61,51 @@ def write_durably(path: str | Path, *parts: bytes | memoryview) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         _writing.discard(partial)
+
+
+class InUseError(ValueError):
+    """Another process, or another training of this one, writes to the folder."""
+
+
+class FolderClaim:
+    """A folder to oneself, until `release` or the end of the process, however it comes.
+
+    Where the system or the file system has no locks nothing is claimed.
+
+    Args:
+        folder: That is there.
+
+    Raises:
+        InUseError: Somebody else has it.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> claim = FolderClaim(folder)
+        >>> FolderClaim(folder)
+        Traceback (most recent call last):
+        sdv_wgangp.persistence.durable.InUseError: ... is in use by another training
+        >>> claim.release()
+    """
+
+    def __init__(self, folder: str | Path):
+        self._descriptor: int | None = None
+        if fcntl is None:
+            return
+        self._descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.release()
+            raise InUseError(f"{folder} is in use by another training") from error
+        except OSError:  # of network file systems not all have locks
+            self.release()
+
+    def release(self) -> None:
+        """Give the folder back; again does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def remove_leftovers(folder: Path) -> None:

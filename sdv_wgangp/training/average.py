@@ -28,6 +28,10 @@ class WeightAverage:
         averages = {id(parameter): average for parameter, average in pairs}
         return [averages[id(parameter)] for parameter in parameters]
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """What `load_state_dict` of such a module takes; buffers are those of the trained one."""
+        return {**self._trained.state_dict(), **dict(self.module.named_parameters())}
+
     @torch.no_grad()
     def settle(self, batches: Iterable[tuple], part: Callable | None = None) -> nn.Module:
         """The averaged module in evaluation mode.

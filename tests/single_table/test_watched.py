@@ -10,6 +10,7 @@ import pytest
 from sdv.errors import NotFittedError, SynthesizerInputError
 from shared_tables import FAST, PEOPLE, as_input, describe, fit, people, rows_of
 
+from sdv_wgangp.persistence import ModelFileError
 from sdv_wgangp.persistence.state import CheckpointMismatchError
 from sdv_wgangp.saving import load_model
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
@@ -316,3 +317,13 @@ def test_columns_that_are_no_strings_train_on_and_no_rows_are_refused():
     assert list(sampled(synthesizer).columns) == [0, 1]
     with pytest.raises(SynthesizerInputError, match="no rows"):
         synthesizer.continue_fit(as_input(frame.head(0)), epochs=1)
+
+
+def test_a_callback_that_saves_the_model_is_told_what_to_do(tmp_path):
+    """What is trained has no calibration yet."""
+    synthesizer = fresh()
+    synthesizer.set_callbacks([lambda log: synthesizer.save_model(tmp_path / "m.safetensors")])
+    with pytest.raises(ModelFileError, match=r"not fitted yet: .* `set_checkpoints`"):
+        synthesizer.fit(as_input(people()))
+    assert not list(tmp_path.iterdir())
+    assert len(rows_of(synthesizer.sample(5))) == 5

@@ -18,6 +18,7 @@ from torch import nn
 
 from sdv_wgangp.objectives.adversarial import objective
 from sdv_wgangp.persistence import durable
+from sdv_wgangp.persistence.durable import InUseError
 from sdv_wgangp.persistence.fingerprint import fingerprint_of
 from sdv_wgangp.persistence.state import (
     CheckpointError,
@@ -244,6 +245,7 @@ def test_weights_are_exported_as_modules_take_them(tmp_path):
     run, _ = trained(tmp_path, export_weights=True, every_epochs=2, keep=1)
     assert names(tmp_path) == [
         *("critic-epoch-0002.safetensors", "critic-epoch-0004.safetensors"),
+        *(f"generator-average-epoch-{epoch:04}.safetensors" for epoch in (2, 4)),
         *("generator-epoch-0002.safetensors", "generator-epoch-0004.safetensors"),
         "step-00000020.checkpoint",
     ]
@@ -255,9 +257,32 @@ def test_weights_are_exported_as_modules_take_them(tmp_path):
         one, other = (player.module for player in players)
         other.load_state_dict(load_file(tmp_path / f"{name}-epoch-0004.safetensors"))
         assert fingerprint_of(**one.state_dict()) == fingerprint_of(**other.state_dict())
+    other = again.generator.module
+    other.load_state_dict(load_file(tmp_path / "generator-average-epoch-0004.safetensors"))
+    averages = run.average.of(run.generator.module.parameters())
+    for parameter, average, last in zip(
+        other.parameters(), averages, run.generator.module.parameters(), strict=True
+    ):
+        assert torch.equal(parameter, average)
+        assert not torch.equal(parameter, last)
 
 
 # --------------------------------------------------------------------------- how it ends
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    """The second one is refused before it trains; the folder is free when the first has ended."""
+    refused = []
+
+    def second(log):
+        with pytest.raises(InUseError, match="is in use by another training"):
+            trained(tmp_path, run=ready())
+        refused.append(log.epoch)
+
+    trained(tmp_path, second)
+    assert refused == list(range(EPOCHS))
+    train(ready(), source(), 0, [Checkpoints(tmp_path / "other", fingerprint=SETTINGS)])
+    trained(tmp_path / "other")
 
 
 def test_an_error_of_a_callback_leaves_the_last_step(tmp_path):
@@ -534,6 +559,7 @@ torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 import test_checkpoints as tests
 from sdv_wgangp.persistence import durable
+from sdv_wgangp.persistence.durable import InUseError
 
 random = random.Random(0)
 expected = tests.result_of(tests.train(tests.ready(), tests.source(), tests.EPOCHS))

@@ -18,7 +18,7 @@ from torch import Tensor
 import sdv_wgangp
 from sdv_wgangp import ops
 from sdv_wgangp.persistence.container import DTYPES, safetensors_parts
-from sdv_wgangp.persistence.durable import write_durably
+from sdv_wgangp.persistence.durable import FolderClaim, write_durably
 from sdv_wgangp.persistence.fingerprint import differences, fingerprint_of
 from sdv_wgangp.persistence.state import (
     CheckpointError,
@@ -51,9 +51,10 @@ class Checkpoints:
         keep_best: Whether to save, and to keep, that of the epoch with the highest validation
             score, too.
         export_weights: Whether to write the players' weights beside each checkpoint that
-            ``every_epochs`` asks for: ``generator-epoch-0003.safetensors`` and
-            ``critic-epoch-0003.safetensors`` hold what ``module.load_state_dict`` takes from
-            ``safetensors.torch.load_file``. They are not removed.
+            ``every_epochs`` asks for: ``generator-epoch-0003.safetensors``,
+            ``generator-average-epoch-0003.safetensors`` and ``critic-epoch-0003.safetensors`` hold
+            what ``module.load_state_dict`` takes from ``safetensors.torch.load_file``. They are
+            not removed.
         fingerprint: What the training depends on (`fingerprint_of`): settings, data, the kind of
             the device. It can be set later, before the training begins.
         any_threads: Whether the players give the same bits with any number of threads.
@@ -117,6 +118,7 @@ class Checkpoints:
         self.fingerprint: Mapping[str, Any] = fingerprint or {}
         self._best: tuple[float, int] | None = None  # score and step
         self._begun = False
+        self._claim: FolderClaim | None = None  # while it trains
 
     def load(self) -> dict[str, Any] | None:
         """The state of the newest checkpoint, for `Run.load_state_dict`.
@@ -145,6 +147,7 @@ class Checkpoints:
         Raises:
             ValueError: The folder cannot be made, or holds checkpoints of steps that are still to
                 come: those of another training, or of this one before it began anew.
+            InUseError: Another training writes there at the moment.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +155,16 @@ class Checkpoints:
             raise ValueError(
                 f"the folder for checkpoints, {self.folder}, cannot be made: {_reason(error)}"
             ) from error
-        self._refuse_later(step)
+        claim = FolderClaim(self.folder)
+        try:
+            self._refuse_later(step)
+        finally:
+            claim.release()
+
+    def _release(self) -> None:
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
     # ----------------------------------------------------------------- the events
 
@@ -167,6 +179,7 @@ class Checkpoints:
         self._begun = False
         self._plain_fingerprint = fingerprint_of(**self.fingerprint)
         self.prepare(run.step)
+        self._claim = FolderClaim(self.folder)
         check_state(run.state_dict())
         self._begun, self._warned = True, set()
         self._written: tuple[int, int] | None = None
@@ -195,8 +208,11 @@ class Checkpoints:
 
     def on_fit_end(self, run: Any) -> None:
         """Save the last step, if it is whole and was not saved."""
-        if self._begun and run.whole and self._written != (run.step, run.epoch):
-            self._save(run)
+        try:
+            if self._begun and run.whole and self._written != (run.step, run.epoch):
+                self._save(run)
+        finally:
+            self._release()
 
     def state_dict(self) -> dict[str, Any]:
         """Which one is the best."""
@@ -251,10 +267,13 @@ class Checkpoints:
     def _export(self, run: Any) -> None:
         players = {"generator": run.generator}
         players |= {name: critic.player for name, critic in run.critics.items()}
-        for name, player in players.items():
+        states = {name: player.state_dict() for name, player in players.items()}
+        if run.average is not None:
+            states["generator-average"] = run.average.state_dict()
+        for name, state in states.items():
             path = self.folder / f"{name}-epoch-{run.epoch:04}.safetensors"
             try:
-                write_durably(path, *safetensors_parts(_weights(player), {"format": "pt"}))
+                write_durably(path, *safetensors_parts(_weights(state), {"format": "pt"}))
             except (OSError, CheckpointError) as error:
                 self._warn(path, error)
 
@@ -414,17 +433,13 @@ def _check(
     )
 
 
-def _weights(player: Any) -> dict[str, Tensor]:
-    """What the module of a player takes for its state.
+def _weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What the module of a player takes for its state, of the state of the player.
 
     Raises:
         CheckpointError: A tensor is of a dtype that the file cannot hold.
     """
-    if hasattr(player, "weights"):
-        found = player.weights()
-    else:
-        state = player.state_dict()
-        found = state.get("module", state)
+    found = state.get("module", state)
     weights = {name: each for name, each in found.items() if isinstance(each, Tensor)}
     for name, tensor in weights.items():
         if tensor.dtype not in DTYPES:
