@@ -173,7 +173,7 @@ def test_arrays_come_back_in_the_byte_order_of_the_machine(tmp_path):
         (np.array([None]), "of numpy.ndarray"),
         (np.longdouble(1), "longdouble"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else value,
 )
 def test_what_cannot_be_stored_is_named(value, named, tmp_path):
     with pytest.raises(CheckpointError, match=named):
