@@ -12,6 +12,7 @@ nox.options.sessions = ["fast"]
 nox.options.default_venv_backend = "venv"
 BUILD = ("torch", "setuptools", "ninja")
 SLOW = ("benchmarks", "single_table", "soak", "models", "ops")
+PARALLEL = ("-n", "logical")
 
 
 def install(session: nox.Session, constraints: str, extras: str, *more: str) -> None:
@@ -28,14 +29,14 @@ def fast(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     skipped = [f"--ignore=tests/{folder}" for folder in SLOW]
-    session.run("python", "-m", "pytest", "-q", *skipped, *session.posargs)
+    session.run("python", "-m", "pytest", "-q", *PARALLEL, *skipped, *session.posargs)
 
 
 @nox.session
 def full(session: nox.Session) -> None:
     """Every test of the package, a seeded tenth of those in tests/soak."""
     install(session, "constraints.txt", "test")
-    session.run("python", "-m", "pytest", "-q", *session.posargs)
+    session.run("python", "-m", "pytest", "-q", *PARALLEL, *session.posargs)
 
 
 @nox.session
@@ -43,7 +44,7 @@ def docs(session: nox.Session) -> None:
     """The Python in the documents, and the examples."""
     install(session, "constraints.txt", "test")
     tests = ["tests/test_docs.py", "tests/test_recipes.py", "tests/test_examples.py"]
-    session.run("python", "-m", "pytest", "-q", *tests, *session.posargs)
+    session.run("python", "-m", "pytest", "-q", *PARALLEL, *tests, *session.posargs)
 
 
 @nox.session
@@ -63,4 +64,13 @@ def trackers(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """The long versions of tests: every step, every kill. Hours."""
     install(session, "constraints.txt", "test")
-    session.run("python", "-m", "pytest", "-q", "tests/soak", *session.posargs, env={"SOAK": "1"})
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        "-q",
+        *PARALLEL,
+        "tests/soak",
+        *session.posargs,
+        env={"SOAK": "1"},
+    )
