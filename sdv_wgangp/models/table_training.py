@@ -249,11 +249,12 @@ class TableTraining:
         return self._settle(aside.manual_seed(self._random.initial_seed() + 1))
 
     def _settle(self, random: torch.Generator) -> Generator:
-        """The averaged generator with batch statistics of its own."""
-        return self.average.settle(
-            (self._settling_batch(random) for _ in range(NORM_BATCHES)),
-            self.average.module.features,
-        )
+        """The averaged generator with batch statistics of its own, in training's precision."""
+        with matmul_precision(self.settings.precision):
+            return self.average.settle(
+                (self._settling_batch(random) for _ in range(NORM_BATCHES)),
+                self.average.module.features,
+            )
 
     def _settling_batch(self, random: torch.Generator) -> tuple[Any, ...]:
         """Noise, and conditions in the same part of the rows as in training.

@@ -57,6 +57,19 @@ def frame():
     )
 
 
+def test_the_precision_outside_does_not_matter(frame):
+    """Batch statistics are taken as training and sampling multiply, not as the caller does."""
+    before, found = torch.get_float32_matmul_precision(), []
+    try:
+        for outside in ("highest", "medium"):
+            torch.set_float32_matmul_precision(outside)
+            found.append(small(random_state=3, calibrate=False).fit(frame))
+    finally:
+        torch.set_float32_matmul_precision(before)
+    one, other = (model.generator.state_dict() for model in found)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_same_seed_same_model_same_rows(frame):
     torch.manual_seed(0)
     one = small(random_state=3).fit(frame)
