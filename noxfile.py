@@ -12,6 +12,7 @@ nox.options.sessions = ["fast"]
 nox.options.default_venv_backend = "venv"
 BUILD = ("torch", "setuptools", "ninja")
 SLOW = ("benchmarks", "single_table", "soak", "models", "ops")
+CLANG_FORMAT = "git ls-files -z 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' | xargs -0 clang-format"
 PARALLEL = ("-n", "logical")
 
 
@@ -45,6 +46,21 @@ def docs(session: nox.Session) -> None:
     install(session, "constraints.txt", "test")
     tests = ["tests/test_docs.py", "tests/test_recipes.py", "tests/test_examples.py"]
     session.run("python", "-m", "pytest", "-q", *PARALLEL, *tests, *session.posargs)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """The site of the documents, in build/site; a warning is an error."""
+    install(session, "constraints.txt", "docs")
+    session.run("sphinx-build", "-W", "-q", "-b", "html", "docs", "build/site")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, and the style of C++."""
+    install(session, "constraints.txt", "dev")
+    session.run("mypy")
+    session.run("bash", "-c", f"{CLANG_FORMAT} --dry-run --Werror", external=True)
 
 
 @nox.session

@@ -32,8 +32,8 @@ inline void check_batch(const char* op, const char* name, const Tensor& tensor) 
 inline void check_square(const char* op, const char* name, const Tensor& tensor) {
   check_batch(op, name, tensor);
   const Sizes sizes(tensor);
-  SDV_CHECK(sizes.rows == sizes.columns, op, ": ", name,
-            " must hold square matrices, got shape ", shape(tensor));
+  SDV_CHECK(sizes.rows == sizes.columns, op, ": ", name, " must hold square matrices, got shape ",
+            shape(tensor));
 }
 
 // `sizes`, with the batch in front where `tensor` has one.

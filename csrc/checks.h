@@ -30,9 +30,9 @@ template <class... Parts>
 
 // A macro, so that the message is put together only when it is needed. torch's STD_TORCH_CHECK
 // would put the source file's path, as it was on the machine that compiled it, before the message.
-#define SDV_CHECK(condition, ...)                       \
-  do {                                                  \
-    if (!(condition)) ::sdv_wgangp::fail(__VA_ARGS__);  \
+#define SDV_CHECK(condition, ...)                      \
+  do {                                                 \
+    if (!(condition)) ::sdv_wgangp::fail(__VA_ARGS__); \
   } while (0)
 
 inline std::string shape(const Tensor& tensor) {
@@ -46,16 +46,16 @@ inline std::string shape(const Tensor& tensor) {
 inline void check_floating(const char* op, const char* name, const Tensor& tensor) {
   const ScalarType type = tensor.scalar_type();
   SDV_CHECK(type == ScalarType::Float || type == ScalarType::Double, op, ": ", name,
-        " must be float32 or float64");
+            " must be float32 or float64");
 }
 
 inline void check_matrix(const char* op, const char* name, const Tensor& tensor) {
-  SDV_CHECK(tensor.dim() == 2, op, ": ", name, " must have two dimensions (rows, width), got shape ",
-        shape(tensor));
+  SDV_CHECK(tensor.dim() == 2, op, ": ", name,
+            " must have two dimensions (rows, width), got shape ", shape(tensor));
   check_floating(op, name, tensor);
   // Positions inside a row are kept in 32 bits.
   SDV_CHECK(tensor.size(1) < std::numeric_limits<int32_t>::max(), op, ": ", name,
-        " is too wide, got shape ", shape(tensor));
+            " is too wide, got shape ", shape(tensor));
 }
 
 // `other` must be what `tensor` is: same type and device, and the given shape.
@@ -63,25 +63,26 @@ inline void check_like(const char* op, const char* name, const Tensor& tensor,
                        const char* other_name, const Tensor& other, int64_t rows,
                        int64_t columns) {
   SDV_CHECK(other.dim() == 2 && other.size(0) == rows && other.size(1) == columns, op, ": ",
-        other_name, " must have shape [", rows, ", ", columns, "], got ", shape(other));
+            other_name, " must have shape [", rows, ", ", columns, "], got ", shape(other));
   SDV_CHECK(other.scalar_type() == tensor.scalar_type(), op, ": ", other_name,
-        " must have the same dtype as ", name);
+            " must have the same dtype as ", name);
   SDV_CHECK(other.device() == tensor.device(), op, ": ", other_name, " must be on the device of ",
-        name);
+            name);
 }
 
 inline void check_temperature(const char* op, double temperature) {
   SDV_CHECK(temperature > 0 && std::isfinite(temperature), op,
-        ": temperature must be positive and finite, got ", temperature);
+            ": temperature must be positive and finite, got ", temperature);
 }
 
 // The parts of `offsets` that can be checked without reading its values. Returns the number of
 // columns.
 inline int64_t check_offsets_shape(const char* op, const Tensor& offsets, const Tensor& tensor) {
   SDV_CHECK(offsets.dim() == 1 && offsets.size(0) >= 1, op,
-        ": offsets must have one dimension (columns + 1), got shape ", shape(offsets));
+            ": offsets must have one dimension (columns + 1), got shape ", shape(offsets));
   SDV_CHECK(offsets.scalar_type() == ScalarType::Long, op, ": offsets must be int64");
-  SDV_CHECK(offsets.device() == tensor.device(), op, ": offsets must be on the device of the logits");
+  SDV_CHECK(offsets.device() == tensor.device(), op,
+            ": offsets must be on the device of the logits");
   return offsets.size(0) - 1;
 }
 
@@ -96,18 +97,18 @@ inline void check_shape(const char* op, const std::string& name, const Tensor& t
 }
 
 // Dtype and device.
-inline void check_same(const char* op, const std::string& name, const Tensor& tensor, const char* other,
-                       const Tensor& like) {
-  SDV_CHECK(tensor.scalar_type() == like.scalar_type(), op, ": ", name,
-            " must have the dtype of ", other);
+inline void check_same(const char* op, const std::string& name, const Tensor& tensor,
+                       const char* other, const Tensor& like) {
+  SDV_CHECK(tensor.scalar_type() == like.scalar_type(), op, ": ", name, " must have the dtype of ",
+            other);
   SDV_CHECK(tensor.device() == like.device(), op, ": ", name, " must be on the device of ", other);
 }
 
 // Checks that `tensor` has the type of sums, or bfloat16 where sums are in float32.
 inline void check_operand(const char* op, const char* name, const Tensor& tensor,
                           const char* other, const Tensor& sums) {
-  const bool narrow = tensor.scalar_type() == ScalarType::BFloat16 &&
-                      sums.scalar_type() == ScalarType::Float;
+  const bool narrow =
+      tensor.scalar_type() == ScalarType::BFloat16 && sums.scalar_type() == ScalarType::Float;
   SDV_CHECK(narrow || tensor.scalar_type() == sums.scalar_type(), op, ": ", name,
             " must have the dtype of ", other, ", or bfloat16 where that is float32");
   SDV_CHECK(tensor.device() == sums.device(), op, ": ", name, " must be on the device of ", other);

@@ -163,9 +163,9 @@ inline void check_derivatives(const char* op, const std::optional<Tensor>& deriv
 // Checks everything that critic_step is given.
 inline Critic check_step(const Tensor& real_levels, const Tensor& real_dense,
                          const Tensor& fake_levels, const Tensor& fake_dense,
-                         const std::optional<Tensor>& share,
-                         const std::vector<Tensor>& parameters, const std::vector<Tensor>& masks,
-                         double slope, const std::string& penalty, double weight, bool bfloat16,
+                         const std::optional<Tensor>& share, const std::vector<Tensor>& parameters,
+                         const std::vector<Tensor>& masks, double slope,
+                         const std::string& penalty, double weight, bool bfloat16,
                          const std::vector<Tensor>& gradients,
                          const std::optional<Tensor>& derivatives, Penalty& kind) {
   const char* op = "critic_step";

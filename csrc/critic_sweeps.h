@@ -65,9 +65,7 @@ struct RowFactors {
     const int g = group_of(i);
     return derivatives && g < 2 ? derivatives[i] : by_group[g];
   }
-  SDV_INLINE S upstream(int64_t i) const {
-    return penalises[group_of(i)] ? S(1) : loss_factor(i);
-  }
+  SDV_INLINE S upstream(int64_t i) const { return penalises[group_of(i)] ? S(1) : loss_factor(i); }
   SDV_INLINE S share_of_loss(int64_t i) const {
     return penalises[group_of(i)] ? loss_factor(i) : S(1);
   }
@@ -158,8 +156,7 @@ struct FirstGradient {
 template <class S, class T, class Device>
 class Sweeps {
  public:
-  Sweeps(Device& device, const Critic& critic, const std::vector<Tensor>& parameters,
-         double slope)
+  Sweeps(Device& device, const Critic& critic, const std::vector<Tensor>& parameters, double slope)
       : device_(device), critic_(critic), masks_(critic.depth()), slope_(static_cast<S>(slope)) {
     for (const Tensor& parameter : parameters) {
       held_.push_back(torch::stable::contiguous(parameter));
@@ -208,9 +205,13 @@ class Sweeps {
       device_.multiply(matrix(y, penalised, width), d, gram);
       for (size_t l = 0; l < depth; ++l) {
         const bool last = l + 1 == depth;
-        TangentLayer<S, T> p{factors, penalised, begin, critic_.width(l), masks_[l], slope_, y,
-                             h_[l],   nullptr,   kind,  0,                nullptr,   nullptr,
-                             last ? head_gradient : nullptr};
+        TangentLayer<S, T> p{factors,   penalised,
+                             begin,     critic_.width(l),
+                             masks_[l], slope_,
+                             y,         h_[l],
+                             nullptr,   kind,
+                             0,         nullptr,
+                             nullptr,   last ? head_gradient : nullptr};
         if (l == 0) {
           p.d = d.data;
           p.scale = static_cast<S>(weight / m);
@@ -311,8 +312,9 @@ class Sweeps {
 
   void first(const Inputs<S>& inputs, int64_t groups, const S* share, int64_t share_stride) {
     const int64_t width = critic_.width(0);
-    FirstLayer<S, T> p{inputs, width,        groups,    parameters_[0], parameters_[1],
-                       parameters_[2], nullptr, share, share_stride, masks_[0], slope_, h_[0]};
+    FirstLayer<S, T> p{inputs,         width,          groups,  parameters_[0],
+                       parameters_[1], parameters_[2], nullptr, share,
+                       share_stride,   masks_[0],      slope_,  h_[0]};
     if (inputs.dense > kDenseInLoop) {
       const int64_t given = std::min<int64_t>(groups, 2);
       S* product = device_.template take<S>(given * inputs.rows * width);
@@ -332,8 +334,8 @@ class Sweeps {
     const size_t last = critic_.depth() - 1;
     const size_t head = parameters_.size() - 2;
     for (size_t l = std::min<size_t>(1, last); l <= last; ++l) {
-      ForwardLayer<S, T> p{factors, rows, critic_.width(l), nullptr, masks_[l], slope_, h_[l],
-                           nullptr, nullptr, nullptr, a_[l], nullptr, nullptr};
+      ForwardLayer<S, T> p{factors, rows,    critic_.width(l), nullptr, masks_[l], slope_, h_[l],
+                           nullptr, nullptr, nullptr,          a_[l],   nullptr,   nullptr};
       if (l > 0) {
         device_.multiply(matrix(h_[l], rows, p.width),
                          matrix<const T>(h_[l - 1], rows, critic_.width(l - 1)),
@@ -423,9 +425,9 @@ Tensor critic_step(Tensor real_levels, Tensor real_dense, Tensor fake_levels, Te
                    std::optional<Tensor> derivatives) {
   const char* op = "critic_step";
   Penalty kind;
-  const Critic critic = check_step(real_levels, real_dense, fake_levels, fake_dense, share,
-                                   parameters, masks, slope, penalty, weight, bfloat16, gradients,
-                                   derivatives, kind);
+  const Critic critic =
+      check_step(real_levels, real_dense, fake_levels, fake_dense, share, parameters, masks, slope,
+                 penalty, weight, bfloat16, gradients, derivatives, kind);
   return with_types(parameters[0], bfloat16, [&](auto sum, auto operand) {
     using S = decltype(sum);
     using T = decltype(operand);
@@ -447,8 +449,8 @@ Tensor critic_step(Tensor real_levels, Tensor real_dense, Tensor fake_levels, Te
     const bool between = RowPlan(kind, critic.rows).groups == 3;
     Sweeps<S, T, Device>(device, critic, parameters, slope)
         .step(inputs, between ? share->const_data_ptr<S>() : nullptr,
-              between ? share->stride(0) : 0, dropout.rows, kind, weight, gradient,
-              at_scores.data, losses.mutable_data_ptr<S>());
+              between ? share->stride(0) : 0, dropout.rows, kind, weight, gradient, at_scores.data,
+              losses.mutable_data_ptr<S>());
     return losses;
   });
 }
@@ -472,8 +474,8 @@ std::tuple<Tensor, Tensor, Tensor> critic_row_gradient(Tensor levels, Tensor den
     device.check_levels(op, "levels", inputs, 0);
     const Derivatives<S> at_scores(derivatives);
     Tensor loss = torch::stable::new_empty(parameters[0], {});
-    Tensor to_levels = torch::stable::new_empty(parameters[0], {critic.rows, critic.levels},
-                                                TypeOf<T>::value);
+    Tensor to_levels =
+        torch::stable::new_empty(parameters[0], {critic.rows, critic.levels}, TypeOf<T>::value);
     Tensor to_dense = torch::stable::new_empty(parameters[0], {critic.rows, critic.dense});
     Sweeps<S, T, Device>(device, critic, parameters, slope)
         .row_gradient(inputs, at_scores.data, loss.mutable_data_ptr<S>(),

@@ -59,15 +59,14 @@ inline void check_norm_relu_backward(const Tensor& gradient, const Tensor& norma
 
 // Returns the number of columns.
 inline int64_t check_code_gradient(const Tensor& gradient, const Tensor& logits,
-                                   const Tensor& bias, const Tensor& levels,
-                                   const Tensor& offsets, const Tensor& slopes,
-                                   const Tensor& tables) {
+                                   const Tensor& bias, const Tensor& levels, const Tensor& offsets,
+                                   const Tensor& slopes, const Tensor& tables) {
   const char* op = "code_gradient";
   SDV_CHECK(bias.dim() == 1, op, ": bias must have one dimension, got shape ", shape(bias));
   check_floating(op, "bias", bias);
   const int64_t width = bias.size(0);
-  SDV_CHECK(logits.dim() == 2 && logits.size(1) == width, op,
-            ": logits must have shape [rows, ", width, "], got ", shape(logits));
+  SDV_CHECK(logits.dim() == 2 && logits.size(1) == width, op, ": logits must have shape [rows, ",
+            width, "], got ", shape(logits));
   check_operand(op, "logits", logits, "bias", bias);
   const int64_t rows = logits.size(0);
   check_shape(op, "gradient", gradient, {rows, width});
@@ -77,8 +76,8 @@ inline int64_t check_code_gradient(const Tensor& gradient, const Tensor& logits,
   check_shape(op, "levels", levels, {rows, columns});
   SDV_CHECK(levels.scalar_type() == ScalarType::Long, op, ": levels must be int64");
   SDV_CHECK(levels.device() == bias.device(), op, ": levels must be on the device of bias");
-  SDV_CHECK(tables.dim() == 2 && tables.size(1) == width, op,
-            ": tables must have shape [tables, ", width, "], got ", shape(tables));
+  SDV_CHECK(tables.dim() == 2 && tables.size(1) == width, op, ": tables must have shape [tables, ",
+            width, "], got ", shape(tables));
   check_shape(op, "slopes", slopes, {tables.size(0), rows, columns});
   check_same(op, "tables", tables, "bias", bias);
   check_same(op, "slopes", slopes, "bias", bias);

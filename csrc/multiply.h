@@ -13,8 +13,9 @@ inline void check_multiply(const Tensor& a, const Tensor& b, const Tensor& out) 
             ", columns], got ", shape(b));
   check_shape(op, "out", out, {a.size(0), b.size(1)});
   const ScalarType type = a.scalar_type();
-  SDV_CHECK(type == ScalarType::BFloat16 || type == ScalarType::Float || type == ScalarType::Double,
-            op, ": a must be bfloat16, float32 or float64");
+  SDV_CHECK(
+      type == ScalarType::BFloat16 || type == ScalarType::Float || type == ScalarType::Double, op,
+      ": a must be bfloat16, float32 or float64");
   check_same(op, "b", b, "a", a);
   check_same(op, "out", out, "a", a);
   check_written(op, "out", out);

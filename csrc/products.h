@@ -44,8 +44,7 @@ struct Matrix {
   Tensor tensor(const torch::stable::Device& device) const {
     const int64_t sizes[2] = {rows, columns}, strides[2] = {row_stride, column_stride};
     return torch::stable::from_blob(const_cast<std::remove_const_t<T>*>(data), {sizes, 2},
-                                    {strides, 2}, device,
-                                    TypeOf<std::remove_const_t<T>>::value);
+                                    {strides, 2}, device, TypeOf<std::remove_const_t<T>>::value);
   }
 };
 

@@ -68,8 +68,8 @@ class HeldTables {
     SDV_CHECK(tables.dim() == 2 && tables.size(0) == 3, op,
               ": tables must have shape [3, levels], got ", shape(tables));
     check_floating(op, "tables", tables);
-    SDV_CHECK(levels.dim() == 2, op, ": levels must have two dimensions (rows, columns), got shape ",
-              shape(levels));
+    SDV_CHECK(levels.dim() == 2, op,
+              ": levels must have two dimensions (rows, columns), got shape ", shape(levels));
     check_long(op, "levels", levels);
     SDV_CHECK(positions.dim() == 2 && positions.size(0) == levels.size(0), op,
               ": positions must have shape [", levels.size(0), ", positions], got ",

@@ -63,7 +63,8 @@ class HeldTrees {
  private:
   static void check_device(const char* op, const char* name, const Tensor& tensor,
                            const Tensor& cells) {
-    SDV_CHECK(tensor.device() == cells.device(), op, ": ", name, " must be on the device of cells");
+    SDV_CHECK(tensor.device() == cells.device(), op, ": ", name,
+              " must be on the device of cells");
   }
 
   Tensor features_, thresholds_, leaves_;

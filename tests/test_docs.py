@@ -39,3 +39,19 @@ def test_blocks_compare_what_they_derive():
     assert len(sections) == 7
     for section in sections:
         assert any("assert_close" in block for block in BLOCK.findall(section)), section[:40]
+
+
+ROOT = DOCS.parent
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("api/*.md"), ROOT / "csrc/README.md"]
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_bytes()) < 10_000

@@ -23,10 +23,10 @@ SDV_INLINE void update(const AdamRates<S>& rates, const G* gradient, int64_t n,
       adam_update(rates, S(widen(gradient[i])), parameter[i], square[i], static_cast<S*>(nullptr));
 }
 
-#define SDV_INSTANTIATE(S, G)                                                               \
-  SDV_CLONES void update_##G(const AdamRates<S>& rates, const G* gradient, int64_t n,       \
-                             S* parameter, S* square, S* average) {                         \
-    update<S, G>(rates, gradient, n, parameter, square, average);                           \
+#define SDV_INSTANTIATE(S, G)                                                         \
+  SDV_CLONES void update_##G(const AdamRates<S>& rates, const G* gradient, int64_t n, \
+                             S* parameter, S* square, S* average) {                   \
+    update<S, G>(rates, gradient, n, parameter, square, average);                     \
   }
 
 SDV_INSTANTIATE(float, float)
@@ -56,9 +56,8 @@ void adam_step(std::vector<Tensor> parameters, std::vector<Tensor> gradients,
   for_types([&](auto sum, auto operand, ScalarType type, ScalarType of_gradient) {
     using S = decltype(sum);
     using G = decltype(operand);
-    const AdamRates<S> own{static_cast<S>(now[0]),  static_cast<S>(now[1]),
-                           static_cast<S>(now[2]),  static_cast<S>(beta),
-                           static_cast<S>(epsilon), static_cast<S>(decay)};
+    const AdamRates<S> own{static_cast<S>(now[0]), static_cast<S>(now[1]),  static_cast<S>(now[2]),
+                           static_cast<S>(beta),   static_cast<S>(epsilon), static_cast<S>(decay)};
     std::vector<Task<S, G>> tasks;
     for (size_t i = 0; i < parameters.size(); ++i) {
       if (parameters[i].scalar_type() != type || gradients[i].scalar_type() != of_gradient)
@@ -71,14 +70,13 @@ void adam_step(std::vector<Tensor> parameters, std::vector<Tensor> gradients,
         tasks.push_back({g + begin, std::min(kPart, parameters[i].numel() - begin), p + begin,
                          v + begin, a ? a + begin : nullptr});
     }
-    torch::stable::parallel_for(0, static_cast<int64_t>(tasks.size()), 4,
-                                [&](int64_t begin, int64_t end) {
-                                  for (int64_t t = begin; t < end; ++t) {
-                                    const Task<S, G>& task = tasks[static_cast<size_t>(t)];
-                                    kernel<G>(own, task.gradient, task.count, task.parameter,
-                                              task.square, task.average);
-                                  }
-                                });
+    torch::stable::parallel_for(
+        0, static_cast<int64_t>(tasks.size()), 4, [&](int64_t begin, int64_t end) {
+          for (int64_t t = begin; t < end; ++t) {
+            const Task<S, G>& task = tasks[static_cast<size_t>(t)];
+            kernel<G>(own, task.gradient, task.count, task.parameter, task.square, task.average);
+          }
+        });
   });
 }
 

@@ -58,9 +58,8 @@ SDV_INLINE void softmax_rows(const T* logits, int64_t logits_stride, const T* no
 
 template <class T>
 SDV_INLINE void softmax_backward_rows(const T* grad, int64_t grad_stride, const T* soft,
-                                      int64_t soft_stride, const int64_t* offsets,
-                                      int64_t columns, T scale, int64_t begin, int64_t end,
-                                      T* result) {
+                                      int64_t soft_stride, const int64_t* offsets, int64_t columns,
+                                      T scale, int64_t begin, int64_t end, T* result) {
   const int64_t width = offsets[columns];
   for (int64_t row = begin; row < end; ++row) {
     const T* g = grad + row * grad_stride;
@@ -144,10 +143,10 @@ SDV_INLINE int64_t sample_rows(const L* logits, int64_t logits_stride, const T* 
 
 // One copy per instruction set and type; the templates above are inlined into each.
 #define SDV_INSTANTIATE(T, SUFFIX)                                                               \
-  SDV_CLONES void softmax_rows_##SUFFIX(                                                         \
-      const T* logits, int64_t logits_stride, const T* noise, int64_t noise_stride,              \
-      const int64_t* offsets, int64_t columns, T scale, int64_t begin, int64_t end, T* soft,     \
-      int64_t* codes) {                                                                          \
+  SDV_CLONES void softmax_rows_##SUFFIX(const T* logits, int64_t logits_stride, const T* noise,  \
+                                        int64_t noise_stride, const int64_t* offsets,            \
+                                        int64_t columns, T scale, int64_t begin, int64_t end,    \
+                                        T* soft, int64_t* codes) {                               \
     softmax_rows<T>(logits, logits_stride, noise, noise_stride, offsets, columns, scale, begin,  \
                     end, soft, codes);                                                           \
   }                                                                                              \
@@ -161,13 +160,13 @@ SDV_INLINE int64_t sample_rows(const L* logits, int64_t logits_stride, const T* 
 SDV_INSTANTIATE(float, float)
 SDV_INSTANTIATE(double, double)
 
-#define SDV_INSTANTIATE_SAMPLE(T, L, SUFFIX)                                                     \
-  SDV_CLONES int64_t sample_rows_##SUFFIX(                                                       \
-      const L* logits, int64_t logits_stride, const T* bias, const T* uniforms,                  \
-      int64_t uniforms_stride, const int64_t* offsets, int64_t columns, int64_t begin,           \
-      int64_t end, T* weights, int64_t* codes) {                                 \
-    return sample_rows<T, L>(logits, logits_stride, bias, uniforms, uniforms_stride, offsets,    \
-                             columns, begin, end, weights, codes);                       \
+#define SDV_INSTANTIATE_SAMPLE(T, L, SUFFIX)                                                      \
+  SDV_CLONES int64_t sample_rows_##SUFFIX(const L* logits, int64_t logits_stride, const T* bias,  \
+                                          const T* uniforms, int64_t uniforms_stride,             \
+                                          const int64_t* offsets, int64_t columns, int64_t begin, \
+                                          int64_t end, T* weights, int64_t* codes) {              \
+    return sample_rows<T, L>(logits, logits_stride, bias, uniforms, uniforms_stride, offsets,     \
+                             columns, begin, end, weights, codes);                                \
   }
 
 SDV_INSTANTIATE_SAMPLE(float, float, float)
@@ -203,11 +202,11 @@ void run_softmax(const Tensor& logits, const Tensor& noise, const Tensor& offset
   const T scale = inverse_temperature(temperature, std::numeric_limits<T>::max());
   T* p = soft.mutable_data_ptr<T>();
   int64_t* code = codes.mutable_data_ptr<int64_t>();
-  torch::stable::parallel_for(
-      0, logits.size(0), rows_per_thread(logits.size(1)), [&](int64_t begin, int64_t end) {
-        Kernels<T>::softmax(l.data, l.stride, g.data, g.stride, at, columns, scale, begin, end, p,
-                            code);
-      });
+  torch::stable::parallel_for(0, logits.size(0), rows_per_thread(logits.size(1)),
+                              [&](int64_t begin, int64_t end) {
+                                Kernels<T>::softmax(l.data, l.stride, g.data, g.stride, at,
+                                                    columns, scale, begin, end, p, code);
+                              });
 }
 
 std::tuple<Tensor, Tensor> column_softmax(Tensor logits, Tensor noise, Tensor offsets,
@@ -236,15 +235,14 @@ void run_softmax_backward(const Tensor& grad, const Tensor& soft, const Tensor& 
   const int64_t columns = offsets.size(0) - 1;
   const T scale = inverse_temperature(temperature, std::numeric_limits<T>::max());
   T* out = result.mutable_data_ptr<T>();
-  torch::stable::parallel_for(
-      0, soft.size(0), rows_per_thread(soft.size(1)), [&](int64_t begin, int64_t end) {
-        Kernels<T>::softmax_backward(g.data, g.stride, p.data, p.stride, at, columns, scale, begin,
-                                     end, out);
-      });
+  torch::stable::parallel_for(0, soft.size(0), rows_per_thread(soft.size(1)),
+                              [&](int64_t begin, int64_t end) {
+                                Kernels<T>::softmax_backward(g.data, g.stride, p.data, p.stride,
+                                                             at, columns, scale, begin, end, out);
+                              });
 }
 
-Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets,
-                               double temperature) {
+Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets, double temperature) {
   const char* op = "column_softmax_backward";
   check_matrix(op, "soft", soft);
   check_like(op, "soft", soft, "grad_soft", grad_soft, soft.size(0), soft.size(1));
@@ -260,8 +258,8 @@ Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets,
 }
 
 template <class T, class L>
-void run_sample(const Tensor& logits, const T* bias, const Tensor& uniforms,
-                const Tensor& offsets, Tensor& codes, FirstFault& fault) {
+void run_sample(const Tensor& logits, const T* bias, const Tensor& uniforms, const Tensor& offsets,
+                Tensor& codes, FirstFault& fault) {
   const Rows<L> l(logits);
   const Rows<T> u(uniforms);
   const int64_t* at = offsets.const_data_ptr<int64_t>();

@@ -165,11 +165,9 @@ SDV_INLINE void forward_chunks(const ForwardLayer<S, T>& p, S* bias_sums, S* hea
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
       T* h = p.h + i * width;
       const S* mask = work.mask(p.mask, i);
-      if (p.bias)
-        SDV_FOR_COLUMNS(j, width)
-          z[j] = activate(widen(h[j]) + p.bias[j], mask[j], p.slope, h[j]);
-      else
-        SDV_FOR_COLUMNS(j, width) z[j] = widen(h[j]);
+      if (p.bias) SDV_FOR_COLUMNS(j, width)
+      z[j] = activate(widen(h[j]) + p.bias[j], mask[j], p.slope, h[j]);
+      else SDV_FOR_COLUMNS(j, width) z[j] = widen(h[j]);
       if (!p.head) continue;
       p.scores[i] = *p.head_bias + inner(z, p.head, width);
       if (!p.a) continue;
@@ -231,7 +229,7 @@ SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_
       const S e = p.factors.share_of_loss(p.first + i);
       if (head_sums) {  // the last layer: nobody reads t and h any more
         SDV_FOR_COLUMNS(j, width)
-          to_head[j] += back_through(kappa, y[j], h[j], p.slope, mask[j]);
+        to_head[j] += back_through(kappa, y[j], h[j], p.slope, mask[j]);
       } else if (e == 0) {
         SDV_FOR_COLUMNS(j, width) {
           T t;
@@ -272,34 +270,34 @@ template <class S, class T>
 struct Kernels;
 
 // One copy per instruction set and pair of types; the templates above are inlined into each.
-#define SDV_INSTANTIATE(S, T, SUFFIX)                                                             \
-  SDV_CLONES void first_##SUFFIX(const FirstLayer<S, T>& p, int64_t begin, int64_t end,           \
-                                 const Work<S>& work) {                                           \
-    first_rows(p, begin, end, work);                                                              \
-  }                                                                                               \
-  SDV_CLONES void forward_##SUFFIX(const ForwardLayer<S, T>& p, S* bias_sums, S* head_sums,       \
-                                   int64_t begin, int64_t end, const Work<S>& work) {             \
-    forward_chunks(p, bias_sums, head_sums, begin, end, work);                                    \
-  }                                                                                               \
-  SDV_CLONES void reverse_##SUFFIX(const ReverseLayer<S, T>& p, S* bias_sums, int64_t begin,      \
-                                   int64_t end, const Work<S>& work) {                            \
-    reverse_chunks(p, bias_sums, begin, end, work);                                               \
-  }                                                                                               \
-  SDV_CLONES void tangent_##SUFFIX(const TangentLayer<S, T>& p, S* head_sums, int64_t begin,      \
-                                   int64_t end, const Work<S>& work) {                            \
-    tangent_chunks(p, head_sums, begin, end, work);                                               \
-  }                                                                                               \
-  SDV_CLONES void levels_##SUFFIX(const FirstGradient<S, T>& p, const int32_t* start,             \
-                                  const int32_t* order, int64_t begin, int64_t end) {             \
-    sum_levels(p, start, order, begin, end);                                                      \
-  }                                                                                               \
-  template <>                                                                                     \
-  struct Kernels<S, T> {                                                                          \
-    static constexpr auto first = first_##SUFFIX;                                                 \
-    static constexpr auto forward = forward_##SUFFIX;                                             \
-    static constexpr auto reverse = reverse_##SUFFIX;                                             \
-    static constexpr auto tangent = tangent_##SUFFIX;                                             \
-    static constexpr auto levels = levels_##SUFFIX;                                               \
+#define SDV_INSTANTIATE(S, T, SUFFIX)                                                        \
+  SDV_CLONES void first_##SUFFIX(const FirstLayer<S, T>& p, int64_t begin, int64_t end,      \
+                                 const Work<S>& work) {                                      \
+    first_rows(p, begin, end, work);                                                         \
+  }                                                                                          \
+  SDV_CLONES void forward_##SUFFIX(const ForwardLayer<S, T>& p, S* bias_sums, S* head_sums,  \
+                                   int64_t begin, int64_t end, const Work<S>& work) {        \
+    forward_chunks(p, bias_sums, head_sums, begin, end, work);                               \
+  }                                                                                          \
+  SDV_CLONES void reverse_##SUFFIX(const ReverseLayer<S, T>& p, S* bias_sums, int64_t begin, \
+                                   int64_t end, const Work<S>& work) {                       \
+    reverse_chunks(p, bias_sums, begin, end, work);                                          \
+  }                                                                                          \
+  SDV_CLONES void tangent_##SUFFIX(const TangentLayer<S, T>& p, S* head_sums, int64_t begin, \
+                                   int64_t end, const Work<S>& work) {                       \
+    tangent_chunks(p, head_sums, begin, end, work);                                          \
+  }                                                                                          \
+  SDV_CLONES void levels_##SUFFIX(const FirstGradient<S, T>& p, const int32_t* start,        \
+                                  const int32_t* order, int64_t begin, int64_t end) {        \
+    sum_levels(p, start, order, begin, end);                                                 \
+  }                                                                                          \
+  template <>                                                                                \
+  struct Kernels<S, T> {                                                                     \
+    static constexpr auto first = first_##SUFFIX;                                            \
+    static constexpr auto forward = forward_##SUFFIX;                                        \
+    static constexpr auto reverse = reverse_##SUFFIX;                                        \
+    static constexpr auto tangent = tangent_##SUFFIX;                                        \
+    static constexpr auto levels = levels_##SUFFIX;                                          \
   };
 
 SDV_INSTANTIATE(float, float, float)
@@ -415,9 +413,8 @@ class Cpu : public CpuDevice {
       if (p.outer) multiply_weights(p, at, stop, p.level_gradient + at * width);
       const int64_t cost = (1 + (start[stop] - start[at]) / (stop - at)) * width;
       torch::stable::parallel_for(
-          at, stop, rows_per_thread(cost), [&](int64_t begin, int64_t end) {
-            Kernels<S, T>::levels(p, start, order, begin, end);
-          });
+          at, stop, rows_per_thread(cost),
+          [&](int64_t begin, int64_t end) { Kernels<S, T>::levels(p, start, order, begin, end); });
     }
     if (p.outer && dense > 0) multiply_weights(p, levels, levels + dense, p.dense_gradient);
   }
@@ -465,9 +462,9 @@ class Cpu : public CpuDevice {
   template <class S, class T>
   void multiply_weights(const FirstGradient<S, T>& p, int64_t begin, int64_t end, S* to) {
     const int64_t width = p.width, count = (end - begin) * width;
-    const auto weights = weight_rows<S, T>(matrix(p.level_weight, p.inputs.levels, width),
-                                           matrix(p.dense_weight, p.inputs.dense, width), begin,
-                                           end, false);
+    const auto weights =
+        weight_rows<S, T>(matrix(p.level_weight, p.inputs.levels, width),
+                          matrix(p.dense_weight, p.inputs.dense, width), begin, end, false);
     const auto outer = matrix(p.outer, width, width);
     if constexpr (std::is_same_v<S, T>) {
       multiply(matrix(to, end - begin, width), weights, outer);
@@ -504,8 +501,8 @@ class Cpu : public CpuDevice {
                 convert_numbers(levels.data + from * width, (middle - from) * width,
                                 copy + (from - begin) * width);
               if (middle < to)
-                convert_numbers(dense.data + (middle - levels.rows) * width,
-                                (to - middle) * width, copy + (middle - begin) * width);
+                convert_numbers(dense.data + (middle - levels.rows) * width, (to - middle) * width,
+                                copy + (middle - begin) * width);
             });
       return matrix<const T>(copy, end - begin, width);
     }
@@ -554,8 +551,8 @@ class Cpu : public CpuDevice {
       }
   }
 
-  void* copy_ = nullptr;  // of the first layer's weights, in the type of products
-  bool whole_ = false;    // of all their rows
+  void* copy_ = nullptr;   // of the first layer's weights, in the type of products
+  bool whole_ = false;     // of all their rows
   void* block_ = nullptr;  // of such rows times `outer`
   int64_t block_size_ = 0;
 };

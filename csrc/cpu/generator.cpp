@@ -182,30 +182,30 @@ SDV_INLINE void score_rows(const T* features, int64_t stride, int64_t width, con
   }
 }
 
-#define SDV_INSTANTIATE(S, T, SUFFIX)                                                            \
-  SDV_CLONES void norm_units_##SUFFIX(T* z, int64_t stride, int64_t rows, const S* weight,       \
-                                      const S* bias, S epsilon, int64_t begin, int64_t end,      \
-                                      T* out, int64_t out_stride, S* inverse) {                  \
-    norm_units<S, T>(z, stride, rows, weight, bias, epsilon, begin, end, out, out_stride,        \
-                     inverse);                                                                   \
-  }                                                                                              \
-  SDV_CLONES void norm_units_backward_##SUFFIX(                                                  \
-      const T* gradient, int64_t gradient_stride, T* normal, int64_t stride, int64_t rows,       \
-      const S* weight, const S* bias, const S* inverse, int64_t begin, int64_t end,              \
-      S* weight_gradient, S* bias_gradient) {                                                    \
-    norm_units_backward<S, T>(gradient, gradient_stride, normal, stride, rows, weight, bias,     \
-                              inverse, begin, end, weight_gradient, bias_gradient);              \
-  }                                                                                              \
-  SDV_CLONES int64_t code_gradient_rows_##SUFFIX(const CodeGradient<S, T>& q, int64_t begin,     \
-                                                 int64_t end, S* p, S* v, S* sums) {             \
-    return code_gradient_rows<S, T>(q, begin, end, p, v, sums);                                  \
-  }                                                                                              \
-  SDV_CLONES void score_rows_##SUFFIX(                                                           \
-      const T* features, int64_t stride, int64_t width, const S* weight, const S* bias,          \
-      const S* jitter, int64_t count, S low, S high, int64_t begin, int64_t end, S* x,           \
-      S* scores, S* stretches) {                                                                 \
-    score_rows<S, T>(features, stride, width, weight, bias, jitter, count, low, high, begin,     \
-                     end, x, scores, stretches);                                                 \
+#define SDV_INSTANTIATE(S, T, SUFFIX)                                                             \
+  SDV_CLONES void norm_units_##SUFFIX(T* z, int64_t stride, int64_t rows, const S* weight,        \
+                                      const S* bias, S epsilon, int64_t begin, int64_t end,       \
+                                      T* out, int64_t out_stride, S* inverse) {                   \
+    norm_units<S, T>(z, stride, rows, weight, bias, epsilon, begin, end, out, out_stride,         \
+                     inverse);                                                                    \
+  }                                                                                               \
+  SDV_CLONES void norm_units_backward_##SUFFIX(                                                   \
+      const T* gradient, int64_t gradient_stride, T* normal, int64_t stride, int64_t rows,        \
+      const S* weight, const S* bias, const S* inverse, int64_t begin, int64_t end,               \
+      S* weight_gradient, S* bias_gradient) {                                                     \
+    norm_units_backward<S, T>(gradient, gradient_stride, normal, stride, rows, weight, bias,      \
+                              inverse, begin, end, weight_gradient, bias_gradient);               \
+  }                                                                                               \
+  SDV_CLONES int64_t code_gradient_rows_##SUFFIX(const CodeGradient<S, T>& q, int64_t begin,      \
+                                                 int64_t end, S* p, S* v, S* sums) {              \
+    return code_gradient_rows<S, T>(q, begin, end, p, v, sums);                                   \
+  }                                                                                               \
+  SDV_CLONES void score_rows_##SUFFIX(const T* features, int64_t stride, int64_t width,           \
+                                      const S* weight, const S* bias, const S* jitter,            \
+                                      int64_t count, S low, S high, int64_t begin, int64_t end,   \
+                                      S* x, S* scores, S* stretches) {                            \
+    score_rows<S, T>(features, stride, width, weight, bias, jitter, count, low, high, begin, end, \
+                     x, scores, stretches);                                                       \
   }
 
 SDV_INSTANTIATE(float, float, float)
@@ -214,13 +214,13 @@ SDV_INSTANTIATE(double, double, double)
 
 template <class T>
 struct Kernels;
-#define SDV_KERNELS(T)                                                        \
-  template <>                                                                 \
-  struct Kernels<T> {                                                         \
-    static constexpr auto norm_units = norm_units_##T;                        \
-    static constexpr auto norm_units_backward = norm_units_backward_##T;      \
-    static constexpr auto code_gradient_rows = code_gradient_rows_##T;        \
-    static constexpr auto score_rows = score_rows_##T;                        \
+#define SDV_KERNELS(T)                                                   \
+  template <>                                                            \
+  struct Kernels<T> {                                                    \
+    static constexpr auto norm_units = norm_units_##T;                   \
+    static constexpr auto norm_units_backward = norm_units_backward_##T; \
+    static constexpr auto code_gradient_rows = code_gradient_rows_##T;   \
+    static constexpr auto score_rows = score_rows_##T;                   \
   };
 SDV_KERNELS(float)
 SDV_KERNELS(bfloat16)
@@ -260,8 +260,8 @@ Tensor norm_relu(Tensor product, Tensor weight, Tensor bias, double epsilon, Ten
   return inverse;
 }
 
-void norm_relu_backward(Tensor gradient, Tensor normal, Tensor weight, Tensor bias,
-                        Tensor inverse, Tensor weight_gradient, Tensor bias_gradient) {
+void norm_relu_backward(Tensor gradient, Tensor normal, Tensor weight, Tensor bias, Tensor inverse,
+                        Tensor weight_gradient, Tensor bias_gradient) {
   check_norm_relu_backward(gradient, normal, weight, bias, inverse, weight_gradient,
                            bias_gradient);
   const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias),
@@ -276,8 +276,8 @@ void norm_relu_backward(Tensor gradient, Tensor normal, Tensor weight, Tensor bi
     S *to_weight = weight_gradient.mutable_data_ptr<S>(),
       *to_bias = bias_gradient.mutable_data_ptr<S>();
     for_units(weight.size(0), normal.size(0), [&](int64_t begin, int64_t end) {
-      Kernels<T>::norm_units_backward(g.data, g.stride, n, normal.stride(0), normal.size(0),
-                                      gamma, beta, inverses, begin, end, to_weight, to_bias);
+      Kernels<T>::norm_units_backward(g.data, g.stride, n, normal.stride(0), normal.size(0), gamma,
+                                      beta, inverses, begin, end, to_weight, to_bias);
     });
   });
 }
@@ -291,7 +291,8 @@ Tensor code_gradient(Tensor gradient, Tensor logits, Tensor bias, Tensor levels,
   const int64_t rows = logits.size(0), width = bias.size(0);
   Tensor result = torch::stable::new_empty(bias, {width});
   const Tensor shift = torch::stable::contiguous(bias), cells = torch::stable::contiguous(levels),
-               steep = torch::stable::contiguous(slopes), looked = torch::stable::contiguous(tables);
+               steep = torch::stable::contiguous(slopes),
+               looked = torch::stable::contiguous(tables);
   FirstFault fault;
   with_types_of(bias, logits, [&](auto sum, auto operand) {
     using S = decltype(sum);

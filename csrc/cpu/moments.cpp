@@ -70,18 +70,18 @@ SDV_INLINE void accumulate(const T* values, int64_t n, double* sums) {
   for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<double>(values[i]);
 }
 
-#define SDV_INSTANTIATE(T, SUFFIX)                                                             \
-  SDV_CLONES void accumulate_##SUFFIX(const T* values, int64_t n, double* sums) {              \
-    accumulate<T>(values, n, sums);                                                            \
-  }                                                                                            \
-  SDV_CLONES void add_rows_##SUFFIX(const T* x, int64_t row_stride, int64_t rows,              \
-                                    int64_t columns, const double* shift, double* sums) {      \
-    add_rows<T>(x, row_stride, rows, columns, shift, sums);                                    \
-  }                                                                                            \
-  SDV_CLONES void centre_rows_##SUFFIX(const T* x, int64_t row_stride, int64_t rows,           \
-                                       int64_t columns, const T* high, const T* low,           \
-                                       int64_t width, T* out) {                                \
-    centre_rows<T>(x, row_stride, rows, columns, high, low, width, out);                       \
+#define SDV_INSTANTIATE(T, SUFFIX)                                                        \
+  SDV_CLONES void accumulate_##SUFFIX(const T* values, int64_t n, double* sums) {         \
+    accumulate<T>(values, n, sums);                                                       \
+  }                                                                                       \
+  SDV_CLONES void add_rows_##SUFFIX(const T* x, int64_t row_stride, int64_t rows,         \
+                                    int64_t columns, const double* shift, double* sums) { \
+    add_rows<T>(x, row_stride, rows, columns, shift, sums);                               \
+  }                                                                                       \
+  SDV_CLONES void centre_rows_##SUFFIX(const T* x, int64_t row_stride, int64_t rows,      \
+                                       int64_t columns, const T* high, const T* low,      \
+                                       int64_t width, T* out) {                           \
+    centre_rows<T>(x, row_stride, rows, columns, high, low, width, out);                  \
   }
 
 SDV_INSTANTIATE(float, float)
@@ -107,8 +107,9 @@ template <class T>
 std::vector<double> column_sums(const T* x, int64_t row_stride, int64_t rows, int64_t columns,
                                 const double* shift) {
   // Narrow rows that follow each other are added up several at a time, as one long row.
-  const int64_t joined =
-      row_stride == columns && !shift ? std::clamp<int64_t>(256 / std::max<int64_t>(1, columns), 1, rows) : 1;
+  const int64_t joined = row_stride == columns && !shift
+                             ? std::clamp<int64_t>(256 / std::max<int64_t>(1, columns), 1, rows)
+                             : 1;
   const int64_t width = joined * columns;
   const int64_t runs = (rows + kRowsPerSum - 1) / kRowsPerSum;
   std::vector<double> partial(runs * width);
@@ -142,8 +143,7 @@ Means<T> column_means(const T* x, int64_t row_stride, int64_t rows, int64_t colu
   std::vector<double> mean = column_sums(x, row_stride, rows, columns, nullptr);
   for (double& value : mean) value /= static_cast<double>(rows);
   std::vector<double> rest(columns);
-  if (std::is_same_v<T, double>)
-    rest = column_sums(x, row_stride, rows, columns, mean.data());
+  if (std::is_same_v<T, double>) rest = column_sums(x, row_stride, rows, columns, mean.data());
   Means<T> means = {std::vector<T>(columns), std::vector<T>(columns)};
   for (int64_t j = 0; j < columns; ++j) {
     const Mean<T> parts = split_mean(mean[j], rest[j] / static_cast<double>(rows), T());

@@ -97,24 +97,24 @@ SDV_INLINE void interpolate_rows(const T* real, int64_t real_stride, const T* fa
 }
 
 // One copy per instruction set and type; the templates above are inlined into each.
-#define SDV_INSTANTIATE(T, SUFFIX)                                                                \
-  SDV_CLONES void norm_rows_##SUFFIX(const T* gradient, int64_t stride, int64_t width,            \
-                                     Penalty kind, int64_t begin, int64_t end, T* norms,          \
-                                     double* terms) {                                             \
-    norm_rows<T>(gradient, stride, width, kind, begin, end, norms, terms);                        \
-  }                                                                                               \
-  SDV_CLONES void direction_rows_##SUFFIX(                                                        \
-      const T* gradient, int64_t stride, int64_t width, Penalty kind, double to_penalty,          \
-      const T* to_norms, int64_t begin, int64_t end, T* result, int64_t result_stride) {          \
-    direction_rows<T>(gradient, stride, width, kind, to_penalty, to_norms, begin, end, result,    \
-                      result_stride);                                                             \
-  }                                                                                               \
-  SDV_CLONES void interpolate_rows_##SUFFIX(                                                      \
-      const T* real, int64_t real_stride, const T* fake, int64_t fake_stride, const T* share,     \
-      int64_t share_stride, int64_t width, int64_t begin, int64_t end, T* result,                 \
-      int64_t result_stride) {                                                                    \
-    interpolate_rows<T>(real, real_stride, fake, fake_stride, share, share_stride, width, begin,  \
-                        end, result, result_stride);                                              \
+#define SDV_INSTANTIATE(T, SUFFIX)                                                               \
+  SDV_CLONES void norm_rows_##SUFFIX(const T* gradient, int64_t stride, int64_t width,           \
+                                     Penalty kind, int64_t begin, int64_t end, T* norms,         \
+                                     double* terms) {                                            \
+    norm_rows<T>(gradient, stride, width, kind, begin, end, norms, terms);                       \
+  }                                                                                              \
+  SDV_CLONES void direction_rows_##SUFFIX(                                                       \
+      const T* gradient, int64_t stride, int64_t width, Penalty kind, double to_penalty,         \
+      const T* to_norms, int64_t begin, int64_t end, T* result, int64_t result_stride) {         \
+    direction_rows<T>(gradient, stride, width, kind, to_penalty, to_norms, begin, end, result,   \
+                      result_stride);                                                            \
+  }                                                                                              \
+  SDV_CLONES void interpolate_rows_##SUFFIX(const T* real, int64_t real_stride, const T* fake,   \
+                                            int64_t fake_stride, const T* share,                 \
+                                            int64_t share_stride, int64_t width, int64_t begin,  \
+                                            int64_t end, T* result, int64_t result_stride) {     \
+    interpolate_rows<T>(real, real_stride, fake, fake_stride, share, share_stride, width, begin, \
+                        end, result, result_stride);                                             \
   }
 
 SDV_INSTANTIATE(float, float)
@@ -171,8 +171,8 @@ Tensor run_norm_penalty_backward(const Tensor& grad_penalty,
   const Pieces<T> g(gradient, to.in_place);
   const int64_t rows = gradient.size(0), width = width_of(gradient);
   if (width == 0) return to.take();
-  const double to_penalty = weight / static_cast<double>(rows) *
-                            static_cast<double>(*grad_penalty.const_data_ptr<T>());
+  const double to_penalty =
+      weight / static_cast<double>(rows) * static_cast<double>(*grad_penalty.const_data_ptr<T>());
   // Gradients are often expanded.
   std::optional<Tensor> held;
   if (grad_norms) held = torch::stable::contiguous(*grad_norms);
@@ -225,6 +225,5 @@ Tensor interpolate_tensors(Tensor real, Tensor fake, Tensor share) {
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
   m.impl("interpolate", TORCH_BOX(&sdv_wgangp::interpolate_tensors));
   m.impl("gradient_norm_penalty", TORCH_BOX(&sdv_wgangp::gradient_norm_penalty));
-  m.impl("gradient_norm_penalty_backward",
-         TORCH_BOX(&sdv_wgangp::gradient_norm_penalty_backward));
+  m.impl("gradient_norm_penalty_backward", TORCH_BOX(&sdv_wgangp::gradient_norm_penalty_backward));
 }

@@ -26,25 +26,25 @@ constexpr int64_t kMaxTile = 8 * 32;  // elements of the largest tile below
 // breaks up vectors before target_clones makes its copies, each copy is a function with a target
 // of its own. ROWS x 2 vectors of BYTES are the sums, 2 more a row of b; each value of a is
 // multiplied with both.
-#define SDV_TILE(NAME, TARGET, BYTES, ROWS)                                                     \
-  template <class T>                                                                            \
+#define SDV_TILE(NAME, TARGET, BYTES, ROWS)                                                      \
+  template <class T>                                                                             \
   TARGET void NAME(int64_t depth, const T* a, int64_t a_row, int64_t a_step, const T* b, T* c) { \
-    typedef T Vector __attribute__((vector_size(BYTES), aligned(alignof(T)), may_alias));       \
-    constexpr int64_t lanes = BYTES / sizeof(T);                                                \
-    Vector left[ROWS] = {}, right[ROWS] = {};                                                   \
-    for (int64_t k = 0; k < depth; ++k) {                                                       \
-      const Vector first = *reinterpret_cast<const Vector*>(b + k * 2 * lanes);                 \
-      const Vector second = *reinterpret_cast<const Vector*>(b + k * 2 * lanes + lanes);        \
-      _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; ++r) {                                  \
-        const T value = a[r * a_row + k * a_step];                                              \
-        left[r] += value * first;                                                               \
-        right[r] += value * second;                                                             \
-      }                                                                                         \
-    }                                                                                           \
-    for (int r = 0; r < ROWS; ++r) {                                                            \
-      *reinterpret_cast<Vector*>(c + r * 2 * lanes) = left[r];                                  \
-      *reinterpret_cast<Vector*>(c + r * 2 * lanes + lanes) = right[r];                         \
-    }                                                                                           \
+    typedef T Vector __attribute__((vector_size(BYTES), aligned(alignof(T)), may_alias));        \
+    constexpr int64_t lanes = BYTES / sizeof(T);                                                 \
+    Vector left[ROWS] = {}, right[ROWS] = {};                                                    \
+    for (int64_t k = 0; k < depth; ++k) {                                                        \
+      const Vector first = *reinterpret_cast<const Vector*>(b + k * 2 * lanes);                  \
+      const Vector second = *reinterpret_cast<const Vector*>(b + k * 2 * lanes + lanes);         \
+      _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; ++r) {                                   \
+        const T value = a[r * a_row + k * a_step];                                               \
+        left[r] += value * first;                                                                \
+        right[r] += value * second;                                                              \
+      }                                                                                          \
+    }                                                                                            \
+    for (int r = 0; r < ROWS; ++r) {                                                             \
+      *reinterpret_cast<Vector*>(c + r * 2 * lanes) = left[r];                                   \
+      *reinterpret_cast<Vector*>(c + r * 2 * lanes + lanes) = right[r];                          \
+    }                                                                                            \
   }
 
 SDV_TILE(tile_baseline, , 16, 4)

@@ -87,17 +87,17 @@ SDV_INLINE void view_rows_backward(const ViewTables<S>& t, const ViewedRows<S>& 
   }
 }
 
-#define SDV_INSTANTIATE(S)                                                                       \
-  SDV_CLONES void view_rows_##S(const ViewTables<S>& t, const ViewedRows<S>& rows,               \
-                                int64_t begin, int64_t end, S* scores, S* out) {                 \
-    view_rows<S>(t, rows, begin, end, scores, out);                                              \
-  }                                                                                              \
-  SDV_CLONES void view_rows_backward_##S(                                                        \
-      const ViewTables<S>& t, const ViewedRows<S>& rows, const S* gradient,                      \
-      int64_t gradient_stride, int64_t begin, int64_t end, S* scratch, S* to_positions,          \
-      S* slopes) {                                                                               \
-    view_rows_backward<S>(t, rows, gradient, gradient_stride, begin, end, scratch, to_positions, \
-                          slopes);                                                               \
+#define SDV_INSTANTIATE(S)                                                                        \
+  SDV_CLONES void view_rows_##S(const ViewTables<S>& t, const ViewedRows<S>& rows, int64_t begin, \
+                                int64_t end, S* scores, S* out) {                                 \
+    view_rows<S>(t, rows, begin, end, scores, out);                                               \
+  }                                                                                               \
+  SDV_CLONES void view_rows_backward_##S(const ViewTables<S>& t, const ViewedRows<S>& rows,       \
+                                         const S* gradient, int64_t gradient_stride,              \
+                                         int64_t begin, int64_t end, S* scratch, S* to_positions, \
+                                         S* slopes) {                                             \
+    view_rows_backward<S>(t, rows, gradient, gradient_stride, begin, end, scratch, to_positions,  \
+                          slopes);                                                                \
   }
 
 SDV_INSTANTIATE(float)
@@ -146,11 +146,11 @@ Tensor row_views(Tensor levels, Tensor positions, Tensor tables, Tensor binned, 
     const ViewedRows<S> rows = held.rows<S>();
     check_values(op, t, rows);
     S* to = out.mutable_data_ptr<S>();
-    torch::stable::parallel_for(
-        0, rows.count, rows_per_thread(t.work()), [&](int64_t begin, int64_t end) {
-          std::vector<S> scores(static_cast<size_t>(t.scored_count));
-          forward_kernel<S>(t, rows, begin, end, scores.data(), to);
-        });
+    torch::stable::parallel_for(0, rows.count, rows_per_thread(t.work()),
+                                [&](int64_t begin, int64_t end) {
+                                  std::vector<S> scores(static_cast<size_t>(t.scored_count));
+                                  forward_kernel<S>(t, rows, begin, end, scores.data(), to);
+                                });
   });
   return out;
 }
@@ -163,7 +163,8 @@ std::tuple<Tensor, Tensor> row_views_backward(Tensor gradient, Tensor levels, Te
   const HeldTables held(op, levels, positions, tables, binned, ordered, scored, whitening, margin,
                         clamp);
   held.check_gradient(op, gradient);
-  Tensor to_positions = torch::stable::new_empty(positions, {positions.size(0), positions.size(1)});
+  Tensor to_positions =
+      torch::stable::new_empty(positions, {positions.size(0), positions.size(1)});
   Tensor slopes = torch::stable::new_empty(gradient, {2, levels.size(0), levels.size(1)});
   with_types_of(tables, tables, [&](auto sum, auto) {
     using S = decltype(sum);

@@ -66,8 +66,7 @@ class FirstFault {
   // A place, or -1 for none.
   void note(int64_t place) {
     int64_t first = place_.load();
-    while (place >= 0 && place < first && !place_.compare_exchange_weak(first, place))
-      ;
+    while (place >= 0 && place < first && !place_.compare_exchange_weak(first, place));
   }
   bool found() const { return place() != kNone; }
   int64_t place() const { return place_.load(); }

@@ -86,8 +86,8 @@ SDV_INLINE bool pack_values(const T* values, int64_t n, typename Cells::Entry* e
   // numbers that float32 has there).
   const T scale = static_cast<T>((int64_t(1) << 2 * Cells::digit_bits) - 2) / range;
   for (int64_t j = 0; j < n; ++j) {
-    const auto cell = static_cast<typename Cells::Entry>(
-        static_cast<int32_t>((values[j] - least) * scale));
+    const auto cell =
+        static_cast<typename Cells::Entry>(static_cast<int32_t>((values[j] - least) * scale));
     entries[j] = cell << Cells::row_bits | static_cast<typename Cells::Entry>(j);
   }
   return true;
@@ -113,19 +113,19 @@ SDV_INLINE void pack_keys(const T* values, int64_t n, typename Cells::Entry* ent
   }
 }
 
-#define SDV_INSTANTIATE(T, CELLS, SUFFIX)                                                     \
-  SDV_CLONES bool pack_values_##SUFFIX(const T* values, int64_t n,                            \
-                                       typename CELLS::Entry* entries) {                      \
-    return pack_values<T, CELLS>(values, n, entries);                                         \
-  }                                                                                           \
-  SDV_CLONES void pack_keys_##SUFFIX(const T* values, int64_t n,                              \
-                                     typename CELLS::Entry* entries) {                        \
-    pack_keys<T, CELLS>(values, n, entries);                                                  \
-  }                                                                                           \
-  template <>                                                                                 \
-  struct Pack<T, CELLS> {                                                                     \
-    static constexpr auto values = pack_values_##SUFFIX;                                      \
-    static constexpr auto keys = pack_keys_##SUFFIX;                                          \
+#define SDV_INSTANTIATE(T, CELLS, SUFFIX)                                \
+  SDV_CLONES bool pack_values_##SUFFIX(const T* values, int64_t n,       \
+                                       typename CELLS::Entry* entries) { \
+    return pack_values<T, CELLS>(values, n, entries);                    \
+  }                                                                      \
+  SDV_CLONES void pack_keys_##SUFFIX(const T* values, int64_t n,         \
+                                     typename CELLS::Entry* entries) {   \
+    pack_keys<T, CELLS>(values, n, entries);                             \
+  }                                                                      \
+  template <>                                                            \
+  struct Pack<T, CELLS> {                                                \
+    static constexpr auto values = pack_values_##SUFFIX;                 \
+    static constexpr auto keys = pack_keys_##SUFFIX;                     \
   };
 
 template <class T, class Cells>
@@ -294,7 +294,8 @@ void run_sort(const Tensor& x, T* values, int64_t* index) {
         Scratch<T> scratch(n);
         for (int64_t g = begin; g < end; ++g) {
           const int64_t first = groups.first(g), size = groups.size(g);
-          const T* source = at.data + groups.matrix(g) * at.batch_stride + first * at.column_stride;
+          const T* source =
+              at.data + groups.matrix(g) * at.batch_stride + first * at.column_stride;
           for (int64_t i = 0; i < n; ++i)
             for (int64_t c = 0; c < size; ++c)
               scratch.group[c * n + i] = source[i * at.row_stride + c * at.column_stride];
@@ -339,7 +340,8 @@ bool run_unsort(const Tensor& grad, const Tensor& index, T* out) {
           // Rows that no index names, in an index that is no permutation, have gradient 0.
           std::fill(scratch.begin(), scratch.end(), T(0));
           for (int64_t c = 0; c < size; ++c) {
-            const T* from = g_at.data + matrix * g_at.batch_stride + (first + c) * g_at.column_stride;
+            const T* from =
+                g_at.data + matrix * g_at.batch_stride + (first + c) * g_at.column_stride;
             const int64_t* rows =
                 i_at.data + matrix * i_at.batch_stride + (first + c) * i_at.column_stride;
             for (int64_t i = 0; i < n; ++i) {
@@ -364,8 +366,8 @@ Tensor sorted_columns_backward(Tensor grad, Tensor index) {
   check_batch(op, "grad", grad);
   const Sizes sizes(grad);
   const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
-  SDV_CHECK(index.dim() == grad.dim() && Sizes(index).batch == batch &&
-                Sizes(index).rows == n && Sizes(index).columns == columns,
+  SDV_CHECK(index.dim() == grad.dim() && Sizes(index).batch == batch && Sizes(index).rows == n &&
+                Sizes(index).columns == columns,
             op, ": index must have shape ", shape(grad), ", got ", shape(index));
   SDV_CHECK(index.scalar_type() == ScalarType::Long, op, ": index must be int64");
   SDV_CHECK(index.device() == grad.device(), op, ": index must be on the device of grad");

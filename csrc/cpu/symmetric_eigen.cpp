@@ -45,9 +45,8 @@ SDV_INLINE void solve(const Problem<T>& problem, int64_t begin, int64_t end, T e
   T* const a = scratch;
   T* const v = a + area * kLanes;
   T* const cosine = v + area * kLanes;
-  const Jacobi<T, kLanes> jacobi = {a,    problem.vectors ? v : nullptr,
-                                    cosine, cosine + pairs_of(size) * kLanes,
-                                    size, size};
+  const Jacobi<T, kLanes> jacobi = {
+      a, problem.vectors ? v : nullptr, cosine, cosine + pairs_of(size) * kLanes, size, size};
   for (int64_t first = begin; first < end; first += kLanes) {
     const int count = static_cast<int>(end - first < kLanes ? end - first : kLanes);
     int exponent[kLanes];

@@ -24,9 +24,9 @@ namespace sdv_wgangp {
 
 namespace {
 
-constexpr int64_t kSide = 16;           // rows of a tile, and float32 in one of them
-constexpr int64_t kDepth = 2 * kSide;   // bfloat16 in a row of a tile
-constexpr int64_t kBlock = 2 * kSide;   // the kernel's sums are 2 x 2 tiles
+constexpr int64_t kSide = 16;          // rows of a tile, and float32 in one of them
+constexpr int64_t kDepth = 2 * kSide;  // bfloat16 in a row of a tile
+constexpr int64_t kBlock = 2 * kSide;  // the kernel's sums are 2 x 2 tiles
 // So much of the right side is packed at a time, to stay in the cache: columns, and of the inner
 // index where sums can go on in float32.
 constexpr int64_t kVectors = 32 * kBlock, kLongest = 12 * kDepth;
@@ -119,7 +119,7 @@ SDV_TILE_CODE void pack(const Side& side, int64_t i, int64_t k, Tile& to) {
   if (side.step == 1) {
     const int64_t valid = first_bits(depth);
     SDV_ROWS(v, 1)
-      rows[v] = _mm512_maskz_loadu_epi16(v < vectors ? valid : 0, from + v * side.stride);
+    rows[v] = _mm512_maskz_loadu_epi16(v < vectors ? valid : 0, from + v * side.stride);
     if constexpr (!upright) transpose(rows);
     store();
   } else {
@@ -183,8 +183,7 @@ SDV_TILE_CODE void multiply_block(const Tile* a, const Tile* b, int64_t count,
 
 // One row of a block, of which the first `count` numbers are wanted.
 SDV_TILE_CODE inline void write(const float* sums, int64_t count, bool, bfloat16* to) {
-  const __m512bh numbers =
-      _mm512_cvtne2ps_pbh(_mm512_load_ps(sums + kSide), _mm512_load_ps(sums));
+  const __m512bh numbers = _mm512_cvtne2ps_pbh(_mm512_load_ps(sums + kSide), _mm512_load_ps(sums));
   _mm512_mask_storeu_epi16(to, first_bits(count), reinterpret_cast<const __m512i&>(numbers));
 }
 SDV_TILE_CODE inline void write(const float* sums, int64_t count, bool add, float* to) {
@@ -211,8 +210,7 @@ SDV_TILE_CODE void multiply_rows(Matrix<O> out, const Side& left, const Tile* ri
   alignas(64) float sums[kBlock][kBlock];
   _tile_loadconfig(&kLayout);
   for (int64_t block = begin; block < end; ++block) {
-    if ((block - begin) % together == 0)
-      pack_blocks<true>(left, block, block + together, packed);
+    if ((block - begin) % together == 0) pack_blocks<true>(left, block, block + together, packed);
     const Tile* rows = packed + (block - begin) % together * 2 * depth;
     for (int64_t j = 0; j < out.columns; j += kBlock) {
       multiply_block(rows, right + j / kSide * depth, depth, sums);
@@ -229,11 +227,10 @@ template <class O>
 void multiply_packed(Matrix<O> out, const Side& left, const Side& right, bool add, Tile* packed) {
   const int64_t depth = ceil_div(left.depth, kDepth);
   const auto grain = [](int64_t cost) { return kElementsPerThread / (cost + 1) + 1; };
-  torch::stable::parallel_for(
-      0, ceil_div(right.vectors, kBlock), grain(kBlock * right.depth),
-      [&](int64_t begin, int64_t end) {
-        pack_blocks<false>(right, begin, end, packed + 2 * begin * depth);
-      });
+  torch::stable::parallel_for(0, ceil_div(right.vectors, kBlock), grain(kBlock * right.depth),
+                              [&](int64_t begin, int64_t end) {
+                                pack_blocks<false>(right, begin, end, packed + 2 * begin * depth);
+                              });
   // 64 multiplications take as long as what other passes do with an element.
   torch::stable::parallel_for(
       0, ceil_div(left.vectors, kBlock), grain(kBlock * left.depth * right.vectors / 64),

@@ -196,8 +196,8 @@ SDV_INLINE void load_cells(const Matrices<uint8_t>& from, int64_t columns, int64
 
 // Rows [begin, end). `block` is scratch for their cells.
 template <int Width>
-SDV_INLINE void score_rows(const Ensemble& ensemble, const Matrices<uint8_t>& cells,
-                           int64_t begin, int64_t end, int8_t* block, float* out) {
+SDV_INLINE void score_rows(const Ensemble& ensemble, const Matrices<uint8_t>& cells, int64_t begin,
+                           int64_t end, int8_t* block, float* out) {
   for (int64_t row = begin; row < end; row += Width) {
     float scores[Width];
     const int64_t rows = std::min<int64_t>(Width, end - row);
@@ -207,19 +207,19 @@ SDV_INLINE void score_rows(const Ensemble& ensemble, const Matrices<uint8_t>& ce
   }
 }
 
-#define SDV_INSTANTIATE(WIDTH)                                                                \
-  void score_rows_##WIDTH(const Ensemble& ensemble, const Matrices<uint8_t>& cells,           \
-                          int64_t begin, int64_t end, int8_t* block, float* out) {            \
-    score_rows<WIDTH>(ensemble, cells, begin, end, block, out);                               \
+#define SDV_INSTANTIATE(WIDTH)                                                      \
+  void score_rows_##WIDTH(const Ensemble& ensemble, const Matrices<uint8_t>& cells, \
+                          int64_t begin, int64_t end, int8_t* block, float* out) {  \
+    score_rows<WIDTH>(ensemble, cells, begin, end, block, out);                     \
   }
 
 SDV_INSTANTIATE(16)
 #ifdef SDV_WIDE_VECTORS
-__attribute__((target("avx2"))) SDV_INSTANTIATE(32)
-__attribute__((target("avx512bw"))) SDV_INSTANTIATE(64)
+__attribute__((target("avx2"))) SDV_INSTANTIATE(32) __attribute__((target("avx512bw")))
+SDV_INSTANTIATE(64)
 #endif
 
-struct Kernel {
+    struct Kernel {
   int64_t width;
   decltype(&score_rows_16) score_rows;
 };
@@ -272,8 +272,8 @@ Tensor tree_scores(Tensor cells, Tensor features, Tensor thresholds, Tensor leav
       0, blocks, rows_per_thread(kernel.width * work), [&](int64_t begin, int64_t end) {
         const auto bytes = static_cast<size_t>(trees.columns * kernel.width);
         std::vector<CacheLine> block(1 + bytes / sizeof(CacheLine));
-        kernel.score_rows(ensemble, from, begin * kernel.width,
-                          std::min(end * kernel.width, rows), block.data()->bytes, out);
+        kernel.score_rows(ensemble, from, begin * kernel.width, std::min(end * kernel.width, rows),
+                          block.data()->bytes, out);
       });
   return scores;
 }

@@ -29,12 +29,17 @@ struct Table {
   const G* gradient[kTensors];
   S *parameter[kTensors], *square[kTensors], *average[kTensors];
 };
-static_assert(sizeof(Table<double, double>) + 64 <= 4096, "more than a kernel's arguments may take");
+static_assert(sizeof(Table<double, double>) + 64 <= 4096,
+              "more than a kernel's arguments may take");
 
 template <class S, class G>
 __global__ void update_kernel(Table<S, G> table, const double* now, S beta, S epsilon, S decay) {
-  const AdamRates<S> rates{static_cast<S>(now[0]), static_cast<S>(now[1]),
-                           static_cast<S>(now[2]), beta, epsilon, decay};
+  const AdamRates<S> rates{static_cast<S>(now[0]),
+                           static_cast<S>(now[1]),
+                           static_cast<S>(now[2]),
+                           beta,
+                           epsilon,
+                           decay};
   int k = 0;
   while (k + 1 < table.count && table.first[k + 1] <= blockIdx.x) ++k;
   const int64_t begin = (blockIdx.x - table.first[k]) * kPart;
@@ -44,7 +49,8 @@ __global__ void update_kernel(Table<S, G> table, const double* now, S beta, S ep
   S* square = table.square[k];
   S* average = table.average[k];
   for (int64_t i = begin + threadIdx.x; i < end; i += kThreads)
-    adam_update(rates, S(widen(gradient[i])), parameter[i], square[i], average ? average + i : nullptr);
+    adam_update(rates, S(widen(gradient[i])), parameter[i], square[i],
+                average ? average + i : nullptr);
 }
 
 void adam_step(std::vector<Tensor> parameters, std::vector<Tensor> gradients,

@@ -156,7 +156,7 @@ std::tuple<Tensor, Tensor> column_softmax(Tensor logits, Tensor noise, Tensor of
   check_temperature(op, temperature);
   const int64_t columns = check_offsets_shape(op, offsets, logits);
   SDV_CHECK(columns > 0 || logits.size(1) == 0, op, ": offsets name no column, logits have shape ",
-        shape(logits));
+            shape(logits));
   const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
   const Tensor at = torch::stable::contiguous(offsets);
   Tensor soft = torch::stable::new_empty(logits, {logits.size(0), logits.size(1)});
@@ -185,15 +185,14 @@ void run_softmax_backward(const Tensor& grad, const Tensor& soft, const Tensor& 
   check_launch("column_softmax_backward");
 }
 
-Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets,
-                               double temperature) {
+Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets, double temperature) {
   const char* op = "column_softmax_backward";
   check_matrix(op, "soft", soft);
   check_like(op, "soft", soft, "grad_soft", grad_soft, soft.size(0), soft.size(1));
   check_temperature(op, temperature);
   const int64_t columns = check_offsets_shape(op, offsets, soft);
   SDV_CHECK(columns > 0 || soft.size(1) == 0, op, ": offsets name no column, soft has shape ",
-        shape(soft));
+            shape(soft));
   const torch::stable::accelerator::DeviceGuard guard(soft.get_device_index());
   const Tensor at = torch::stable::contiguous(offsets);
   Tensor result = torch::stable::new_empty(soft, {soft.size(0), soft.size(1)});
@@ -205,8 +204,8 @@ Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets,
 }
 
 template <class T, class L>
-void run_sample(const Tensor& logits, const T* bias, const Tensor& uniforms,
-                const Tensor& offsets, Tensor& codes) {
+void run_sample(const Tensor& logits, const T* bias, const Tensor& uniforms, const Tensor& offsets,
+                Tensor& codes) {
   const int64_t columns = offsets.size(0) - 1;
   const int64_t pairs = logits.size(0) * columns;
   if (pairs == 0) return;

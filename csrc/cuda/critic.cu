@@ -218,9 +218,9 @@ __global__ void channels_kernel(Inputs<S> inputs, RowFactors<S> factors, T* to) 
     const int64_t row = k / inputs.dense, c = k - row * inputs.dense;
     const int group = row >= inputs.rows;
     const int64_t i = row - group * inputs.rows;
-    narrow(factors.share_of_loss(row) *
-               inputs.channel[group][i * inputs.channel_stride[group] + c],
-           to[k]);
+    narrow(
+        factors.share_of_loss(row) * inputs.channel[group][i * inputs.channel_stride[group] + c],
+        to[k]);
   }
 }
 
@@ -353,16 +353,15 @@ class Cuda {
     reverse_kernel<<<blocks(p.rows), threads(p.width), 0, stream_>>>(p);
     check_launch("critic");
     if (p.bias_gradient)
-      column_sums(p.a, std::min(p.rows, 2 * p.factors.group), p.width,
-                  ShareOfLoss<S>{p.factors}, false, p.bias_gradient);
+      column_sums(p.a, std::min(p.rows, 2 * p.factors.group), p.width, ShareOfLoss<S>{p.factors},
+                  false, p.bias_gradient);
   }
 
   template <class S, class T>
   void tangent(const TangentLayer<S, T>& p) {
     tangent_kernel<<<blocks(p.rows), threads(p.width), 0, stream_>>>(p);
     check_launch("critic");
-    if (p.head_gradient)
-      column_sums(p.y, p.rows, p.width, One<S>{}, true, p.head_gradient);
+    if (p.head_gradient) column_sums(p.y, p.rows, p.width, One<S>{}, true, p.head_gradient);
   }
 
   template <class S, class T>
@@ -381,7 +380,8 @@ class Cuda {
       const auto outer = matrix(of_sums, width, width);
       multiply(matrix(p.level_gradient, levels, width), matrix(p.level_weight, levels, width),
                outer);
-      multiply(matrix(p.dense_gradient, dense, width), matrix(p.dense_weight, dense, width), outer);
+      multiply(matrix(p.dense_gradient, dense, width), matrix(p.dense_weight, dense, width),
+               outer);
     } else {
       zero(p.level_gradient, levels * width);
     }

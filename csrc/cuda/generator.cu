@@ -157,8 +157,8 @@ Tensor norm_relu(Tensor product, Tensor weight, Tensor bias, double epsilon, Ten
   return inverse;
 }
 
-void norm_relu_backward(Tensor gradient, Tensor normal, Tensor weight, Tensor bias,
-                        Tensor inverse, Tensor weight_gradient, Tensor bias_gradient) {
+void norm_relu_backward(Tensor gradient, Tensor normal, Tensor weight, Tensor bias, Tensor inverse,
+                        Tensor weight_gradient, Tensor bias_gradient) {
   check_norm_relu_backward(gradient, normal, weight, bias, inverse, weight_gradient,
                            bias_gradient);
   const torch::stable::accelerator::DeviceGuard guard(normal.get_device_index());
@@ -264,8 +264,8 @@ void run_code_gradient(CodeGradient<S, T> q, const Tensor& bias, S* sums) {
     summands = q.gradient;
     stride = q.gradient_stride;
   }
-  row_sums_kernel<S><<<unit_blocks(q.width), kRowThreads, 0, stream>>>(summands, stride, q.rows,
-                                                                       q.width, sums);
+  row_sums_kernel<S>
+      <<<unit_blocks(q.width), kRowThreads, 0, stream>>>(summands, stride, q.rows, q.width, sums);
   check_launch("code_gradient");
 }
 
@@ -274,8 +274,8 @@ Tensor code_gradient(Tensor gradient, Tensor logits, Tensor bias, Tensor levels,
   const int64_t columns =
       check_code_gradient(gradient, logits, bias, levels, offsets, slopes, tables);
   const int64_t rows = logits.size(0), width = bias.size(0);
-  SDV_CHECK(columns > 0 || width == 0,
-            "code_gradient: offsets name no column, logits have shape ", shape(logits));
+  SDV_CHECK(columns > 0 || width == 0, "code_gradient: offsets name no column, logits have shape ",
+            shape(logits));
   const torch::stable::accelerator::DeviceGuard guard(bias.get_device_index());
   Tensor result = torch::stable::new_empty(bias, {width});
   if (width == 0) return result;
@@ -289,12 +289,12 @@ Tensor code_gradient(Tensor gradient, Tensor logits, Tensor bias, Tensor levels,
     // The sums over rows are those of what was not yet rounded.
     const bool rounds = !std::is_same_v<S, T>;
     const Tensor unrounded = torch::stable::new_empty(bias, {rounds ? rows : 0, width});
-    run_code_gradient<S, T>({elements<T>(gradient), gradient.stride(0), from.data, from.stride,
-                             shift.const_data_ptr<S>(), cells.const_data_ptr<int64_t>(),
-                             at.const_data_ptr<int64_t>(), rows, columns, width, tables.size(0),
-                             steep.const_data_ptr<S>(), looked.const_data_ptr<S>(),
-                             rounds ? unrounded.mutable_data_ptr<S>() : nullptr},
-                            bias, result.mutable_data_ptr<S>());
+    run_code_gradient<S, T>(
+        {elements<T>(gradient), gradient.stride(0), from.data, from.stride,
+         shift.const_data_ptr<S>(), cells.const_data_ptr<int64_t>(), at.const_data_ptr<int64_t>(),
+         rows, columns, width, tables.size(0), steep.const_data_ptr<S>(),
+         looked.const_data_ptr<S>(), rounds ? unrounded.mutable_data_ptr<S>() : nullptr},
+        bias, result.mutable_data_ptr<S>());
   });
   return result;
 }

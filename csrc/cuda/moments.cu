@@ -227,8 +227,7 @@ __global__ void gradient_kernel(Matrices<T> x, const T* high, const T* low, cons
       for (int c = 0; c < kOwn; ++c)
         if (i + r < rows && j + c < columns)
           out[(b * rows + i + r) * columns + j + c] =
-              static_cast<T>(sums[r][c]) +
-              grad_mean[b * columns + j + c] / static_cast<T>(rows);
+              static_cast<T>(sums[r][c]) + grad_mean[b * columns + j + c] / static_cast<T>(rows);
   }
 }
 
@@ -236,8 +235,7 @@ __global__ void gradient_kernel(Matrices<T> x, const T* high, const T* low, cons
 // partial results of `size` numbers stay within the limit.
 int64_t parts_of(int64_t batch, int64_t rows, int64_t size) {
   const int64_t affordable = kPartialLimit / std::max<int64_t>(1, batch * size);
-  return std::clamp<int64_t>(ceil_div(rows, kRowsPerBlock), 1,
-                             std::max<int64_t>(1, affordable));
+  return std::clamp<int64_t>(ceil_div(rows, kRowsPerBlock), 1, std::max<int64_t>(1, affordable));
 }
 
 // Writes the parts of the means, [batch, columns] each. At least one row and column.

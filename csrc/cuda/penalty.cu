@@ -106,8 +106,7 @@ __global__ void __launch_bounds__(kBlock<Team>)
     const T* g = gradient + row * stride;
     T* out = result + row * result_stride;
     const double to_norm = grad_norms ? static_cast<double>(grad_norms[row]) : 0.0;
-    const double kappa =
-        direction_factor(kind, row_norm<Team>(g, width), to_penalty, to_norm);
+    const double kappa = direction_factor(kind, row_norm<Team>(g, width), to_penalty, to_norm);
     for (int64_t i = threadIdx.x % Team; i < width; i += Team)
       out[i] = static_cast<T>(kappa * static_cast<double>(g[i]));
   }
@@ -253,6 +252,5 @@ Tensor interpolate_tensors(Tensor real, Tensor fake, Tensor share) {
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
   m.impl("interpolate", TORCH_BOX(&sdv_wgangp::interpolate_tensors));
   m.impl("gradient_norm_penalty", TORCH_BOX(&sdv_wgangp::gradient_norm_penalty));
-  m.impl("gradient_norm_penalty_backward",
-         TORCH_BOX(&sdv_wgangp::gradient_norm_penalty_backward));
+  m.impl("gradient_norm_penalty_backward", TORCH_BOX(&sdv_wgangp::gradient_norm_penalty_backward));
 }

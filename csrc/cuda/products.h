@@ -4,14 +4,11 @@
 #include "../products.h"
 
 // Weak: CPU builds of torch lack these, and with them nothing calls them.
-extern "C" __attribute__((weak)) AOTITorchError aoti_torch_cuda_mm_out(AtenTensorHandle,
-                                                                       AtenTensorHandle,
-                                                                       AtenTensorHandle);
-extern "C" __attribute__((weak)) AOTITorchError aoti_torch_cuda_addmm_out(AtenTensorHandle,
-                                                                          AtenTensorHandle,
-                                                                          AtenTensorHandle,
-                                                                          AtenTensorHandle, double,
-                                                                          double);
+extern "C"
+    __attribute__((weak)) AOTITorchError aoti_torch_cuda_mm_out(AtenTensorHandle, AtenTensorHandle,
+                                                                AtenTensorHandle);
+extern "C" __attribute__((weak)) AOTITorchError aoti_torch_cuda_addmm_out(
+    AtenTensorHandle, AtenTensorHandle, AtenTensorHandle, AtenTensorHandle, double, double);
 
 namespace sdv_wgangp {
 

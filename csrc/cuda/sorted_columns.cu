@@ -84,12 +84,12 @@ void run_sort(const Tensor& x, Tensor& values, Tensor& index) {
 //   -> (Tensor values, Tensor indices)
 std::tuple<Tensor, Tensor> sort_rows(const Tensor& rows) {
   std::array<StableIValue, 4> stack{
-      torch::stable::detail::from(rows),
-      torch::stable::detail::from(std::optional<bool>(true)),
+      torch::stable::detail::from(rows), torch::stable::detail::from(std::optional<bool>(true)),
       torch::stable::detail::from(int64_t(-1)), torch::stable::detail::from(false)};
   SDV_CHECK(torch_call_dispatcher("aten::sort", "stable", stack.data(), TORCH_ABI_VERSION) == 0,
             "sorted_columns: torch's sort failed for rows of shape ", shape(rows));
-  return {torch::stable::detail::to<Tensor>(stack[0]), torch::stable::detail::to<Tensor>(stack[1])};
+  return {torch::stable::detail::to<Tensor>(stack[0]),
+          torch::stable::detail::to<Tensor>(stack[1])};
 }
 
 std::tuple<Tensor, Tensor> sorted_columns(Tensor x) {
@@ -121,8 +121,8 @@ __global__ void unsort_kernel(Matrices<T> grad, Matrices<int64_t> index, int64_t
   for (int64_t at = int64_t(blockIdx.x) * kThreads + threadIdx.x; at < batch * n * columns;
        at += int64_t(gridDim.x) * kThreads) {
     const int64_t i = at % n, c = at / n % columns, b = at / n / columns;
-    const int64_t row = index.data[b * index.batch_stride + i * index.row_stride +
-                                   c * index.column_stride];
+    const int64_t row =
+        index.data[b * index.batch_stride + i * index.row_stride + c * index.column_stride];
     assert(0 <= row && row < n && "index must name rows");
     out[(b * n + row) * columns + c] =
         grad.data[b * grad.batch_stride + i * grad.row_stride + c * grad.column_stride];
@@ -145,8 +145,8 @@ Tensor sorted_columns_backward(Tensor grad, Tensor index) {
   check_batch(op, "grad", grad);
   const Sizes sizes(grad);
   const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
-  SDV_CHECK(index.dim() == grad.dim() && Sizes(index).batch == batch &&
-                Sizes(index).rows == n && Sizes(index).columns == columns,
+  SDV_CHECK(index.dim() == grad.dim() && Sizes(index).batch == batch && Sizes(index).rows == n &&
+                Sizes(index).columns == columns,
             op, ": index must have shape ", shape(grad), ", got ", shape(index));
   SDV_CHECK(index.scalar_type() == ScalarType::Long, op, ": index must be int64");
   SDV_CHECK(index.device() == grad.device(), op, ": index must be on the device of grad");

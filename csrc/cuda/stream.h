@@ -16,8 +16,8 @@ namespace sdv_wgangp {
 inline cudaStream_t current_stream(const Tensor& tensor) {
   void* stream = nullptr;
   SDV_CHECK(aoti_torch_get_current_cuda_stream != nullptr &&
-            aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream) == 0,
-        "sdv_wgangp: torch did not give its current CUDA stream");
+                aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream) == 0,
+            "sdv_wgangp: torch did not give its current CUDA stream");
   return static_cast<cudaStream_t>(stream);
 }
 

@@ -93,8 +93,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int i = thread / kLine; i < size; i += kLines) {
       const int rank = jacobi.rank(i, 0);
       if (thread % kLine == 0)
-        values[b * size + rank] =
-            finite ? scaled(*jacobi.element(a, i, i), exponent) : undefined;
+        values[b * size + rank] = finite ? scaled(*jacobi.element(a, i, i), exponent) : undefined;
       if (v)
         for (int row = thread % kLine; row < size; row += kLine)
           vectors[(b * size + rank) * size + row] =
@@ -111,9 +110,8 @@ void run_jacobi(const Tensor& a, Tensor& values, Tensor& vectors, bool wanted) {
   const size_t bytes = shared_bytes<T>(size, wanted);
   // Beyond 48 KB, which doubles of the largest sizes need, a kernel must be allowed to.
   if (bytes > 48 * 1024) {
-    const cudaError_t error =
-        cudaFuncSetAttribute(jacobi_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(bytes));
+    const cudaError_t error = cudaFuncSetAttribute(
+        jacobi_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
     SDV_CHECK(error == cudaSuccess, "symmetric_eigen: no ", bytes, " bytes of shared memory, ",
               cudaGetErrorString(error));
   }
@@ -142,7 +140,8 @@ __global__ void clean_kernel(const T* from, int64_t batch, int64_t size, T* to, 
 }
 
 template <class T>
-__global__ void mark_kernel(const bool* finite, int64_t batch, int64_t count, T undefined, T* out) {
+__global__ void mark_kernel(const bool* finite, int64_t batch, int64_t count, T undefined,
+                            T* out) {
   for (int64_t at = int64_t(blockIdx.x) * kThreads + threadIdx.x; at < batch * count;
        at += int64_t(gridDim.x) * kThreads)
     if (!finite[at / count]) out[at] = undefined;
@@ -193,7 +192,8 @@ std::tuple<Tensor, Tensor> symmetric_eigen(Tensor a, bool vectors) {
     return {values, transposed(stored)};
   }
   Tensor values = torch::stable::new_empty(a, batched(a, {size}));
-  Tensor stored = torch::stable::new_empty(a, batched(a, {vectors ? size : 0, vectors ? size : 0}));
+  Tensor stored =
+      torch::stable::new_empty(a, batched(a, {vectors ? size : 0, vectors ? size : 0}));
   if (single)
     run_jacobi<float>(held, values, stored, vectors);
   else

@@ -3,11 +3,11 @@ r"""Batched statistics of the columns of matrices: moments, order statistics, ei
 Operators, with their references in plain PyTorch (``*_reference``, the fallback and the tests'
 oracle), shapes, derivatives and public functions:
 
-==================== =============================================================================
+======================= ==========================================================================
 :func:`moments`         mean and covariance; :func:`correlation` on top of it
 :func:`sorted_columns`  order statistics; :func:`quantiles` and :func:`wasserstein_1d` on top of it
 :func:`symmetric_eigen` eigenvalues and vectors; :func:`symmetric_eigenvalues`, differentiable
-==================== =============================================================================
+======================= ==========================================================================
 
 A matrix is ``[rows, columns]`` and a batch of matrices ``[batch, rows, columns]``; results have
 the batch in front where the argument has it. All sums are in float32 or better, whatever

@@ -3,12 +3,12 @@
 A *callback* is any callable that takes one `training.log.EpochLog`, once an epoch; or an object
 with any of these methods, which is then told by them alone:
 
-``on_stage(name)``       the model begins with "encoding", "training", "validation", "calibration"
-``on_fit_begin(run)``    the training begins, or continues
-``on_step(run)``         a step was made
-``on_epoch(run)``        an epoch was made; ``run.logs[-1]`` is its log
-``on_fit_end(run)``      the training is over, for whatever reason
-``state_dict()``, ``load_state_dict(state)``  for checkpoints, of what it has to remember
+* ``on_stage(name)``: the model begins with "encoding", "training", "validation", "calibration";
+* ``on_fit_begin(run)``: the training begins, or continues;
+* ``on_step(run)``: a step was made;
+* ``on_epoch(run)``: an epoch was made; ``run.logs[-1]`` is its log;
+* ``on_fit_end(run)``: the training is over, for whatever reason;
+* ``state_dict()``, ``load_state_dict(state)``: for checkpoints, of what it has to remember.
 
 A callable, ``on_step`` and ``on_epoch`` may return True to end the training in order. If one
 raises, the training ends the same way, the model keeps what it has learned, and the error is

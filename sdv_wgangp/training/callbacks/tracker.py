@@ -2,13 +2,13 @@
 
 The number of the step is the x axis of everything. Names are
 
-``losses/NAME``                each loss of the step
-``gradient_norms/PLAYER``      of all its weights together, as the optimizer got them
-``rates/PLAYER``               learning rate
-``speed/rows_per_second``      real rows that critics saw, since the point before
-``epoch/NAME``                 means over an epoch: each loss, and the totals "generator_loss",
-                               "discriminator_loss", "gradient_penalty"; "validation_score" where
-                               there is one; "rows_per_second"; norms and rates of the last step
+* ``losses/NAME``: each loss of the step;
+* ``gradient_norms/PLAYER``: of all its weights together, as the optimizer got them;
+* ``rates/PLAYER``: learning rate;
+* ``speed/rows_per_second``: real rows that critics saw, since the point before;
+* ``epoch/NAME``: means over an epoch: each loss, and the totals "generator_loss",
+  "discriminator_loss", "gradient_penalty"; "validation_score" where there is one;
+  "rows_per_second"; norms and rates of the last step.
 
 **After a training was killed and continues from a checkpoint, every step stands there once.** A
 checkpoint asks for `Tracker.state_dict`, which puts all points up to that step on the disk; what
