@@ -8,6 +8,8 @@ import os
 import platform
 import re
 import secrets
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 try:
@@ -42,20 +44,53 @@ def write_durably(path: str | Path, *parts: bytes | memoryview) -> None:
         >>> path.read_bytes()
         b'1 2 3'
     """
-    path = Path(path)
+    with partial_file(path) as partial, open(partial, "xb") as file:
+        for part in parts:
+            file.write(part)
+
+
+@contextlib.contextmanager
+def partial_file(path: str | Path, keep: bool = True) -> Iterator[Path]:
+    """A place for a file's new content, which takes its name at the end of the block.
+
+    By then its bytes are on the disk. An error in the block leaves what was there before.
+
+    Args:
+        path: The file.
+        keep: Whether it takes its name; otherwise it is removed.
+
+    Yields:
+        The place, beside the file and of this block alone; nothing is there yet.
+
+    Raises:
+        OSError: It cannot be put where it belongs.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "numbers.txt"
+        >>> with partial_file(path) as partial:
+        ...     _ = partial.write_text("1 2 3")
+        ...     path.exists()
+        False
+        >>> path.read_text()
+        '1 2 3'
+    """
+    # A link stays one: what it leads to is replaced.
+    path = Path(os.path.realpath(path))
     remove_leftovers(path.parent)
     partial = path.with_name(
         f".{path.name}.{_host()}.{os.getpid()}-{secrets.token_hex(4)}.partial"
     )
     _writing.add(partial)
     try:
-        with open(partial, "xb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
+        yield partial
+        if keep:
+            with open(partial, "rb+") as file:
+                os.fsync(file.fileno())
+            with contextlib.suppress(OSError):  # a new file has those of new files
+                shutil.copymode(path, partial)
+            os.replace(partial, path)
+            _sync_folder(path.parent)
     finally:
         # Should it stay (a disk that fails), the next write tries again.
         with contextlib.suppress(OSError):
