@@ -16,17 +16,17 @@ import pandas as pd
 import torch
 from torch import nn
 
+from sdv_wgangp.calibration.calibrate import Calibration, calibrate
+from sdv_wgangp.calibration.conditional import ConditionalCalibration, calibrate_conditional
+from sdv_wgangp.calibration.extremes import reach_extremes
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.calibration import Calibration
-from sdv_wgangp.models.conditional_calibration import ConditionalCalibration
 from sdv_wgangp.models.conditions import (
     FREE,
     allowed_codes,
     native_part,
 )
 from sdv_wgangp.models.cost import warn_of_cost
-from sdv_wgangp.models.extremes import reach_extremes
 from sdv_wgangp.models.fingerprint import digest_of
 from sdv_wgangp.models.table_figures import table_figures
 from sdv_wgangp.models.table_training import TableTraining
@@ -52,9 +52,6 @@ WHITENING_ROWS = 50_000
 CHUNK_ROWS = 2**11
 # Blocks of the generator that read conditions, from the first.
 CONDITIONED_BLOCKS = 2
-# Calibrated rows that tell conditional distributions, cells of them, and rows that are generated
-# for them.
-REFERENCE_ROWS, REFERENCE_CELLS, REFERENCE_GENERATED = 2**17, 2**25, 2**20
 # Rows under conditions that are drawn together, about.
 DRAWN_TOGETHER = 2**16
 # Rows of noise over which the probabilities of a column are averaged.
@@ -511,7 +508,7 @@ class TabularModel:
         """Draw rows, columns in the order and dtypes of the training frame.
 
         Without conditions a sample as large as that frame reaches its extremes
-        (`models.extremes`).
+        (`calibration.extremes`).
 
         Args:
             rows: How many.
@@ -603,12 +600,9 @@ class TabularModel:
     def _calibrate_conditional(self) -> ConditionalCalibration:
         """From random numbers of its own: those of `sample` go on as if nothing had been drawn."""
         random = torch.Generator(self._device).manual_seed(self._reference_seed)
-        affordable = int(REFERENCE_GENERATED * self._calibration.acceptance)
-        rows = min(REFERENCE_ROWS, REFERENCE_CELLS // self.layout.columns, affordable)
-        reference = self._calibration.draw(
-            rows, lambda count: self._draw(count, random, self.generator), random
+        return calibrate_conditional(
+            self._calibration, lambda rows: self._draw(rows, random, self.generator), random
         )
-        return ConditionalCalibration(self._calibration, reference)
 
     @torch.no_grad()
     def _choose(self, given: torch.Tensor, column: int, codes: torch.Tensor) -> torch.Tensor:
@@ -705,7 +699,7 @@ class TabularModel:
     def _calibration_of(
         self, generator: Generator, table: EncodedTable, random: torch.Generator, share: float = 1
     ) -> Calibration:
-        return Calibration(
+        return calibrate(
             table,
             self.encoder,
             lambda rows: self._draw(rows, random, generator),

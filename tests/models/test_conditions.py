@@ -10,8 +10,8 @@ import pytest
 import torch
 from pandas.testing import assert_frame_equal
 
+from sdv_wgangp.calibration.conditional import CANDIDATES
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models.conditional_calibration import CANDIDATES
 from sdv_wgangp.models.conditions import (
     OneOf,
     allowed_codes,

@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-from sdv_wgangp.models import calibration, density_ratio, raking
+from sdv_wgangp.calibration import raking, ratio, sizes
 from sdv_wgangp.models import tabular as tabular_module
 from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
@@ -101,7 +101,7 @@ def test_samples_go_on_and_repeat_after_a_seed(frame):
 def test_calibrated_marginals_are_those_of_the_table(frame, monkeypatch):
     # After six epochs the marginals are far off; let the weights go as far as they must.
     monkeypatch.setattr(raking, "MAX_FACTOR", 50.0)
-    monkeypatch.setattr(calibration, "MAX_WEIGHT", 50.0)
+    monkeypatch.setattr(sizes, "MAX_WEIGHT", 50.0)
     model = small(replace(FAST, epochs=6), random_state=0).fit(frame)
     rows = 40_000
     calibrated = model.sample(rows)
@@ -562,8 +562,8 @@ def test_pickles_hold_no_rows_and_load_elsewhere(frame, tmp_path):
         model = small(random_state=0).fit(table)
         stream = io.BytesIO()
         pickle.dump(model, stream)
-        trees = model._calibration._ratio.trees
-        sizes.append(stream.tell() - trees * 2**density_ratio.DEPTH * 9)
+        trees = model._calibration.ratio.trees
+        sizes.append(stream.tell() - trees * 2**ratio.DEPTH * 9)
     # For 27 times the rows: more trees, which do not count here, and knots in the tails.
     assert sizes[1] - sizes[0] < 20_000
     (tmp_path / "model.pkl").write_bytes(stream.getvalue())
