@@ -13,7 +13,7 @@ from sdv_wgangp.calibration.calibrate import calibrate
 from sdv_wgangp.calibration.cells import cells_of
 from sdv_wgangp.calibration.pool import thinned
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models.tabular import FAR
+from sdv_wgangp.models.warn import FAR
 
 
 def generator_of(pool, asked=None):
