@@ -215,7 +215,7 @@ def _check_rank_map(mapped: BinMap | RareAtoms, placed: list) -> None:
     column, _, place = placed[mapped.index]
     in_bins = isinstance(mapped, BinMap)
     if in_bins:
-        source, target = mapped.knots, mapped.shares
+        source, target = mapped.knots, mapped.distribution
         fits = place is not None and mapped.place == place
         fits = fits and (mapped.first, mapped.bins) == (len(column.atoms), column.bins)
     else:

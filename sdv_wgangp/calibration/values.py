@@ -32,7 +32,7 @@ class BinMap(FormerNames):
         first: The code of its first bin.
         bins: How many it has.
         knots: Ranks, ascending from 0 to 1.
-        shares: Of generated rows up to each, of the same shape: the distribution function.
+        distribution: The distribution function of generated rows there, of the same shape.
     """
 
     former_names: ClassVar = {
@@ -40,7 +40,7 @@ class BinMap(FormerNames):
         "_first": "first",
         "_bins": "bins",
         "_knots": "knots",
-        "_shares": "shares",
+        "_shares": "distribution",
     }
 
     index: int
@@ -48,7 +48,7 @@ class BinMap(FormerNames):
     first: int
     bins: int
     knots: np.ndarray
-    shares: np.ndarray
+    distribution: np.ndarray
 
     def apply(self, table: EncodedTable) -> None:
         """Change the codes and positions of a table in place."""
@@ -56,7 +56,7 @@ class BinMap(FormerNames):
         rows, ranks = ranks_in_bins(
             codes[:, self.index], positions[:, self.place], self.first, self.bins
         )
-        ranks = np.interp(ranks, self.knots, self.shares) * self.bins
+        ranks = np.interp(ranks, self.knots, self.distribution) * self.bins
         bins = np.minimum(ranks.astype(np.int64), self.bins - 1)
         codes[rows, self.index] = self.first + bins
         positions[rows, self.place] = ranks - bins
@@ -170,16 +170,16 @@ def fit_bin_map(column: NumericColumn, index: int, place: int, pool: EncodedTabl
     first, bins = len(column.atoms), column.bins
     codes, positions = pool.codes[:, index], pool.positions[:, place]
     rows, ranks = ranks_in_bins(codes.numpy(), positions.numpy(), first, bins)
-    knots = shares = np.array([0.0, 1.0])
+    knots = distribution = np.array([0.0, 1.0])
     if len(rows):
         ranks = np.sort(ranks)
         even = (1 - np.cos(np.linspace(0, np.pi, min(RANK_KNOTS, len(ranks)) + 1))) / 2
         knots = np.union1d(knots, np.quantile(ranks, even))
         below = np.searchsorted(ranks, knots, side="left")
         below += np.searchsorted(ranks, knots, side="right")
-        shares = below / (2 * len(ranks))
-        shares[0], shares[-1] = 0.0, 1.0
-    return BinMap(index, place, first, bins, knots, shares)
+        distribution = below / (2 * len(ranks))
+        distribution[0], distribution[-1] = 0.0, 1.0
+    return BinMap(index, place, first, bins, knots, distribution)
 
 
 def fit_rare_atoms(column: NumericColumn, index: int, pool: EncodedTable) -> RareAtoms | None:

@@ -405,7 +405,7 @@ ATTACKS = {
     "ranks of another shape": drop_first("].ranks"),
     "factors of another shape": drop_first(".factors[0]"),
     "ranks of another length": drop_first(".knots"),
-    "ranks that fall": tensors_of("._shares", lambda shares: shares.flip(0)),
+    "ranks that fall": tensors_of(".distribution", lambda distribution: distribution.flip(0)),
     "ranks that are not finite": tensors_of(".knots", lambda knots: knots * torch.nan),
     "an absent tensor": lambda file: file.tensors.popitem(),
     "no state": lambda file: file.state.clear(),
@@ -445,7 +445,7 @@ def test_two_stages_of_trees_come_back(of_two_stages, tmp_path):
     "change",
     [
         tensors_of(".leaves", lambda leaves: leaves * torch.nan),
-        tensors_of("._features", lambda features: features + 99),
+        tensors_of(".features", lambda features: features + 99),
         drop_first(".places[0]"),
     ],
 )
@@ -490,13 +490,13 @@ def test_maps_of_rare_atoms_come_back(file_with_rare_atoms):
 @pytest.mark.parametrize(
     "change",
     [
-        drop_first("._below"),
-        drop_first("._last"),
-        tensors_of("._wanted", lambda ranks: ranks.flip(0)),
-        tensors_of("._wanted", lambda ranks: ranks.float()),
-        tensors_of("._wanted", lambda ranks: ranks.reshape(1, -1)),
-        tensors_of("._last", lambda last: last + 99),
-        tensors_of("._last", lambda last: last * 0.5),
+        drop_first(".below"),
+        drop_first(".last"),
+        tensors_of(".wanted", lambda ranks: ranks.flip(0)),
+        tensors_of(".wanted", lambda ranks: ranks.float()),
+        tensors_of(".wanted", lambda ranks: ranks.reshape(1, -1)),
+        tensors_of(".last", lambda last: last + 99),
+        tensors_of(".last", lambda last: last * 0.5),
     ],
 )
 def test_tampered_maps_of_rare_atoms_are_refused(file_with_rare_atoms, change):
