@@ -2,11 +2,11 @@
 
     python benchmarks/quality.py --datasets king@validation --synthesizers vanilla --epochs 50
     python benchmarks/recalibrate.py --datasets king@validation --synthesizer vanilla \\
-        --seeds 0 1 2 --set "" --set models.calibration.MAX_WEIGHT=3 --json FILE
+        --seeds 0 1 2 --set "" --set calibration.selection.MAX_WEIGHT=3 --json FILE
 
 Training is long and calibration is short: this compares many ways to calibrate one fit. A way is
 MODULE.CONSTANT=NUMBER of `sdv_wgangp`, several of them with commas between; "" is the way it is.
-(models.density_ratio.LEAST_ROWS=1e9 leaves the trees out.) Of each, several samples are scored as
+(calibration.ratio.LEAST_ROWS=1e9 leaves the trees out.) Of each, several samples are scored as
 by quality.py. --calibrations repeats it with other random numbers: on tables that are hard to
 learn one calibration differs from the next by more than samples of one do. Prints, for each table,
 a line a way: rows that are generated for one that is kept, CPU seconds of a sample as large as the

@@ -131,9 +131,9 @@ def calibrated(dataset: Dataset, draw: Callable[[int], pd.DataFrame], seed: int)
     """
     import torch
 
+    from sdv_wgangp.calibration.calibrate import calibrate
+    from sdv_wgangp.calibration.extremes import reach_extremes
     from sdv_wgangp.encoding.table import TableEncoder
-    from sdv_wgangp.models.calibration import Calibration
-    from sdv_wgangp.models.extremes import reach_extremes
 
     numeric = [
         name for name, sdtype in dataset.columns.items() if sdtype in ("numerical", "datetime")
@@ -150,7 +150,7 @@ def calibrated(dataset: Dataset, draw: Callable[[int], pd.DataFrame], seed: int)
         return encoder.encode(frame, numpy_random)
 
     real = encoder.encode(dataset.train, numpy_random)
-    calibration = Calibration(real, encoder, generate, random)
+    calibration = calibrate(real, encoder, generate, random)
     table = calibration.draw(len(dataset.train), generate, random)
     reach_extremes(table, encoder, random)
     return encoder.decode(table)

@@ -11,7 +11,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from sdv_wgangp import moved
+
 __version__ = "0.1.0"
+
+moved.install()
 
 # SDV first, whichever of the two the user imports first. At the end of its own import SDV loads
 # its add-ons, `sdv_wgangp.single_table` among them, and that module imports SDV. Begun from here,

@@ -17,7 +17,7 @@ from sdv.single_table.base import FIXED_RNG_SEED, BaseSingleTableSynthesizer
 
 from sdv_wgangp import sdv_versions
 from sdv_wgangp.arguments import check_not_negative, is_whole
-from sdv_wgangp.models.conditions import (
+from sdv_wgangp.encoding.conditions import (
     UNABLE,
     OneOf,
     UnmetConditionError,

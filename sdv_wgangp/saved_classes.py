@@ -19,19 +19,18 @@ from sdv.data_processing.numerical_formatter import NumericalFormatter
 from sdv.metadata import Metadata
 from sklearn.mixture import BayesianGaussianMixture
 
+from sdv_wgangp.calibration.calibrate import Calibration
+from sdv_wgangp.calibration.cells import Cells
+from sdv_wgangp.calibration.raking import Raking
+from sdv_wgangp.calibration.ratio import DensityRatio, RefinedRatio
+from sdv_wgangp.calibration.values import BinMap, RareAtoms, ValueCalibration
 from sdv_wgangp.encoding.axis import RankAxis
 from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
 from sdv_wgangp.encoding.derived import DerivedColumn
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.quantiles import QuantileMap
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models.calibration import Calibration
-from sdv_wgangp.models.cells import Cells
-from sdv_wgangp.models.density_ratio import DensityRatio
-from sdv_wgangp.models.raking import Raking
-from sdv_wgangp.models.refined_ratio import RefinedRatio
 from sdv_wgangp.models.tabular import TabularModel
-from sdv_wgangp.models.value_calibration import BinMap, RareAtoms, ValueCalibration
 from sdv_wgangp.persistence.container import ModelFileError
 from sdv_wgangp.persistence.graph import Kind, check_attribute
 from sdv_wgangp.training.log import EpochLog
@@ -184,28 +183,28 @@ def _check_columns(encoder: TableEncoder) -> None:
 
 def _check_calibration(calibration: Calibration, encoder: TableEncoder) -> None:
     """Refuse a calibration whose parts do not fit, or with which sampling would never end."""
-    columns, refined, raking = calibration.columns, calibration._ratio, calibration._raking
-    for column, factors in zip(columns, raking._factors, strict=True):
+    columns, ratio, raking = calibration.columns, calibration.ratio, calibration.raking
+    for column, factors in zip(columns, raking.factors, strict=True):
         if column.size != len(factors):
             raise ValueError("calibration factors that do not fit the columns")
         if not (np.isfinite(factors).all() and factors.min() > 0):
             raise ValueError("calibration factors that are not positive")
-    for ratio in refined._ratios:
-        for column, places in zip(columns, ratio._places, strict=True):
+    for stage in ratio.stages:
+        for column, places in zip(columns, stage.places, strict=True):
             if column.size != len(places):
                 raise ValueError("trees that do not fit the columns")
-        features = ratio._features
+        features = stage.features
         if len(features) and not 0 <= features.min() <= features.max() < len(columns):
             raise ValueError("trees of other columns")
-        if not torch.isfinite(ratio._leaves).all():
+        if not torch.isfinite(stage.leaves).all():
             raise ValueError("trees with leaves that are not finite")
-    limits = np.array(refined._limits)
-    if len(limits) != len(refined._ratios) - 1 or not (np.isfinite(limits) & (limits > 0)).all():
+    limits = np.array(ratio.limits)
+    if len(limits) != len(ratio.stages) - 1 or not (np.isfinite(limits) & (limits > 0)).all():
         raise ValueError("limits of weights that do not fit the trees")
     if not (np.isfinite(raking.limit) and 0 < calibration.acceptance <= 1):
         raise ValueError(f"a calibration that accepts {calibration.acceptance} of the rows")
     placed = encoder.placed
-    for mapped in calibration.values._maps:
+    for mapped in calibration.values.maps:
         _check_rank_map(mapped, placed)
 
 
@@ -216,11 +215,11 @@ def _check_rank_map(mapped: BinMap | RareAtoms, placed: list) -> None:
     column, _, place = placed[mapped.index]
     in_bins = isinstance(mapped, BinMap)
     if in_bins:
-        source, target = mapped._knots, mapped._shares
-        fits = place is not None and mapped._place == place
-        fits = fits and (mapped._first, mapped._bins) == (len(column.atoms), column.bins)
+        source, target = mapped.knots, mapped.distribution
+        fits = place is not None and mapped.place == place
+        fits = fits and (mapped.first, mapped.bins) == (len(column.atoms), column.bins)
     else:
-        source, target, last = mapped._below, mapped._wanted, mapped._last
+        source, target, last = mapped.below, mapped.wanted, mapped.last
         fits = isinstance(column, NumericColumn) and source.shape == (len(column.atoms) + 1,)
         fits = fits and last.shape == (column.width,) and last.dtype.kind == "i"
         fits = fits and last.max() < len(column.atoms)

@@ -100,9 +100,9 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
             "contingency" and "joint_entropy" look at its pairs first.
         ema_decay: Decay of the moving average of the generator's weights, in [0, 1).
         calibrate: Select among generated rows by how much likelier they are in the training
-            table, marginals included, and map numbers by rank (`models.calibration`). The rows of
+            table, marginals included, and map numbers by rank (`calibration`). The rows of
             a call are then balanced: their marginals have less noise than those of independent
-            rows (`models.balancing`). False gives the generator's own, independent rows.
+            rows (`calibration.balancing`). False gives the generator's own, independent rows.
         conditional_share: Share of each batch that is trained with some cells given, in [0, 0.5].
             Conditions on discrete columns are then met without rejecting rows
             (`sample_from_conditions`, `sample_remaining_columns`, `sample_marginal`); with 0

@@ -21,6 +21,7 @@ FLOORS = (
     "persistence",
     "ops",
     "encoding",
+    "calibration",
     "networks",
     "objectives",
     "plots",

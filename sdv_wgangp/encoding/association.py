@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+import torch
 
 from sdv_wgangp.encoding.columns import NumericColumn
 
@@ -31,8 +34,8 @@ def strongest_associations(frame: pd.DataFrame, columns: list[NumericColumn]) ->
     ]
     everything = np.concatenate(hot, axis=1)
     for index, own in enumerate(hot):
-        tables = (own.T @ everything).reshape(CLASSES, len(columns), CLASSES)
-        strongest[index] = np.delete(_cramers_v(tables.transpose(1, 0, 2)), index).max()
+        joint = torch.from_numpy(own.T @ everything).double()
+        strongest[index] = np.delete(cramers_v(joint, [CLASSES] * len(columns)), index).max()
     return strongest
 
 
@@ -44,8 +47,34 @@ def _classes(column: NumericColumn, series: pd.Series) -> np.ndarray:
     return np.minimum((ranks * CLASSES).astype(np.int64), CLASSES - 1)
 
 
+def cramers_v(joint: torch.Tensor, widths: Sequence[int]) -> np.ndarray:
+    """Cramer's V of a column with others, with Bergsma's bias correction, ``[len(widths)]``.
+
+    Args:
+        joint: In how many rows each level of the column meets each level of the others, which
+            stand side by side, float64 ``[levels, sum(widths)]``.
+        widths: Levels of each of the others, at least one column.
+
+    Example:
+        >>> joint = torch.tensor([[150.0, 50.0, 200.0, 0.0], [50.0, 150.0, 0.0, 200.0]])
+        >>> cramers_v(joint.double(), [2, 2]).round(3).tolist()
+        [0.498, 1.0]
+    """
+    widths = np.asarray(widths)
+    starts = widths.cumsum() - widths
+    own, others = joint[:, : widths[0]].sum(1), joint.sum(0)
+    expected = own[:, None] * others
+    share = (joint.square() / expected.masked_fill(expected == 0, 1)).sum(0)
+    return bias_corrected_v(
+        np.add.reduceat(share.numpy(), starts) - 1,
+        int((own > 0).sum()),
+        np.add.reduceat((others > 0).numpy().astype(np.int64), starts),
+        int(own.sum()),
+    )
+
+
 def bias_corrected_v(
-    phi2: np.ndarray, rows: np.ndarray, columns: np.ndarray, total: np.ndarray
+    phi2: np.ndarray, rows: np.ndarray | int, columns: np.ndarray | int, total: np.ndarray | int
 ) -> np.ndarray:
     """Cramer's V of contingency tables with Bergsma's bias correction; 0 for a constant.
 
@@ -59,13 +88,3 @@ def bias_corrected_v(
     least = np.minimum(*(count - (count - 1) ** 2 / rest for count in (rows, columns)))
     varied = (rows > 1) & (columns > 1) & (least > 1)
     return np.where(varied, np.sqrt(phi2 / np.where(varied, least - 1, 1.0)), 0.0)
-
-
-def _cramers_v(tables: np.ndarray) -> np.ndarray:
-    """V of contingency tables ``[n, classes, classes]``."""
-    tables = tables.astype(np.float64)
-    first, second = tables.sum(2), tables.sum(1)
-    total = first.sum(1)
-    expected = first[:, :, None] * second[:, None, :] / total[:, None, None]
-    chi2 = ((tables - expected) ** 2 / np.where(expected > 0, expected, 1.0)).sum((1, 2))
-    return bias_corrected_v(chi2 / total, (first > 0).sum(1), (second > 0).sum(1), total)

@@ -1,151 +1,131 @@
-"""Conditions on the columns of a frame as codes of the modelled columns."""
+"""Rows under conditions: cells are given to the generator, and no row is rejected.
+
+`encoding.conditions` says which codes a condition allows. Where it allows several of a column, one
+is drawn for each row; `calibration.conditional` chooses among the rows that are made.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
+import torch
 
-from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
-from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.calibration.conditional import ConditionalCalibration
+from sdv_wgangp.encoding.table import EncodedTable
+from sdv_wgangp.models.sampler import FREE, Sampler
 
-# The code of a cell that is not given.
-FREE = -1
-# SDV passes on errors that say so.
-UNABLE = "Unable to sample any rows for the given conditions"
+# Rows under conditions that are drawn together, about.
+DRAWN_TOGETHER = 2**16
+# Rows of noise over which the probabilities of a column are averaged.
+PROBED_ROWS = 2**8, 2**11
 
-
-class OneOf(tuple):
-    """As the value of a condition: any of these values."""
-
-
-class UnmetConditionError(ValueError):
-    """No row can meet a condition; the message names column and value."""
+# By index of a column, the codes it may have, int64, at least one each.
+Allowed = Mapping[int, np.ndarray]
 
 
-def names_of_conditions(encoder: TableEncoder) -> list[str]:
-    """Columns that are sets of codes, modelled or derived, in the order of the frame."""
-    discrete = {column.name for column in encoder.columns if not column.has_positions}
-    derived = {derived.column.name for derived in encoder.derived}
-    return [name for name in encoder.names if name in discrete | derived]
-
-
-def allowed_codes(encoder: TableEncoder, conditions: Mapping[str, Any]) -> dict[int, np.ndarray]:
-    """Codes that modelled columns may have under conditions.
-
-    A derived column's value is a set of codes of its source: those that go with it.
+def draw_each(
+    sampler: Sampler,
+    wanted: Sequence[tuple[Allowed, int]],
+    calibration: ConditionalCalibration | None,
+    random: torch.Generator,
+) -> EncodedTable:
+    """Rows under several conditions, in their order.
 
     Args:
-        encoder: The table's encoder.
-        conditions: Values by column, or `OneOf` several; a missing value is one of them.
-
-    Returns:
-        By index of the modelled column, its codes, int64, at least one each.
-
-    Raises:
-        ValueError: A column cannot be a condition; names it.
-        UnmetConditionError: A value was not in its training column, or two conditions contradict
-            each other; names them.
+        sampler: Of a generator that reads conditions.
+        wanted: Conditions, and how many rows are to meet each; at least one condition.
+        calibration: Chooses among the rows that are made; None: they stay as they are.
+        random: Source of all randomness, on the sampler's device.
     """
-    modelled = {column.name: index for index, column in enumerate(encoder.columns)}
-    derived = {derived.column.name: derived for derived in encoder.derived}
-    possible = names_of_conditions(encoder)
-    allowed: dict[int, np.ndarray] = {}
-    for name, value in conditions.items():
-        if name not in encoder.names:
-            raise ValueError(
-                f"condition on {name!r}, which is no column of the table: name one of "
-                f"{', '.join(map(str, possible))}"
-            )
-        if name not in possible:
-            raise ValueError(
-                f"column {name!r} is continuous and cannot be a condition: filter the rows, or "
-                f"name one of {', '.join(map(str, possible))}"
-            )
-        column = encoder.column(name)
-        values = value if isinstance(value, OneOf) else (value,)
-        codes = np.unique([code_of(column, each) for each in values])
-        if name in derived:
-            index = derived[name].source
-            codes = np.flatnonzero(np.isin(derived[name].codes, codes))
+    parts: list[EncodedTable] = []
+    waiting, made = [], 0
+    for allowed, rows in wanted:
+        count = rows if calibration is None else calibration.candidates(rows)
+        waiting.append((allowed, rows, count))
+        made += count
+        if made >= DRAWN_TOGETHER:
+            parts += _draw_together(sampler, waiting, calibration, random)
+            waiting, made = [], 0
+    if waiting:
+        parts += _draw_together(sampler, waiting, calibration, random)
+    return EncodedTable.concatenated(parts)
+
+
+def _draw_together(
+    sampler: Sampler,
+    wanted: Sequence[tuple[Allowed, int, int]],
+    calibration: ConditionalCalibration | None,
+    random: torch.Generator,
+) -> list[EncodedTable]:
+    """Rows for each of some conditions, from one pass of the generator.
+
+    Args:
+        sampler, calibration, random: As of `draw_each`.
+        wanted: Conditions, how many rows are to meet each, and from how many these are chosen.
+    """
+    given = [given_codes(sampler, allowed, count, random) for allowed, _, count in wanted]
+    counts = [count for _, _, count in wanted]
+    if len(given) > 1:
+        given = [one.expand(count, -1) for one, count in zip(given, counts, strict=True)]
+    made = sampler.draw(sum(counts), random, torch.cat(given))
+    parts, start = [], 0
+    for allowed, rows, count in wanted:
+        part = made.rows(slice(start, start + count))
+        start += count
+        if calibration is not None:
+            part = calibration.choose(part, rows, allowed, random)
+        parts.append(part)
+    return parts
+
+
+def given_codes(
+    sampler: Sampler, allowed: Allowed, rows: int, random: torch.Generator
+) -> torch.Tensor:
+    """Codes that meet a condition, or `FREE`: ``[rows, columns]``, or one row for all.
+
+    Args:
+        sampler: Of a generator that reads conditions.
+        allowed: The condition.
+        rows: How many.
+        random: Source of the choice where several codes are allowed.
+    """
+    given = torch.full((1, sampler.layout.columns), FREE)
+    # Those with one code first: they say more about the others.
+    for column, codes in sorted(allowed.items(), key=lambda item: len(item[1]) > 1):
+        codes = torch.from_numpy(codes)
+        if len(codes) > 1:
+            given = given.expand(rows, -1).clone()
+            codes = codes[_choose(sampler, given, column, codes, random)]
+        given[:, column] = codes
+    return given
+
+
+def _choose(
+    sampler: Sampler,
+    given: torch.Tensor,
+    column: int,
+    codes: torch.Tensor,
+    random: torch.Generator,
+) -> torch.Tensor:
+    """Which of some codes a column has, given others: places among them, ``[rows]``.
+
+    Without other columns the training frequencies say it exactly; otherwise the generator's
+    probabilities, the mean over its noise.
+    """
+    chosen = torch.empty(len(given), dtype=torch.int64)
+    least, most = PROBED_ROWS
+    groups, group_of = given.unique(dim=0, return_inverse=True)
+    for index, group in enumerate(groups):
+        own = group_of == index
+        count = int(own.sum())
+        if (group == FREE).all():
+            levels = sampler.layout.offsets[column] + codes
+            shares = sampler.layout.frequencies[levels].to(sampler.device)
         else:
-            index = modelled[name]
-        codes = np.intersect1d(allowed.get(index, codes), codes)
-        if not len(codes):
-            listed = ", ".join(f"{key!r} = {given!r}" for key, given in conditions.items())
-            raise UnmetConditionError(
-                f"{UNABLE}: {listed} contradict each other, as {name!r} follows from "
-                f"{encoder.columns[index].name!r} in the training table; change one of them"
-            )
-        allowed[index] = codes
-    return allowed
-
-
-def native_part(encoder: TableEncoder, conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """The conditions that `allowed_codes` takes, or refuses for their value.
-
-    What is left out can only be met by filtering rows: columns with positions, names the table
-    does not have, and numbers that are no value of a column of few values, to which a filter may
-    allow a tolerance.
-    """
-    possible = names_of_conditions(encoder)
-    return {
-        name: value
-        for name, value in conditions.items()
-        if name in possible and _is_native(encoder.column(name), value)
-    }
-
-
-def _is_native(column: CategoricalColumn | NumericColumn, value: Any) -> bool:
-    if isinstance(column, CategoricalColumn):
-        return True
-    try:
-        code_of(column, value)
-    except ValueError:
-        return False
-    return True
-
-
-def values_of(encoder: TableEncoder, name: str) -> list:
-    """The values of a column that can be a condition, missing ones left out.
-
-    Raises:
-        ValueError: It cannot be one; names the column.
-    """
-    possible = names_of_conditions(encoder)
-    if name not in possible:
-        raise ValueError(
-            f"column {name!r} is no column of categories or few values: name one of "
-            f"{', '.join(map(str, possible))}"
-        )
-    column = encoder.column(name)
-    count = column.width - (column.missing_code is not None)
-    return column.decode(np.arange(count)).tolist()
-
-
-def code_of(column: CategoricalColumn | NumericColumn, value: Any) -> int:
-    """The code of one value of a column without positions.
-
-    Raises:
-        UnmetConditionError: The value was not in the training column; names both.
-    """
-    if not pd.api.types.is_scalar(value):
-        raise UnmetConditionError(
-            f"{UNABLE}: column {column.name!r} is to be {value!r}, which is no single value"
-        )
-    if pd.isna(value):
-        if column.missing_code is None:
-            raise UnmetConditionError(
-                f"{UNABLE}: column {column.name!r} had no missing values when it was fitted"
-            )
-        return int(column.missing_code)
-    as_object = isinstance(column, CategoricalColumn)
-    if not as_object and isinstance(value, str):
-        raise UnmetConditionError(f"{UNABLE}: column {column.name!r} is numeric, not {value!r}")
-    series = pd.Series([value], dtype=object if as_object else None, name=column.name)
-    try:
-        return int(column.encode(series)[0][0])
-    except ValueError as error:
-        raise UnmetConditionError(f"{UNABLE}: {error}") from error
+            probed = min(max(count, least), most)
+            shares = sampler.probabilities(column, group[None], probed, random)
+            shares = shares[codes.to(sampler.device)]
+        shares = shares.double().clamp_min(1e-30)
+        chosen[own] = torch.multinomial(shares, count, True, generator=random).cpu()
+    return chosen

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from sdv_wgangp.encoding.association import bias_corrected_v
+from sdv_wgangp.encoding.association import cramers_v
 from sdv_wgangp.encoding.layout import Layout
 
 # Cells of all pairwise tables together. A batch of 500 rows says little about more of them, and
@@ -200,17 +200,7 @@ class FeatureTable:
         own = levels[:, first] - self.offsets[first]
         index = levels.T[others] + (own * ends[-1] + shift[:, None])
         joint = torch.bincount(index.flatten(), minlength=self.width(first) * ends[-1])
-        joint = joint.view(-1, ends[-1]).double()
-        rows, totals = joint[:, : widths[0]].sum(1), joint.sum(0)
-        expected = rows[:, None] * totals
-        share = (joint.square() / expected.masked_fill(expected == 0, 1)).sum(0)
-        starts = ends - widths
-        return bias_corrected_v(
-            np.add.reduceat(share.numpy(), starts) - 1,
-            int((rows > 0).sum()),
-            np.add.reduceat((totals > 0).numpy().astype(np.int64), starts),
-            len(levels),
-        )
+        return cramers_v(joint.view(-1, ends[-1]).double(), widths)
 
 
 def _joined(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 
 from sdv_wgangp.persistence.container import ModelFileError
+from sdv_wgangp.persistence.former_names import name_of_today
 
 # Functions that SDV's constraints keep as attributes.
 FUNCTIONS = {
@@ -52,7 +53,8 @@ class Kind:
         cls: The class itself; not its subclasses.
         get: The state of an object, attributes by name unless ``make`` says otherwise.
         make: An object of that state. None: an object without its constructor run, with the state
-            as its attributes, none of which may hide something that the class defines.
+            as its attributes, none of which may hide something that the class defines. (Those of
+            a `FormerNames` may have the names of earlier releases.)
     """
 
     cls: type
@@ -281,8 +283,11 @@ class Decoder:
             return made
         made = self._objects[number] = object.__new__(kind.cls)
         for attribute, each in state.items():
-            check_attribute(kind.cls, attribute)
-            made.__dict__[attribute] = self.decode(each)
+            # What is no longer kept is decoded, too: others may refer to what it holds.
+            value, today = self.decode(each), name_of_today(kind.cls, attribute)
+            if today is not None:
+                check_attribute(kind.cls, today)
+                made.__dict__[today] = value
         return made
 
 

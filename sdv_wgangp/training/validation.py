@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
+from sdv_wgangp.calibration.two_sample import Probability, fold_areas
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
 from sdv_wgangp.training.schedule import Schedule
@@ -55,11 +54,11 @@ class HeldOutScore:
     """How hard boosted trees find it to tell generated rows from held-out ones.
 
     The score is ``1 - (2 max(AUC, 1/2) - 1)``, the AUC being the mean over three folds: 1 where
-    the trees only guess, 0 where they are always right. (A classifier two-sample test,
-    Lopez-Paz and Oquab 2017.) The trees see the ranks of the columns with an order, and all
-    codes: as categories where there is no order and they are not too many, else as numbers (of
-    a category these are in the order of frequency). With a hundred held-out rows the score soon
-    is near 1: so few cannot tell good rows from better ones.
+    the trees only guess, 0 where they are always right (`calibration.two_sample`). The trees see
+    the ranks of the columns with an order, and all codes: as categories where there is no order
+    and they are not too many, else as numbers (of a category these are in the order of frequency).
+    With a hundred held-out rows the score soon is near 1: so few cannot tell good rows from better
+    ones.
 
     Args:
         held_out: Encoded rows, of which there are at least `MIN_HELD_OUT`.
@@ -93,18 +92,17 @@ class HeldOutScore:
         """
         rows = np.concatenate([self._real, self._features(generated)])
         is_real = np.arange(len(rows)) < len(self._real)
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self._seed)
-        areas = []
-        for train, test in folds.split(rows, is_real):
-            trees = HistGradientBoostingClassifier(
-                max_iter=TREES,
-                categorical_features=self._categorical,
-                early_stopping=False,
-                random_state=self._seed,
-            ).fit(rows[train], is_real[train])
-            told = trees.predict_proba(rows[test])[:, 1]
-            areas.append(roc_auc_score(is_real[test], told))
+        areas = fold_areas(rows, is_real, self._fit, FOLDS, self._seed)
         return float(2 - 2 * max(np.mean(areas), 0.5))
+
+    def _fit(self, rows: np.ndarray, is_real: np.ndarray) -> Probability:
+        trees = HistGradientBoostingClassifier(
+            max_iter=TREES,
+            categorical_features=self._categorical,
+            early_stopping=False,
+            random_state=self._seed,
+        ).fit(rows, is_real)
+        return lambda others: trees.predict_proba(others)[:, 1]
 
     def _features(self, table: EncodedTable) -> np.ndarray:
         """Ranks of the ordered columns, then all codes; float32 ``[rows, ordered + columns]``."""

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from synthesizers import RECIPES
 
+from sdv_wgangp.calibration import balancing, ratio, sizes
 from sdv_wgangp.encoding import columns
-from sdv_wgangp.models import balancing, calibration, density_ratio
 
 
 def test_constants_change_and_come_back():
@@ -30,12 +30,12 @@ def test_constants_change_and_come_back():
 
 
 def test_modules_that_imported_a_constant_have_it_too():
-    with constants.changed(constants.parse("models.density_ratio.GENERATED_TIMES=7")):
-        assert density_ratio.GENERATED_TIMES == calibration.GENERATED_TIMES == 7
-    assert density_ratio.GENERATED_TIMES == calibration.GENERATED_TIMES == 4
+    with constants.changed(constants.parse("calibration.ratio.GENERATED_TIMES=7")):
+        assert ratio.GENERATED_TIMES == sizes.GENERATED_TIMES == 7
+    assert ratio.GENERATED_TIMES == sizes.GENERATED_TIMES == 4
     # Another one of that name.
-    with constants.changed({"models.density_ratio.LEAST_ROWS": 9}):
-        assert calibration.LEAST_ROWS == 9
+    with constants.changed({"calibration.ratio.LEAST_ROWS": 9}):
+        assert sizes.LEAST_ROWS == 9
         assert balancing.LEAST_ROWS == 50
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import recalibrate
 
-from sdv_wgangp.models import calibration
+from sdv_wgangp.calibration import selection
 
 LIMITS = ("MAX_WEIGHT", "FINE_MAX_WEIGHT")
 
@@ -28,7 +28,7 @@ def fitted(tmp_path_factory):
 
 def test_ways_to_calibrate_are_compared(fitted, capsys):
     path, folder = fitted
-    ways = ["", ", ".join(f"models.calibration.{name}=1.1" for name in LIMITS)]
+    ways = ["", ", ".join(f"calibration.selection.{name}=1.1" for name in LIMITS)]
     recalibrate.main(
         ["--datasets", str(path), "--target", "outcome", "--output", str(folder)]
         + ["--synthesizer", "vanilla", "--samples", "2", "--json", str(folder / "found.json")]
@@ -46,7 +46,7 @@ def test_ways_to_calibrate_are_compared(fitted, capsys):
     error = abs(shapes[0] - shapes[1]) / 2
     assert f"| {np.mean(shapes):.4g} ± {error:.1g} |" in printed
     # It is as it was, afterwards.
-    assert [getattr(calibration, name) for name in LIMITS] == [24, 3]
+    assert [getattr(selection, name) for name in LIMITS] == [24, 3]
 
 
 def test_calibrations_differ_by_their_random_numbers(fitted, capsys):
@@ -70,7 +70,12 @@ def test_calibrations_differ_by_their_random_numbers(fitted, capsys):
 
 @pytest.mark.parametrize(
     "way",
-    ["MAX_WEIGHT=3", "models.calibration.NO=3", "models.calibration.MAX_WEIGHT", "nowhere.X=1"],
+    [
+        "MAX_WEIGHT=3",
+        "calibration.selection.NO=3",
+        "calibration.selection.MAX_WEIGHT",
+        "nowhere.X=1",
+    ],
 )
 def test_a_way_that_is_none_is_named(way):
     with pytest.raises(SystemExit, match="is no MODULE"):

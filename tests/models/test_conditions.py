@@ -10,15 +10,15 @@ import pytest
 import torch
 from pandas.testing import assert_frame_equal
 
-from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models.conditional_calibration import CANDIDATES
-from sdv_wgangp.models.conditions import (
+from sdv_wgangp.calibration.conditional import CANDIDATES
+from sdv_wgangp.encoding.conditions import (
     OneOf,
     allowed_codes,
     names_of_conditions,
     native_part,
     values_of,
 )
+from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.networks.passes import SamplingPass
 from sdv_wgangp.training.settings import TrainingSettings

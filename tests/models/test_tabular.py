@@ -19,10 +19,11 @@ import pytest
 import torch
 from torch import nn
 
-from sdv_wgangp.models import calibration, density_ratio, raking
-from sdv_wgangp.models import tabular as tabular_module
+from sdv_wgangp.calibration import raking, ratio, sizes
+from sdv_wgangp.models import fitting, warn
 from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
+from sdv_wgangp.models.target import target_of
 from sdv_wgangp.networks.passes import TrainingPass
 from sdv_wgangp.objectives.matching import DISTANCES
 from sdv_wgangp.objectives.meta_features import AUTO_META_FEATURES
@@ -101,7 +102,7 @@ def test_samples_go_on_and_repeat_after_a_seed(frame):
 def test_calibrated_marginals_are_those_of_the_table(frame, monkeypatch):
     # After six epochs the marginals are far off; let the weights go as far as they must.
     monkeypatch.setattr(raking, "MAX_FACTOR", 50.0)
-    monkeypatch.setattr(calibration, "MAX_WEIGHT", 50.0)
+    monkeypatch.setattr(sizes, "MAX_WEIGHT", 50.0)
     model = small(replace(FAST, epochs=6), random_state=0).fit(frame)
     rows = 40_000
     calibrated = model.sample(rows)
@@ -187,7 +188,7 @@ def test_a_time_budget_leaves_time_for_what_follows_the_training(frame, monkeypa
             # A few readings in a step.
             run.schedule = Schedule(run.schedule.total, 50.0, lambda: next(ticks))
 
-    monkeypatch.setattr(TabularModel, "_rehearse", lambda *arguments: 1000.0)
+    monkeypatch.setattr(fitting, "rehearse", lambda *arguments: 1000.0)
     settings = TrainingSettings(epochs=10**6, batch_size=100, max_seconds=4600)
     model = small(settings, random_state=0).fit(frame, callbacks=[OwnClock()])
     assert 0 < 3600 - given[0] < 600  # encoding; machines can be busy
@@ -445,7 +446,7 @@ def test_small_batches_leave_two_plain_rows_for_statistics(frame, rows):
 def test_missing_is_no_class_of_the_target(frame):
     table = frame.assign(kind=frame["kind"].where(frame.index % 9 > 0))
     model = small(with_features("gravity"), random_state=0, target="kind").fit(table)
-    target = model._find_target()
+    target = target_of(model.encoder, model.target)
     missing = model.encoder.column("kind").missing_code
     assert (target.classes == -1).nonzero().flatten().tolist() == [missing]
     twin = table["kind"].map({"a": "x", "b": "x", "c": None})  # follows from it
@@ -458,7 +459,7 @@ def test_a_target_that_follows_from_another_column_has_classes(frame):
     table = frame.assign(upper=frame["kind"].replace({"c": "a"}).str.upper())
     model = small(with_features("gravity"), random_state=0, target="upper").fit(table)
     assert [derived.column.name for derived in model.encoder.derived] == ["upper"]
-    target = model._find_target()
+    target = target_of(model.encoder, model.target)
     assert target.categorical
     levels = model.encoder.columns[target.column].levels
     assert target.classes[levels == "a"] == target.classes[levels == "c"]
@@ -562,8 +563,8 @@ def test_pickles_hold_no_rows_and_load_elsewhere(frame, tmp_path):
         model = small(random_state=0).fit(table)
         stream = io.BytesIO()
         pickle.dump(model, stream)
-        trees = model._calibration._ratio.trees
-        sizes.append(stream.tell() - trees * 2**density_ratio.DEPTH * 9)
+        trees = model._calibration.ratio.trees
+        sizes.append(stream.tell() - trees * 2**ratio.DEPTH * 9)
     # For 27 times the rows: more trees, which do not count here, and knots in the tails.
     assert sizes[1] - sizes[0] < 20_000
     (tmp_path / "model.pkl").write_bytes(stream.getvalue())
@@ -603,12 +604,12 @@ def test_a_column_out_of_the_reach_of_calibration_is_warned_of(frame, monkeypatc
 
 
 def test_of_many_columns_out_of_reach_the_worst_are_named(frame, monkeypatch):
-    monkeypatch.setattr(tabular_module, "NAMED", 2)
+    monkeypatch.setattr(warn, "NAMED", 2)
     model = small(random_state=0).fit(frame)
     *others, last = [column.name for column in model.encoder.columns]
-    model._calibration.distances = [0.05, *np.linspace(0.2, 0.9, len(others))]
+    distances = [0.05, *np.linspace(0.2, 0.9, len(others))]
     with pytest.warns(UserWarning, match="too seldom") as caught:
-        model._warn_of_distance()
+        warn.warn_of_distances(model.encoder, distances)
     (warning,) = caught
     assert f"'{last}' (0.90), '{others[-1]}' (" in str(warning.message)
     assert f", and {len(others) - 2} more (" in str(warning.message)

@@ -21,8 +21,8 @@ from sdv.sampling import Condition
 
 import sdv_wgangp
 from sdv_wgangp import saving, sdv_versions
+from sdv_wgangp.calibration import values
 from sdv_wgangp.encoding.table import EncodedTable
-from sdv_wgangp.models import value_calibration
 from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.objectives.meta_features import META_FEATURES, register_meta_feature
 from sdv_wgangp.persistence import ModelFileError
@@ -403,10 +403,10 @@ ATTACKS = {
     "weights that are not finite": poison,
     "counts of another shape": drop_first("].counts"),
     "ranks of another shape": drop_first("].ranks"),
-    "factors of another shape": drop_first("._factors[0]"),
-    "ranks of another length": drop_first("._knots"),
-    "ranks that fall": tensors_of("._shares", lambda shares: shares.flip(0)),
-    "ranks that are not finite": tensors_of("._knots", lambda knots: knots * torch.nan),
+    "factors of another shape": drop_first(".factors[0]"),
+    "ranks of another length": drop_first(".knots"),
+    "ranks that fall": tensors_of(".distribution", lambda distribution: distribution.flip(0)),
+    "ranks that are not finite": tensors_of(".knots", lambda knots: knots * torch.nan),
     "an absent tensor": lambda file: file.tensors.popitem(),
     "no state": lambda file: file.state.clear(),
 }
@@ -432,7 +432,7 @@ def of_two_stages():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         synthesizer.fit(sdv_versions.as_fit_input(synthesizer.metadata, frame))
-    assert len(synthesizer._model._calibration._ratio._ratios) == 2
+    assert len(synthesizer._model._calibration.ratio.stages) == 2
     return synthesizer
 
 
@@ -444,9 +444,9 @@ def test_two_stages_of_trees_come_back(of_two_stages, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        tensors_of("._leaves", lambda leaves: leaves * torch.nan),
-        tensors_of("._features", lambda features: features + 99),
-        drop_first("._places[0]"),
+        tensors_of(".leaves", lambda leaves: leaves * torch.nan),
+        tensors_of(".features", lambda features: features + 99),
+        drop_first(".places[0]"),
     ],
 )
 def test_tampered_trees_are_refused(of_two_stages, tmp_path, change):
@@ -459,7 +459,7 @@ def test_tampered_trees_are_refused(of_two_stages, tmp_path, change):
 @pytest.mark.parametrize("limits", [[], [0.0], [1.0, 1.0]])
 def test_limits_that_do_not_fit_the_trees_are_refused(of_two_stages, tmp_path, limits):
     changed = copy.deepcopy(of_two_stages)
-    changed._model._calibration._ratio._limits = limits
+    changed._model._calibration.ratio.limits = limits
     changed.save_model(tmp_path / "limits.safetensors")
     with pytest.raises(ModelFileError, match="limits of weights that do not fit the trees"):
         WGANGPMFSSynthesizer.load_model(tmp_path / "limits.safetensors")
@@ -468,15 +468,16 @@ def test_limits_that_do_not_fit_the_trees_are_refused(of_two_stages, tmp_path, l
 @pytest.fixture
 def file_with_rare_atoms(synthesizer, tmp_path, monkeypatch):
     """A model with a map of atoms: here all are taken for rare."""
-    monkeypatch.setattr(value_calibration, "RARE", 1.0)
+    monkeypatch.setattr(values, "RARE", 1.0)
     changed = copy.deepcopy(synthesizer)
     model = changed._model
     index = [column.name for column in model.encoder.columns].index("five")
     column = model.encoder.columns[index]
     codes = torch.zeros(500, len(model.encoder.columns), dtype=torch.int16)
-    atoms = value_calibration.RareAtoms(column, index, EncodedTable(codes, torch.zeros(500, 0)))
-    assert atoms.mapped
-    model._calibration.values._maps.append(atoms)
+    pool = EncodedTable(codes, torch.zeros(500, 0))
+    atoms = values.fit_rare_atoms(column, index, pool)
+    assert atoms is not None
+    model._calibration.values.maps.append(atoms)
     changed.save_model(tmp_path / "atoms.safetensors")
     return tmp_path / "atoms.safetensors", rows_of(changed)
 
@@ -489,13 +490,13 @@ def test_maps_of_rare_atoms_come_back(file_with_rare_atoms):
 @pytest.mark.parametrize(
     "change",
     [
-        drop_first("._below"),
-        drop_first("._last"),
-        tensors_of("._wanted", lambda ranks: ranks.flip(0)),
-        tensors_of("._wanted", lambda ranks: ranks.float()),
-        tensors_of("._wanted", lambda ranks: ranks.reshape(1, -1)),
-        tensors_of("._last", lambda last: last + 99),
-        tensors_of("._last", lambda last: last * 0.5),
+        drop_first(".below"),
+        drop_first(".last"),
+        tensors_of(".wanted", lambda ranks: ranks.flip(0)),
+        tensors_of(".wanted", lambda ranks: ranks.float()),
+        tensors_of(".wanted", lambda ranks: ranks.reshape(1, -1)),
+        tensors_of(".last", lambda last: last + 99),
+        tensors_of(".last", lambda last: last * 0.5),
     ],
 )
 def test_tampered_maps_of_rare_atoms_are_refused(file_with_rare_atoms, change):
@@ -605,11 +606,11 @@ def wide_table(rows):
 
 
 def bytes_of_trees(synthesizer):
-    ratios = synthesizer._model._calibration._ratio._ratios
+    ratios = synthesizer._model._calibration.ratio.stages
     return sum(
         tensor.nbytes
         for ratio in ratios
-        for tensor in (ratio._features, ratio._thresholds, ratio._leaves)
+        for tensor in (ratio.features, ratio.thresholds, ratio.leaves)
     )
 
 

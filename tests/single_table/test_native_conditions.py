@@ -11,6 +11,7 @@ from sdv.sampling import Condition
 from shared_tables import FAST, PEOPLE, as_input, describe, fit, people, rows_of
 
 from sdv_wgangp import sdv_versions
+from sdv_wgangp.models import conditions
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
@@ -180,14 +181,13 @@ def test_distinct_known_rows_are_drawn_together(conditional, drawn):
     synthesizer, frame = conditional
     known = frame[["plan", "cars", "member"]].iloc[100:200]
     calls = []
-    one_pass = TabularModel._draw_each
 
-    def draw_each(self, wanted):
+    def draw_together(sampler, wanted, *arguments, one_pass=conditions._draw_together):
         calls.append(len(wanted))
-        return one_pass(self, wanted)
+        return one_pass(sampler, wanted, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TabularModel, "_draw_each", draw_each)
+        patch.setattr(conditions, "_draw_together", draw_together)
         sample = rows_of(synthesizer.sample_remaining_columns(known.copy()))
     assert calls == [len(known.drop_duplicates())]
     assert sum(rows for rows, _ in drawn) == 100

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sdv_wgangp.calibration.cells import Cells
+from sdv_wgangp.calibration.raking import MAX_FACTOR, fit_raking
+from sdv_wgangp.calibration.selection import MAX_WEIGHT, weight_limit
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models.calibration import MAX_WEIGHT, limit
-from sdv_wgangp.models.cells import Cells
-from sdv_wgangp.models.raking import MAX_FACTOR, Raking
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def rake(real, generated, before=None):
     cells = [column.of(pool) for column in columns]
     before = np.ones(len(pool)) if before is None else before
     counts = np.ones(len(pool))
-    raking = Raking(columns, cells, before, counts, partial(limit, most=MAX_WEIGHT))
+    raking = fit_raking(columns, cells, before, counts, partial(weight_limit, most=MAX_WEIGHT))
     return before * raking.weights(cells)
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
+from sdv_wgangp.calibration.extremes import NEAR, reach_extremes
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.extremes import NEAR, reach_extremes
 
 ROWS = 2_000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from sdv_wgangp.calibration.selection import uniform
 from sdv_wgangp.encoding.columns import NumericColumn, ranks_in_bins
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.balancing import uniform
 
 # A value of a sample becomes an extreme if no more training rows lie between the two.
 NEAR = 8

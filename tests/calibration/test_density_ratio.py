@@ -6,10 +6,10 @@ import pytest
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from sdv_wgangp.calibration import ratio as density_ratio
+from sdv_wgangp.calibration.cells import MOST, Cells
+from sdv_wgangp.calibration.ratio import fit_density_ratio
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models import density_ratio
-from sdv_wgangp.models.cells import MOST, Cells
-from sdv_wgangp.models.density_ratio import DensityRatio
 from sdv_wgangp.ops import tree_scores
 
 ROWS = 6_000
@@ -32,7 +32,7 @@ class Fitted:
     def __init__(self, real, generated, seed=0):
         self.encoder = TableEncoder().fit(pd.concat([real, generated]))
         self.columns = Cells.all_of(self.encoder, coarse=20)
-        self.ratio = DensityRatio(
+        self.ratio = fit_density_ratio(
             self.columns,
             self.cells(real),
             self.cells(generated),
@@ -103,7 +103,7 @@ def test_the_trees_are_those_of_scikit_learn():
     trees.fit(cells, labels)
     perfect = [density_ratio._perfect(stage[0].nodes) for stage in trees._predictors]
     features, thresholds, leaves = (
-        torch.from_numpy(np.stack(part)) for part in zip(*perfect, strict=True)
+        torch.from_numpy(np.concatenate(part)) for part in zip(*perfect, strict=True)
     )
     ours = tree_scores(torch.from_numpy(cells), features, thresholds, leaves).numpy()
     theirs = trees.decision_function(cells)

@@ -6,12 +6,14 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from sdv_wgangp.calibration import calibrate as calibrate_module
+from sdv_wgangp.calibration import ratio, selection, sizes
+from sdv_wgangp.calibration.balancing import needed
+from sdv_wgangp.calibration.calibrate import calibrate
+from sdv_wgangp.calibration.cells import cells_of
+from sdv_wgangp.calibration.pool import thinned
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models import calibration as calibration_module
-from sdv_wgangp.models import density_ratio, refined_ratio
-from sdv_wgangp.models.balancing import needed
-from sdv_wgangp.models.calibration import Calibration
-from sdv_wgangp.models.tabular import FAR
+from sdv_wgangp.models.warn import FAR
 
 
 def generator_of(pool, asked=None):
@@ -49,7 +51,7 @@ def test_selection_restores_a_dependence(torn):
     pool = encoder.encode(mixed, np.random.default_rng(0))
     random = torch.Generator().manual_seed(0)
     table = encoder.encode(real, np.random.default_rng(1))
-    calibration = Calibration(table, encoder, generator_of(pool), random)
+    calibration = calibrate(table, encoder, generator_of(pool), random)
     after = encoder.decode(calibration.draw(10_000, generator_of(pool), random))
 
     def wrong_level(rows):  # level is "a" where the latent of smooth is positive
@@ -72,12 +74,12 @@ def test_calibration_draws_as_many_rows_as_asked_for(torn):
     table = encoder.encode(real, np.random.default_rng(1))
     asked = []
     generate = generator_of(pool, asked)
-    calibration = Calibration(table, encoder, generate, torch.Generator().manual_seed(0))
+    calibration = calibrate(table, encoder, generate, torch.Generator().manual_seed(0))
     for rows in (0, 1, 7, 5_000):
         drawn = calibration.draw(rows, generate, torch.Generator().manual_seed(1))
         assert len(drawn) == rows
     assert asked[-1] < needed(5_000) / calibration.acceptance * 1.1 + 16
-    assert 1 / calibration_module.MAX_WEIGHT < calibration.acceptance < 0.7
+    assert 1 / selection.MAX_WEIGHT < calibration.acceptance < 0.7
 
 
 def test_most_rows_are_kept_where_nothing_is_wrong(frame):
@@ -89,18 +91,18 @@ def test_most_rows_are_kept_where_nothing_is_wrong(frame):
         other[name] = other[name].clip(real[name].min(), real[name].max())
     pool = encoder.encode(other, np.random.default_rng(0))
     random = torch.Generator().manual_seed(0)
-    calibration = Calibration(table, encoder, generator_of(pool), random)
+    calibration = calibrate(table, encoder, generator_of(pool), random)
     assert calibration.acceptance > 0.6
 
 
 def limit_of(weights, counts=None):
     counts = np.ones(len(weights)) if counts is None else counts
-    return calibration_module.limit(weights, counts, calibration_module.MAX_WEIGHT)
+    return selection.weight_limit(weights, counts, selection.MAX_WEIGHT)
 
 
 @pytest.mark.parametrize(
     ("shape", "cut_off"),
-    [(20.0, calibration_module.FINE_CUT_OFF), (1.0, calibration_module.CUT_OFF)],
+    [(20.0, selection.FINE_CUT_OFF), (1.0, selection.CUT_OFF)],
 )
 def test_the_limit_cuts_off_little(shape, cut_off):
     """Next to nothing where that takes few rows."""
@@ -112,10 +114,10 @@ def test_the_limit_cuts_off_little(shape, cut_off):
 @pytest.mark.parametrize(
     ("weights", "times"),
     [
-        (np.random.default_rng(0).pareto(0.3, 10_000), calibration_module.MAX_WEIGHT),
-        (np.repeat([1.0, 1_000.0], [9_900, 100]), calibration_module.MAX_WEIGHT),
+        (np.random.default_rng(0).pareto(0.3, 10_000), selection.MAX_WEIGHT),
+        (np.repeat([1.0, 1_000.0], [9_900, 100]), selection.MAX_WEIGHT),
         # .5 % of their sum is beyond three times the mean.
-        (np.repeat([1.0, 12.0], [10_000, 6]), calibration_module.FINE_MAX_WEIGHT),
+        (np.repeat([1.0, 12.0], [10_000, 6]), selection.FINE_MAX_WEIGHT),
     ],
 )
 def test_the_limit_is_a_multiple_of_what_it_leaves(weights, times):
@@ -146,18 +148,13 @@ def test_a_rare_level_comes_as_often_as_it_should():
     table = encoder.encode(real, random)
 
     class Scattered:
-        trees = 1
-
-        def __init__(self, *_):
-            pass
-
         def ratios(self, cells):
             return np.exp(0.2 * random.normal(size=len(cells[0])))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refined_ratio, "DensityRatio", Scattered)
+        patch.setattr(calibrate_module, "fit_refined_ratio", lambda *_, **__: Scattered())
         generator = torch.Generator().manual_seed(0)
-        calibration = Calibration(table, encoder, generator_of(pool), generator)
+        calibration = calibrate(table, encoder, generator_of(pool), generator)
         drawn = calibration.draw(100_000, generator_of(pool), generator)
     assert encoder.decode(drawn)["level"].eq("b").mean() == pytest.approx(0.005, rel=0.1)
     assert calibration.acceptance > 0.4
@@ -168,16 +165,17 @@ def test_thinning_keeps_what_the_weights_say(torn):
     pool = encoder.encode(mixed, np.random.default_rng(0))
     table = encoder.encode(real, np.random.default_rng(1))
     random = torch.Generator().manual_seed(0)
-    calibration = Calibration(table, encoder, generator_of(pool), random)
-    thinned, weights, counts = calibration._thinned(pool, random, limit_of)
-    before = calibration._ratio.ratios(calibration._cells(pool))
-    assert len(thinned) < 0.8 * len(pool)
+    calibration = calibrate(table, encoder, generator_of(pool), random)
+    columns, of_row = calibration.columns, calibration.ratio
+    left, weights, counts = thinned(pool, columns, of_row, random, limit_of)
+    before = of_row.ratios(cells_of(columns, pool))
+    assert len(left) < 0.8 * len(pool)
     assert counts.min() == 1
     assert counts.sum() == pytest.approx(len(pool), rel=0.06)
     level = encoder.names.index("level")
     for code in (0, 1):
         for most in (np.inf, limit_of(before) / 10):
-            of_code = (counts * weights.clip(max=most))[thinned.codes[:, level] == code].sum()
+            of_code = (counts * weights.clip(max=most))[left.codes[:, level] == code].sum()
             wanted = before.clip(max=most)[pool.codes[:, level] == code].sum()
             assert of_code == pytest.approx(wanted, rel=0.03)
 
@@ -189,20 +187,20 @@ def test_the_pool_grows_until_enough_rows_are_kept(torn):
     for times in (1, 20):
         asked = []
 
-        def pool_of(*arguments, asked=asked, own=Calibration._pool):
+        def pool_of(*arguments, asked=asked, own=calibrate_module.draw_pool):
             asked.clear()  # what the trees have learned from
             return own(*arguments)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(calibration_module, "KEPT_TIMES", times)
-            patch.setattr(Calibration, "_pool", pool_of)
-            found = Calibration(
+            patch.setattr(sizes, "KEPT_TIMES", times)
+            patch.setattr(calibrate_module, "draw_pool", pool_of)
+            found = calibrate(
                 table, encoder, generator_of(pool, asked), torch.Generator().manual_seed(0)
             )
-        wanted = min(times * len(real), calibration_module.MOST_KEPT) / found.acceptance
+        wanted = min(times * len(real), sizes.MOST_KEPT) / found.acceptance
         first, *more = asked
-        assert first == refined_ratio.FIRST_ROWS
-        assert all(count <= calibration_module.DRAWN_ROWS for count in more)
+        assert first == ratio.FIRST_ROWS
+        assert all(count <= sizes.DRAWN_ROWS for count in more)
         if wanted < first:
             assert not more
         else:
@@ -218,31 +216,31 @@ def test_a_rough_calibration_asks_any_generator_for_as_much(torn):
     for made in (real, mixed):
         pool, counts = encoder.encode(made, np.random.default_rng(0)), []
         random = torch.Generator().manual_seed(0)
-        Calibration(table, encoder, generator_of(pool, counts), random, share=1 / 8)
+        calibrate(table, encoder, generator_of(pool, counts), random, share=1 / 8)
         asked.append(counts)
     assert asked[0] == asked[1]
     first, second, *pool = asked[0]
-    kept = calibration_module.ROUGHLY_KEPT
-    wanted = calibration_module.KEPT_TIMES * len(real) / kept
-    assert sum(pool) == min(wanted, calibration_module.POOL_ROWS) // 8
-    assert first == density_ratio.GENERATED_TIMES * max(len(real) // 8, density_ratio.LEAST_ROWS)
-    wanted = density_ratio.GENERATED_TIMES * len(real) / kept
-    assert second == min(wanted, calibration_module.POOL_ROWS) // 8
+    kept = sizes.ROUGHLY_KEPT
+    wanted = sizes.KEPT_TIMES * len(real) / kept
+    assert sum(pool) == min(wanted, sizes.POOL_ROWS) // 8
+    assert first == ratio.GENERATED_TIMES * max(len(real) // 8, ratio.LEAST_ROWS)
+    wanted = ratio.GENERATED_TIMES * len(real) / kept
+    assert second == min(wanted, sizes.POOL_ROWS) // 8
 
 
 def test_a_rough_calibration_of_a_small_table_asks_for_its_part(torn):
     """Of what the second stage may need; of one without trees nothing."""
     real, encoder, mixed = torn
     pool = encoder.encode(mixed, np.random.default_rng(0))
-    pooled = calibration_module.KEPT_TIMES / calibration_module.ROUGHLY_KEPT
-    for rows, second in ((300, []), (1_000, [4 * 1_000 / calibration_module.ROUGHLY_KEPT // 8])):
+    pooled = sizes.KEPT_TIMES / sizes.ROUGHLY_KEPT
+    for rows, second in ((300, []), (1_000, [4 * 1_000 / sizes.ROUGHLY_KEPT // 8])):
         table = encoder.encode(real[:rows], np.random.default_rng(1))
         counts = []
         random = torch.Generator().manual_seed(0)
-        Calibration(table, encoder, generator_of(pool, counts), random, share=1 / 8)
-        first = 4 * min(rows, density_ratio.LEAST_ROWS)
+        calibrate(table, encoder, generator_of(pool, counts), random, share=1 / 8)
+        first = 4 * min(rows, ratio.LEAST_ROWS)
         assert counts[: 1 + len(second)] == [first, *second]
-        least = refined_ratio.FIRST_ROWS // 8
+        least = ratio.FIRST_ROWS // 8
         assert sum(counts[1 + len(second) :]) == max(least, pooled * rows // 8)
 
 
@@ -256,7 +254,7 @@ def test_distances_tell_what_a_generator_hardly_makes(frame):
     lost["gaps"] = np.nan  # 80 % of it are lost, and nothing else
     pool = encoder.encode(lost, np.random.default_rng(0))
     random = torch.Generator().manual_seed(0)
-    calibration = Calibration(table, encoder, generator_of(pool), random)
+    calibration = calibrate(table, encoder, generator_of(pool), random)
     names = [column.name for column in encoder.columns]
     distances = dict(zip(names, calibration.distances, strict=True))
     assert distances.pop("gaps") == pytest.approx(0.8, abs=0.02)
@@ -274,7 +272,7 @@ def test_distances_of_many_levels_are_no_noise():
     encoder = TableEncoder(["level"]).fit(real)
     seen = other[other["level"].isin(real["level"])].reset_index(drop=True)
     pool = encoder.encode(seen, np.random.default_rng(0))
-    calibration = Calibration(
+    calibration = calibrate(
         encoder.encode(real, np.random.default_rng(0)),
         encoder,
         generator_of(pool),

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sdv_wgangp.calibration.cells import MOST, Cells
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models.cells import MOST, Cells
 
 FRAME = pd.DataFrame(
     {

@@ -7,23 +7,19 @@ import pandas as pd
 import pytest
 import torch
 
-from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.cells import Cells
-from sdv_wgangp.models.conditional_calibration import (
+from sdv_wgangp.calibration.cells import Cells
+from sdv_wgangp.calibration.conditional import (
     CANDIDATES,
     LEAST_CANDIDATES,
     ConditionalCalibration,
 )
+from sdv_wgangp.calibration.values import ValueCalibration
+from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 
 ROWS = 20_000
 # Of `y` for each value of `a`; what the generator of the tests makes is the same for all.
 TRUTH = np.array([[0.6, 0.25, 0.15], [0.2, 0.3, 0.5]])
 MADE = np.array([0.4, 0.3, 0.3])
-
-
-class NoValues:
-    def apply(self, table, random, kept):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +45,8 @@ def calibration(encoder):
     random = np.random.default_rng(0)
     reference = codes(random, (random.random(ROWS) < 0.3).astype(int))
 
-    class Plain:
-        columns = Cells.all_of(encoder, 20)
-        values = NoValues()
-
-    return ConditionalCalibration(Plain, table(reference))
+    columns = Cells.all_of(encoder, 20)
+    return ConditionalCalibration(columns, ValueCalibration([]), table(reference))
 
 
 class Made:

@@ -7,16 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
+from sdv_wgangp.calibration.balancing import LEAST_ROWS, balanced, needed
+from sdv_wgangp.calibration.cells import Cells
+from sdv_wgangp.calibration.raking import LEAST_WEIGHT, rake
+from sdv_wgangp.calibration.selection import systematic
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.balancing import (
-    LEAST_ROWS,
-    LEAST_WEIGHT,
-    balanced,
-    needed,
-    rake,
-    systematic,
-)
-from sdv_wgangp.models.cells import Cells
 
 KINDS = np.array([0.6, 0.3, 0.07, 0.02, 0.006, 0.004])
 

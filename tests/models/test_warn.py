@@ -10,7 +10,7 @@ import pytest
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models import cost
+from sdv_wgangp.models import warn
 from sdv_wgangp.training.settings import TrainingSettings
 
 
@@ -18,7 +18,7 @@ def warned(frame: pd.DataFrame, rows: int | None = None, **settings) -> list[str
     encoder = TableEncoder().fit(frame)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        cost.warn_of_cost(
+        warn.warn_of_cost(
             encoder, Layout.of(encoder), rows or len(frame), TrainingSettings(**settings)
         )
     return [str(warning.message) for warning in caught]
@@ -37,7 +37,7 @@ def test_tens_of_thousands_of_levels_are_named():
 
 
 def test_thousands_of_numbers(monkeypatch):
-    monkeypatch.setattr(cost, "MANY_NUMBERS", 3)
+    monkeypatch.setattr(warn, "MANY_NUMBERS", 3)
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 4))).rename(columns=str)
     (message,) = warned(frame)
     assert "4 columns of numbers or dates" in message

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
+from sdv_wgangp.calibration import ratio
+from sdv_wgangp.calibration.cells import Cells, cells_of
+from sdv_wgangp.calibration.ratio import FIRST_ROWS, RefinedRatio, fit_refined_ratio
+from sdv_wgangp.calibration.selection import weight_limit
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models import refined_ratio
-from sdv_wgangp.models.calibration import limit
-from sdv_wgangp.models.cells import Cells
-from sdv_wgangp.models.refined_ratio import RefinedRatio
 
 ROWS = 3_000
 # Columns of which one row of 24 of the generator is like the table in all.
@@ -40,7 +40,7 @@ class Source:
 
     def cells(self, frame: pd.DataFrame) -> list[np.ndarray]:
         encoded = self.encoder.encode(frame, np.random.default_rng(0))
-        return [column.of(encoded) for column in self.columns]
+        return cells_of(self.columns, encoded)
 
     def generate(self, rows: int) -> list[np.ndarray]:
         self.asked.append(rows)
@@ -48,12 +48,12 @@ class Source:
 
     def ratio(self, **changed) -> RefinedRatio:
         sizes = {"rows": 4 * ROWS, "most": 2**19, "at_once": 2**17} | changed
-        return RefinedRatio(
+        return fit_refined_ratio(
             self.columns,
             self.cells(self.real),
             self.generate,
             torch.Generator().manual_seed(0),
-            partial(limit, most=24),
+            partial(weight_limit, most=24),
             **sizes,
         )
 
@@ -61,20 +61,20 @@ class Source:
 def test_the_second_stage_knows_more_of_the_rows_that_are_kept():
     source = Source()
     refined = source.ratio()
-    first = refined._ratios[0]
+    first = refined.stages[0]
     assert refined.trees > first.trees > 0
     fresh = table(20_000, 7, 1.0, 0.8)
     truth = (0.8 * fresh["x"] * fresh["y"] - 0.32 * (fresh["x"] ** 2 + fresh["y"] ** 2)) / 0.36
     cells = source.cells(fresh)
-    errors = [(np.log(ratio.ratios(cells)) - truth).std() for ratio in (first, refined)]
+    errors = [(np.log(each.ratios(cells)) - truth).std() for each in (first, refined)]
     assert errors[1] < 0.8 * errors[0]
 
 
 def test_ratios_are_the_product_of_the_stages_up_to_the_limit_between_them():
     source = Source()
     refined = source.ratio()
-    first, second = refined._ratios
-    (between,) = refined._limits
+    first, second = refined.stages
+    (between,) = refined.limits
     cells = source.cells(table(5_000, 7, 0.9, 0.8))
     expected = np.minimum(first.ratios(cells), between) * second.ratios(cells)
     assert (first.ratios(cells) > between).any()
@@ -85,7 +85,7 @@ def test_rows_are_made_until_enough_are_kept_and_no_more_than_may_be():
     source = Source()
     source.ratio()
     first, *others = source.asked
-    assert (first, others[0]) == (4 * ROWS, refined_ratio.FIRST_ROWS)
+    assert (first, others[0]) == (4 * ROWS, FIRST_ROWS)
     assert max(others) <= 2**17
     # One of 24 is kept at least, one of (1 / .53)^5 = 23.9 would be like the table.
     assert 12 * 4 * ROWS < sum(others) < 30 * 4 * ROWS
@@ -95,38 +95,34 @@ def test_rows_are_made_until_enough_are_kept_and_no_more_than_may_be():
 
 
 def test_both_stages_hold_the_same_training_rows_out(monkeypatch):
-    learned = []
+    """As many as are held out of each; `grow_trees` gets the training rows first."""
+    stopped_by = []
 
-    class Recorded(refined_ratio.DensityRatio):
-        def _learn(self, fitted, held_out, seed):
-            learned.append((fitted[0], held_out[0]))  # of the training rows
-            super()._learn(fitted, held_out, seed)
+    def grow_trees(fitted, held_out, seed, grow=ratio.grow_trees):
+        rows, labels, _ = held_out
+        stopped_by.append(rows[labels == 1])
+        return grow(fitted, held_out, seed)
 
-    monkeypatch.setattr(refined_ratio, "DensityRatio", Recorded)
+    monkeypatch.setattr(ratio, "grow_trees", grow_trees)
     Source().ratio()
-    first, second = learned
-    for one, other in zip(first, second, strict=True):
-        for of_column, of_other in zip(one, other, strict=True):
-            np.testing.assert_array_equal(of_column, of_other)
+    first, second = stopped_by
+    np.testing.assert_array_equal(first, second)
 
 
 def test_a_stage_that_learns_nothing_is_left_out(monkeypatch):
     source = Source()
+    grown = []
 
-    class Once(refined_ratio.DensityRatio):
-        stages = 0
+    def grow_once(fitted, held_out, seed, grow=ratio.grow_trees):
+        grown.append([] if grown else grow(fitted, held_out, seed))
+        return grown[-1]
 
-        def _learn(self, *arguments):
-            if not Once.stages:
-                super()._learn(*arguments)
-            Once.stages += 1
-
-    monkeypatch.setattr(refined_ratio, "DensityRatio", Once)
+    monkeypatch.setattr(ratio, "grow_trees", grow_once)
     refined = source.ratio()
-    assert Once.stages == 2
-    assert (len(refined._ratios), len(refined._limits)) == (1, 0)
+    assert len(grown) == 2
+    assert (len(refined.stages), len(refined.limits)) == (1, 0)
     cells = source.cells(source.real)
-    np.testing.assert_array_equal(refined.ratios(cells), refined._ratios[0].ratios(cells))
+    np.testing.assert_array_equal(refined.ratios(cells), refined.stages[0].ratios(cells))
 
 
 @pytest.mark.parametrize("rows", [1, 400])
@@ -142,11 +138,11 @@ def test_generators_may_give_fewer_rows_than_asked_for():
     source = Source()
     generate = source.generate
     source.generate = lambda rows: [of_column[:-1] for of_column in generate(rows)]
-    assert len(source.ratio()._ratios) == 2
+    assert len(source.ratio().stages) == 2
 
 
 def test_what_cannot_be_told_apart_has_one_stage(monkeypatch):
-    monkeypatch.setattr(refined_ratio.DensityRatio, "_learn", lambda *_: None)
+    monkeypatch.setattr(ratio, "grow_trees", lambda *_: [])
     source = Source()
     refined = source.ratio()
     assert source.asked == [4 * ROWS]

@@ -1,7 +1,7 @@
 """Calibration of rows under a condition.
 
 The training table's marginals say nothing about rows with given cells, and few training rows have
-them all. The model itself can tell: among many calibrated rows drawn without conditions, the
+them all. The generator itself can tell: among many calibrated rows drawn without conditions, the
 *reference*, those that happen to have the given cells follow its conditional distribution exactly.
 They are too few to be handed out, but their marginals are what rows made for the condition are
 brought to: more candidates are made than wanted, raking finds their weights, and as many as wanted
@@ -10,31 +10,56 @@ are chosen by these. What holds between the other columns comes from the generat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
+from sdv_wgangp.calibration.calibrate import Calibration
+from sdv_wgangp.calibration.cells import Cells
+from sdv_wgangp.calibration.pool import Generate
+from sdv_wgangp.calibration.raking import rake
+from sdv_wgangp.calibration.selection import systematic, uniform
+from sdv_wgangp.calibration.values import ValueCalibration
 from sdv_wgangp.encoding.table import EncodedTable
-from sdv_wgangp.models.balancing import rake, systematic, uniform
-from sdv_wgangp.models.calibration import Calibration
 
+# Rows of the reference, cells of them, and rows that are generated for them.
+REFERENCE_ROWS, REFERENCE_CELLS, REFERENCE_GENERATED = 2**17, 2**25, 2**20
 # Candidates for each wanted row, and at least.
 CANDIDATES, LEAST_CANDIDATES = 2, 64
 # What is known from so many rows of the reference weighs as much as the generator's own shares.
 DOUBT = 20.0
 
 
+def calibrate_conditional(
+    calibration: Calibration, generate: Generate, random: torch.Generator
+) -> ConditionalCalibration:
+    """Draw a reference.
+
+    Args:
+        calibration: Of rows without conditions.
+        generate: Makes that many of these.
+        random: Source of the choice among them.
+    """
+    affordable = int(REFERENCE_GENERATED * calibration.acceptance)
+    rows = min(REFERENCE_ROWS, REFERENCE_CELLS // len(calibration.columns), affordable)
+    reference = calibration.draw(rows, generate, random)
+    return ConditionalCalibration(calibration.columns, calibration.values, reference)
+
+
 class ConditionalCalibration:
     """Chooses among rows that are made for a condition.
 
     Args:
-        calibration: Of rows without conditions.
-        reference: Such rows, calibrated.
+        columns: The cells of every column.
+        values: What is corrected in the rows.
+        reference: Calibrated rows without conditions.
     """
 
-    def __init__(self, calibration: Calibration, reference: EncodedTable):
-        self._columns, self._values = calibration.columns, calibration.values
+    def __init__(
+        self, columns: Sequence[Cells], values: ValueCalibration, reference: EncodedTable
+    ):
+        self._columns, self._values = columns, values
         self._codes = reference.codes.numpy().T.copy()  # a column's rows side by side
         self._reference = [cells.astype(np.int32) for cells in self._coarse(reference)]
 

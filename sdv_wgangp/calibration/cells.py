@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sdv_wgangp.encoding.columns import NumericColumn
@@ -112,3 +114,13 @@ class Cells:
         if number and expected < least:
             groups[groups == number] -= 1
         return groups
+
+
+def cells_of(columns: Sequence[Cells], table: EncodedTable) -> list[np.ndarray]:
+    """Cells of the rows of a table, integers ``[n]`` for each column; may be views of its codes.
+
+    Args:
+        columns: The cells of every column.
+        table: The rows.
+    """
+    return [column.of(table) for column in columns]

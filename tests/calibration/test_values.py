@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from sdv_wgangp.calibration.values import fit_values
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.value_calibration import ValueCalibration
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def mapped(frame):
         wrong[name] = wrong[name].clip(real[name].min(), real[name].max())
     pool = encoder.encode(wrong, np.random.default_rng(0))
     table = EncodedTable(pool.codes.clone(), pool.positions.clone())
-    ValueCalibration(pool, encoder).apply(table, random)
+    fit_values(pool, encoder).apply(table, random)
     return real, wrong, encoder.decode(table)
 
 
@@ -71,7 +71,7 @@ def test_a_long_tail_is_as_long_as_in_training(mirrored):
     encoder = TableEncoder(ordinal_columns=["x"]).fit(pd.DataFrame({"x": real}))
     short = sign * np.ceil(tailed() * 0.35).astype(int)  # none further than 7
     table = as_codes(encoder, x=short)
-    ValueCalibration(table, encoder).apply(table, torch.Generator().manual_seed(0))
+    fit_values(table, encoder).apply(table, torch.Generator().manual_seed(0))
     after = encoder.decode(table)["x"]
     assert ((after == 0) == (short == 0)).all()
     found = after.abs().value_counts().reindex(TAIL, fill_value=0).to_numpy()
@@ -86,7 +86,7 @@ def test_rare_values_between_common_ones_are_a_run_of_their_own():
     real = pd.Series(np.repeat(values, counts))
     encoder = TableEncoder(ordinal_columns=["x"]).fit(pd.DataFrame({"x": real}))
     table = as_codes(encoder, x=np.tile(real.replace({1: 2, 3: 2}), 20))
-    ValueCalibration(table, encoder).apply(table, torch.Generator().manual_seed(0))
+    fit_values(table, encoder).apply(table, torch.Generator().manual_seed(0))
     after = encoder.decode(table)["x"].value_counts().sort_index() / 20
     assert (after[[0, 4, 5]] == 9_000).all()
     assert after[[1, 2, 3]].to_numpy() == pytest.approx(counts[1:4], rel=0.15)
@@ -99,7 +99,7 @@ def test_values_that_differ_by_chance_alone_stay():
     mapped = 0
     for _ in range(20):
         pool = as_codes(encoder, x=random.choice(tailed(), 50_000))
-        mapped += len(ValueCalibration(pool, encoder)._maps)
+        mapped += len(fit_values(pool, encoder).maps)
     assert mapped <= 2
 
 
@@ -110,7 +110,7 @@ def test_what_is_equal_in_a_row_mostly_stays_so():
     one_differs = real.where(np.arange(len(real)) != 0, 1)  # or `b` would follow from `a`
     encoder.fit(pd.DataFrame({"a": real, "b": one_differs}))
     table = as_codes(encoder, a=short, b=short)
-    ValueCalibration(table, encoder).apply(table, torch.Generator().manual_seed(0))
+    fit_values(table, encoder).apply(table, torch.Generator().manual_seed(0))
     after = encoder.decode(table)
     assert after["a"].max() == after["b"].max() == 20
     rows = after[after["a"] > 0]
@@ -121,7 +121,7 @@ def test_columns_that_are_kept():
     encoder = TableEncoder(ordinal_columns=["x"]).fit(pd.DataFrame({"x": tailed()}))
     short = np.ceil(tailed() * 0.35).astype(int)
     table = as_codes(encoder, x=short)
-    values = ValueCalibration(table, encoder)
+    values = fit_values(table, encoder)
     values.apply(table, torch.Generator().manual_seed(0), kept={0: None})
     assert (encoder.decode(table)["x"] == short).all()
 
@@ -132,7 +132,7 @@ def test_mostly_missing_columns_have_rare_values_too():
     real = pd.DataFrame({"x": np.concatenate([values, np.full(39_000, np.nan)])})
     encoder = TableEncoder(ordinal_columns=["x"]).fit(real)
     table = encoder.encode(real // 4 * 4)
-    ValueCalibration(table, encoder).apply(table, torch.Generator().manual_seed(0))
+    fit_values(table, encoder).apply(table, torch.Generator().manual_seed(0))
     after = encoder.decode(table)["x"]
     assert (after.isna() == real["x"].isna()).all()
     assert after.value_counts().min() > 20
@@ -143,5 +143,5 @@ def test_a_table_without_ordered_columns():
     real = pd.DataFrame({"level": ["a", "b"] * 50})
     encoder = TableEncoder().fit(real)
     pool = encoder.encode(real)
-    ValueCalibration(pool, encoder).apply(pool, torch.Generator().manual_seed(0))
+    fit_values(pool, encoder).apply(pool, torch.Generator().manual_seed(0))
     assert encoder.decode(pool)["level"].tolist() == real["level"].tolist()

@@ -16,8 +16,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from sdv_wgangp.calibration.cells import Cells
+from sdv_wgangp.calibration.raking import rake
+from sdv_wgangp.calibration.selection import systematic, uniform
 from sdv_wgangp.encoding.table import EncodedTable
-from sdv_wgangp.models.cells import Cells
 
 # Cells in which fewer rows are expected are not told apart: a row would be left out for being the
 # only one of its kind, and rare values would come too seldom.
@@ -26,10 +28,6 @@ LEAST_ROWS = 50
 SPARE, MOST_SPARE = 10.0, 0.5
 # What a stage leaves of them for the next; of this share of the rows, nothing.
 LEFT, FEW = 0.25, 0.02
-SWEEPS = 10
-TOLERANCE = 1e-3
-# Of raking, against a mean of 1: no row is given up.
-LEAST_WEIGHT = 1e-3
 
 
 def needed(rows: int) -> int:
@@ -67,56 +65,3 @@ def balanced(
         if count > rows:
             cells = [groups[chosen] for groups in cells]
     return table.rows(torch.from_numpy(left))
-
-
-def rake(cells: Sequence[np.ndarray], goals: Sequence[np.ndarray], most: float) -> np.ndarray:
-    """Weights of rows that give them marginals, float64 ``[n]``, at least `LEAST_WEIGHT`.
-
-    By iterative proportional fitting (Deming and Stephan 1940) of one column after the other.
-
-    Args:
-        cells: Of the rows, at least one, ``[n]`` for each column.
-        goals: Shares of the cells of each column. In a cell without rows none can be had, and its
-            share goes to the others.
-        most: After each round of the columns, weights are cut off there; their mean is 1.
-    """
-    weights = np.ones(len(cells[0]))
-    for _ in range(SWEEPS):
-        change = 0.0
-        for of_column, goal in zip(cells, goals, strict=True):
-            have = np.bincount(of_column, weights, len(goal))
-            there = have > 0
-            goal = goal * (len(weights) / goal[there].sum())
-            step = np.divide(goal, have, out=np.ones_like(goal), where=there)
-            weights *= step[of_column]
-            change = max(change, np.abs(step - 1).max())
-        np.clip(weights, LEAST_WEIGHT, most, out=weights)
-        if change < TOLERANCE:
-            break
-    return weights
-
-
-def systematic(weights: np.ndarray, count: int, shift: float) -> np.ndarray:
-    """So many different places with probabilities in proportion to weights ``[n]``, all positive.
-
-    Systematic sampling (Madow 1949); a weight beyond the share of a single row counts as that.
-
-    Args:
-        weights: Of the places.
-        count: How many, at most ``n``.
-        shift: Uniform in [0, 1).
-    """
-    shares = weights * (count / weights.sum())
-    while (shares > 1).any():
-        full = shares >= 1
-        shares[full] = 1
-        shares[~full] *= (count - full.sum()) / shares[~full].sum()
-    ends = shares.cumsum()
-    shift = max(shift, 1e-6)  # at 0 a place could be at an end, on either side of it
-    return np.searchsorted(ends, (np.arange(count) + shift) * (ends[-1] / count), side="right")
-
-
-def uniform(rows: int, random: torch.Generator) -> np.ndarray:
-    """Uniform draws in [0, 1), float64 ``[rows]``, from a generator of any device."""
-    draws = torch.rand(rows, device=random.device, generator=random)
-    return draws.cpu().double().numpy()
