@@ -1,28 +1,31 @@
-"""Checks of arguments; the errors name them."""
+"""Errors of arguments, as SDV raises them."""
 
 from __future__ import annotations
 
-import math
-import numbers
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sdv.errors import SynthesizerInputError
 
 
-def is_whole(value, least: int) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+@contextmanager
+def input_errors() -> Iterator[None]:
+    """Raise what a check says of an argument as SDV's error.
 
+    Only for checks: whatever is a `ValueError` within is taken for one of theirs.
 
-def is_number(value) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    Raises:
+        SynthesizerInputError: With the text of the `ValueError`.
 
-
-def check_not_negative(name: str, value) -> None:
-    if not is_number(value) or value < 0:
-        raise SynthesizerInputError(
-            f"{name} must be a finite number of at least 0, not {value!r}."
-        )
-
-
-def check_fraction(name: str, value, most: float) -> None:
-    if not is_number(value) or not 0 < value <= most:
-        raise SynthesizerInputError(f"{name} must be in (0, {most:g}], not {value!r}.")
+    Example:
+        >>> from sdv_wgangp.parameters import PARAMETERS
+        >>> with input_errors():
+        ...     PARAMETERS["pac"].check(0)
+        Traceback (most recent call last):
+        ...
+        sdv.errors.SynthesizerInputError: pac must be a whole number of at least 1, not 0.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise SynthesizerInputError(f"{error}.") from error

@@ -15,6 +15,8 @@ from sdv.sampling.independent_sampler import BaseIndependentSampler
 from tqdm import tqdm
 
 from sdv_wgangp import sdv_versions
+from sdv_wgangp.arguments import input_errors
+from sdv_wgangp.parameters import check_names, check_values
 from sdv_wgangp.saving import Saved
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 from sdv_wgangp.watched import Watched
@@ -90,7 +92,7 @@ class IndependentWGANGPMFSSynthesizer(
         verbose: Show the progress from table to table.
 
     Raises:
-        SynthesizerInputError: A parameter is out of range.
+        SynthesizerInputError: A parameter is unknown or out of range; names it.
     """
 
     _synthesizer = WGANGPMFSSynthesizer
@@ -107,6 +109,9 @@ class IndependentWGANGPMFSSynthesizer(
                 "table_parameters must be None or parameters by name, like {'epochs': 100}, not "
                 f"{table_parameters!r}."
             )
+        with input_errors():
+            check_values({"locales": locales, "verbose": verbose})
+            check_names(table_parameters or (), of="table_parameters")
         self.table_parameters = table_parameters
         # SDV gives these to every table that it makes a synthesizer for.
         self.DEFAULT_SYNTHESIZER_KWARGS = dict(table_parameters or {})
@@ -135,7 +140,12 @@ class IndependentWGANGPMFSSynthesizer(
         Args:
             table_name: The table.
             table_parameters: Parameters of `WGANGPMFSSynthesizer`.
+
+        Raises:
+            SynthesizerInputError: One of them is unknown or out of range; names it.
         """
+        with input_errors():
+            check_names(table_parameters, of="table_parameters")
         before = {"locales": self.locales, **self._table_parameters.get(table_name, {})}
         super().set_table_parameters(table_name, before | dict(table_parameters))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -14,26 +15,19 @@ from sdv.single_table.base import BaseSingleTableSynthesizer
 from sdv.single_table.utils import detect_discrete_columns
 
 from sdv_wgangp import sdv_versions
-from sdv_wgangp.arguments import check_fraction, check_not_negative, is_number, is_whole
+from sdv_wgangp.arguments import input_errors
 from sdv_wgangp.conditional_sampling import ConditionalSampling
 from sdv_wgangp.models.tabular import EpochLog, TabularModel
-from sdv_wgangp.objectives.adversarial import OBJECTIVES
-from sdv_wgangp.objectives.matching import (
-    DISTANCES,
-    SCHEDULES,
-    check_weights,
-    sample_size,
+from sdv_wgangp.parameters import (
+    LATER_PARAMETERS,
+    PARAMETERS,
+    Whole,
+    check_together,
+    check_values,
 )
-from sdv_wgangp.objectives.meta_features import AUTO, check_meta_features
-from sdv_wgangp.ops import PENALTIES
 from sdv_wgangp.saving import Saved
 from sdv_wgangp.training.callbacks.progress import ProgressBar
-from sdv_wgangp.training.settings import (
-    MOST_CONDITIONAL,
-    TrainingSettings,
-    conditional_rows,
-    objective_of,
-)
+from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
 from sdv_wgangp.watched import Watched
 
@@ -128,16 +122,28 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         gradient_penalty: "wgan-gp", "wgan-lp", "r1", "r2", "r1+r2" or "none"; None for that of
             the objective.
         max_grad_norm: Bound of the norm of either player's gradient; None for no bound.
+        gradient_penalty_interval: Critic steps from one penalty to the next, whose weight is
+            multiplied by it; 1 penalises every step (Karras et al. 2020, "Analyzing and Improving
+            the Image Quality of StyleGAN", section 3.1).
+        weight_clip: Bound of the critic's weights after each of its steps, where there is no
+            penalty; None for that of the objective, 0.01 with "wgan" and none otherwise.
+        optimizer: "adam", or "rmsprop" as in the first Wasserstein GANs.
+        betas: Adam's decays of the averages of gradients and of their squares, each in [0, 1);
+            the second is RMSprop's alpha. A step without momentum, the first 0, is compiled.
+        discriminator_dropout: Share of the critic's hidden units that a step of the critic leaves
+            out, in [0, 1).
+        conditional_weight: Factor of the scores of conditional distributions, which only what
+            generates rows under conditions follows; 0 switches them off.
+        min_steps_per_epoch: Generator steps that an epoch has at least; None for 120. Fewer make
+            a draft of a small table.
+        precision: Of the matrix products: "medium" is bfloat16 where the processor has it,
+            "highest" float32.
 
     Raises:
         SynthesizerInputError: A parameter is out of range; names it and the range.
     """
 
-    _later_parameters: ClassVar[dict[str, Any]] = {
-        "objective": "wgan-gp",
-        "gradient_penalty": None,
-        "max_grad_norm": None,
-    }
+    _later_parameters: ClassVar[dict[str, Any]] = LATER_PARAMETERS
     _model_sdtype_transformers: ClassVar[dict] = {
         "numerical": None,
         "categorical": None,
@@ -184,180 +190,56 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         objective: str = "wgan-gp",
         gradient_penalty: str | None = None,
         max_grad_norm: float | None = None,
+        gradient_penalty_interval: int = 1,
+        weight_clip: float | None = None,
+        optimizer: str = "adam",
+        betas: Sequence[float] = (0.0, 0.9),
+        discriminator_dropout: float = 0.0,
+        conditional_weight: float = 1.0,
+        min_steps_per_epoch: int | None = None,
+        precision: str = "medium",
     ):
+        arguments = dict(locals())  # before there are other variables
         # SDV's transformers keep the list itself.
-        locales = list(locales) if isinstance(locales, tuple) else locales
+        arguments["locales"] = list(locales) if isinstance(locales, tuple) else locales
         super().__init__(
             metadata=metadata,
             enforce_min_max_values=enforce_min_max_values,
             enforce_rounding=enforce_rounding,
-            locales=locales,
+            locales=arguments["locales"],
         )
-        self.embedding_dim = embedding_dim
-        self.generator_dim = generator_dim
-        self.discriminator_dim = discriminator_dim
-        self.generator_lr = generator_lr
-        self.generator_decay = generator_decay
-        self.discriminator_lr = discriminator_lr
-        self.discriminator_decay = discriminator_decay
-        self.batch_size = batch_size
-        self.discriminator_steps = discriminator_steps
-        self.log_frequency = log_frequency
-        self.verbose = verbose
-        self.epochs = epochs
-        self.pac = pac
-        self.enable_gpu = enable_gpu
-        self.objective = objective
-        self.gradient_penalty = gradient_penalty
-        self.gradient_penalty_weight = gradient_penalty_weight
-        self.max_grad_norm = max_grad_norm
-        self.meta_features = meta_features
-        self.meta_feature_weight = meta_feature_weight
-        self.meta_feature_distance = meta_feature_distance
-        self.meta_feature_subsets = meta_feature_subsets
-        self.meta_feature_fraction = meta_feature_fraction
-        self.meta_feature_schedule = meta_feature_schedule
-        self.target = target
-        self.ema_decay = ema_decay
-        self.calibrate = calibrate
-        self.conditional_share = conditional_share
-        self.random_state = random_state
-        self.max_seconds = max_seconds
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
+        for name in PARAMETERS:
+            setattr(self, name, arguments[name])
         self._check_parameters()
         self._check_names()
 
     def _check_parameters(self) -> None:
         """Refuse what cannot be trained with, by name and with the range."""
-        whole = {
-            "embedding_dim": 1,
-            "batch_size": 2,
-            "discriminator_steps": 1,
-            "epochs": 0,
-            "pac": 1,
-            "patience": 1,
-            "meta_feature_subsets": 1,
-        }
-        for name, least in whole.items():
-            value = getattr(self, name)
-            if not is_whole(value, least):
-                raise SynthesizerInputError(
-                    f"{name} must be a whole number of at least {least}, not {value!r}."
-                )
-        if self.batch_size % self.pac:
-            raise SynthesizerInputError(
-                f"batch_size must be a multiple of pac: {self.batch_size} is none of {self.pac}."
-            )
-        for name in ("generator_dim", "discriminator_dim"):
-            widths = getattr(self, name)
-            listed = isinstance(widths, Sequence) and not isinstance(widths, str)
-            if not listed or not widths or not all(is_whole(width, 1) for width in widths):
-                raise SynthesizerInputError(
-                    f"{name} must list the widths of at least one layer, like (256, 256), "
-                    f"not {widths!r}."
-                )
-        for name in (
-            "generator_lr",
-            "discriminator_lr",
-            "generator_decay",
-            "discriminator_decay",
-            "gradient_penalty_weight",
-        ):
-            check_not_negative(name, getattr(self, name))
-        for name in ("generator_lr", "discriminator_lr"):
-            if getattr(self, name) > 1:
-                raise SynthesizerInputError(
-                    f"{name} must lie in [0, 1], not {getattr(self, name)!r}."
-                )
-        for name in ("log_frequency", "verbose", "enable_gpu", "calibrate", "early_stopping"):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise SynthesizerInputError(f"{name} must be True or False, not {value!r}.")
-        seconds = self.max_seconds
-        if seconds is not None and (not is_number(seconds) or seconds <= 0):
-            raise SynthesizerInputError(
-                f"max_seconds must be None or a finite number above 0, not {seconds!r}."
-            )
-        check_fraction("validation_fraction", self.validation_fraction, 0.5)
-        seed = self.random_state
-        if seed is not None and not is_whole(seed, 0):
-            raise SynthesizerInputError(
-                f"random_state must be None or a whole number of at least 0, not {seed!r}."
-            )
-        if not is_number(self.ema_decay) or not 0 <= self.ema_decay < 1:
-            raise SynthesizerInputError(
-                f"ema_decay must be in [0, 1), not {self.ema_decay!r}; 0 switches it off."
-            )
-        share = self.conditional_share
-        if not is_number(share) or not 0 <= share <= MOST_CONDITIONAL:
-            raise SynthesizerInputError(
-                f"conditional_share must be in [0, {MOST_CONDITIONAL:g}], not {share!r}; 0 "
-                "switches conditions off."
-            )
-        for name, known in (
-            ("objective", OBJECTIVES),
-            ("gradient_penalty", (None, *PENALTIES)),
-        ):
-            value = getattr(self, name)
-            if value not in known:
-                raise SynthesizerInputError(
-                    f"{name} must be one of {', '.join(map(str, known))}, not {value!r}."
-                )
-        bound = self.max_grad_norm
-        if bound is not None and (not is_number(bound) or bound <= 0):
-            raise SynthesizerInputError(
-                f"max_grad_norm must be None or a finite number above 0, not {bound!r}."
-            )
-        try:
-            objective_of(self.objective, self.gradient_penalty, self.gradient_penalty_weight)
-        except ValueError as error:
-            raise SynthesizerInputError(f"{error}.") from error
-        self._check_meta_features()
-
-    def _meta_feature_names(self) -> tuple[str, ...] | str:
-        names = self.meta_features or ()
-        return names if names == AUTO else check_meta_features(names)
-
-    def _check_meta_features(self) -> None:
-        """The same for what concerns the meta-features."""
-        names, weight = self.meta_features, self.meta_feature_weight
-        if names is not None and not isinstance(names, Sequence):
-            raise SynthesizerInputError(
-                f"meta_features must be None, 'auto' or a list of names, not {names!r}."
-            )
-        weights = weight if isinstance(weight, Mapping) else {None: weight}
-        for name, value in weights.items():
-            part = "" if name is None else f" of {name!r}"
-            check_not_negative(f"meta_feature_weight{part}", value)
-        for name, known in (
-            ("meta_feature_distance", DISTANCES),
-            ("meta_feature_schedule", SCHEDULES),
-        ):
-            value = getattr(self, name)
-            if value not in known:
-                raise SynthesizerInputError(
-                    f"{name} must be one of {', '.join(known)}, not {value!r}."
-                )
-        fraction = self.meta_feature_fraction
-        check_fraction("meta_feature_fraction", fraction, 1)
         columns = self.metadata.tables[sdv_versions.table_name(self.metadata)].columns
-        if self.target is not None and self.target not in list(columns):
-            raise SynthesizerInputError(
-                f"target must be None or a column of the metadata, not {self.target!r}."
-            )
+        with input_errors():
+            check_values({name: getattr(self, name) for name in PARAMETERS})
+            check_together(self.batch_size, self.pac, self.target, columns)
+            self._settings(meta_features=())
 
     def _check_names(self) -> None:
         """The same for names of meta-features, of which a loaded model may know more."""
-        try:
-            if names := check_meta_features(self.meta_features or ()):
-                check_weights(names, self.meta_feature_weight)
-                given = conditional_rows(self.batch_size, self.conditional_share, self.pac)
-                plain = self.batch_size - given
-                sample_size(self.meta_feature_distance, self.meta_feature_fraction, plain)
-        except ValueError as error:
-            raise SynthesizerInputError(f"{error}.") from error
+        with input_errors():
+            settings = self._settings()
+            if settings.meta_features:
+                settings.check_sample_size(self.pac)
+
+    def _settings(self, **others: Any) -> TrainingSettings:
+        """The parameters that concern the training, but for others.
+
+        Raises:
+            ValueError: Two of them contradict each other, or a meta-feature is unknown.
+        """
+        names = [field.name for field in fields(TrainingSettings) if field.name in PARAMETERS]
+        given = {name: getattr(self, name) for name in names}
+        matched = self.meta_features or ()
+        given["meta_features"] = matched if isinstance(matched, str) else tuple(matched)
+        given["betas"] = tuple(self.betas)
+        return TrainingSettings(**(given | others))
 
     def _update_default_transformers(self) -> None:
         """Let numbers through as they are and missing values with them.
@@ -399,36 +281,12 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         sdtypes = self._data_processor.get_sdtypes()
         ordinal = [name for name in discrete if sdtypes.get(name) == "ordinal"]
         self._model = TabularModel(
-            TrainingSettings(
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                discriminator_steps=self.discriminator_steps,
-                generator_lr=self.generator_lr,
-                discriminator_lr=self.discriminator_lr,
-                generator_decay=self.generator_decay,
-                discriminator_decay=self.discriminator_decay,
-                objective=self.objective,
-                gradient_penalty=self.gradient_penalty,
-                gradient_penalty_weight=self.gradient_penalty_weight,
-                max_grad_norm=self.max_grad_norm,
-                ema_decay=self.ema_decay,
-                meta_features=self._meta_feature_names(),
-                meta_feature_weight=self.meta_feature_weight,
-                meta_feature_distance=self.meta_feature_distance,
-                meta_feature_subsets=self.meta_feature_subsets,
-                meta_feature_fraction=self.meta_feature_fraction,
-                meta_feature_schedule=self.meta_feature_schedule,
-                max_seconds=self.max_seconds,
-                early_stopping=self.early_stopping,
-                validation_fraction=self.validation_fraction,
-                patience=self.patience,
-                conditional_share=self.conditional_share,
-                log_frequency=self.log_frequency,
-            ),
+            self._settings(),
             embedding_dim=self.embedding_dim,
             generator_dim=tuple(self.generator_dim),
             discriminator_dim=tuple(self.discriminator_dim),
             pac=self.pac,
+            dropout=self.discriminator_dropout,
             rounded=self.enforce_rounding,
             calibrate=self.calibrate,
             enable_gpu=self.enable_gpu,
@@ -487,10 +345,8 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         """
         if not self._fitted:
             raise NotFittedError("There is nothing to continue before the synthesizer is fitted.")
-        if not is_whole(epochs, 1):
-            raise SynthesizerInputError(
-                f"epochs must be a whole number of at least 1, not {epochs!r}."
-            )
+        with input_errors():
+            Whole(least=1).check("epochs", epochs)
         if self._model is None:
             raise SynthesizerInputError(
                 "There is nothing to continue: the table has keys and anonymised columns only."

@@ -29,6 +29,8 @@ FLOORS = (
     "models",
     "reporting",
 )
+# Below all of them: the compiled operators, and the table of parameters, which imports nothing.
+GROUND = {"_C", "parameters"}
 
 
 def run(code: str, *flags: str) -> subprocess.CompletedProcess:
@@ -127,8 +129,22 @@ def test_floors_import_only_from_below(floor):
     modules = sorted((PACKAGE / floor).rglob("*.py"))
     assert modules
     for source in modules:
-        above = imported(source) - {*below, "_C"}
+        above = imported(source) - {*below, *GROUND}
         assert not above, f"{source.name} imports from {above}"
+
+
+def test_the_table_of_parameters_waits_for_nothing():
+    """So that the help of the command line need not."""
+    code = """
+import sys
+before = set(sys.modules)
+import sdv_wgangp.parameters
+print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
+"""
+    result = run(code)
+    assert result.returncode == 0, result.stderr
+    loaded = set(result.stdout.split()) - sys.stdlib_module_names
+    assert loaded == {"sdv_wgangp"}
 
 
 # Imports that close a circle, "from" to "to", and why they are no harm: one of the two is within a
