@@ -7,9 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-
-class UserError(Exception):
-    """Something that the user can put right; the message says how."""
+from sdv_wgangp.user_errors import UserError, one_line
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -126,8 +124,3 @@ def check_folder(path: Path) -> None:
         raise UserError(f"{path}: the folder {path.parent} does not exist; create it first")
     if path.is_dir():
         raise UserError(f"{path}: is a folder; give a file name")
-
-
-def one_line(error: BaseException | str) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__

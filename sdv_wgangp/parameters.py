@@ -330,7 +330,7 @@ class Parameter:
         name: Of the argument, and of the field of `TrainingSettings` where there is one.
         default: Its default.
         kind: The values that it may have.
-        group: Under which heading the help of the command line has it.
+        group: Heading of the command line's help, one of `GROUPS`; `OUTPUT` stands beside them.
         help: What it is for, in one sentence without a full stop.
         unit: Of its values; stands for them in the help.
         spelling: Its option, where that is not ``--name`` (``--no-name`` for what is on).
@@ -399,12 +399,14 @@ class Parameter:
         if isinstance(value, Mapping):
             return ",".join(f"{name}={weight:g}" for name, weight in value.items())
         if is_list(value):
-            return ",".join(map(str, value))
+            return ",".join(map(self.text_of, value))
         return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-NETWORKS, TRAINING, OBJECTIVE, MATCHING = "networks", "training", "objective", "meta-features"
-ENDS, CONDITIONS, SAMPLES, OUTPUT = "end of the training", "conditions", "samples", "output"
+# In the order of the help.
+TRAINING, NETWORKS, OBJECTIVE, MATCHING = "training", "networks", "objective", "meta-features"
+CONDITIONS, ENDS, SAMPLES, OUTPUT = "conditions", "end of the training", "samples", "output"
+GROUPS = (TRAINING, NETWORKS, OBJECTIVE, MATCHING, CONDITIONS, ENDS, SAMPLES)
 
 # In the order of the synthesizer's arguments.
 _TABLE = (
@@ -548,7 +550,7 @@ _TABLE = (
     Parameter(
         "gradient_penalty", None,
         Choice(names=("wgan-gp", "wgan-lp", "r1", "r2", "r1+r2", "none"), optional=True),
-        OBJECTIVE, "penalty on the critic's gradients, in the place of the objective's own",
+        OBJECTIVE, "penalty on the critic's gradients, by default the objective's own",
         later=True,
     ),
     Parameter(
@@ -566,7 +568,7 @@ _TABLE = (
         later=True,
     ),
     Parameter(
-        "optimizer", "adam", Choice(names=("adam", "rmsprop")), TRAINING, "of both players",
+        "optimizer", "adam", Choice(names=("adam", "rmsprop")), TRAINING, "that of both players",
         later=True,
     ),
     Parameter(
@@ -587,7 +589,7 @@ _TABLE = (
     ),
     Parameter(
         "precision", "medium", Choice(names=("medium", "highest")), TRAINING,
-        "of matrix products: bfloat16 where the processor has it, or float32", later=True,
+        "of matrix products, medium for bfloat16 where the processor has it", later=True,
     ),
 )  # fmt: skip
 PARAMETERS: dict[str, Parameter] = {parameter.name: parameter for parameter in _TABLE}

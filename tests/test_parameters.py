@@ -16,7 +16,9 @@ from sdv_wgangp.objectives.adversarial import OBJECTIVES, WEIGHT_CLIP
 from sdv_wgangp.objectives.matching import DISTANCES, SCHEDULES
 from sdv_wgangp.ops import PENALTIES
 from sdv_wgangp.parameters import (
+    GROUPS,
     LATER_PARAMETERS,
+    OUTPUT,
     PARAMETERS,
     Choice,
     Flag,
@@ -104,6 +106,7 @@ def test_entries_are_whole(name):
     assert parameter.help[0].islower() or parameter.help.startswith("L2")
     assert not parameter.help.endswith(".")
     assert "%" not in parameter.help
+    assert parameter.group in (*GROUPS, OUTPUT)
     if parameter.default is None or isinstance(parameter.kind, Flag):
         return
     read = parameter.from_text(parameter.text_of(parameter.default))
