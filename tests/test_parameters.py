@@ -9,7 +9,6 @@ from dataclasses import fields
 
 import pytest
 
-from sdv_wgangp import arguments as sdv_errors
 from sdv_wgangp import parameters
 from sdv_wgangp.multi_table import IndependentWGANGPMFSSynthesizer
 from sdv_wgangp.objectives.adversarial import OBJECTIVES, WEIGHT_CLIP
@@ -27,6 +26,7 @@ from sdv_wgangp.parameters import (
     check_values,
 )
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+from sdv_wgangp.synthesizers import arguments as input_arguments
 from sdv_wgangp.training import settings
 from sdv_wgangp.training.optimizers import OPTIMIZERS
 from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
@@ -222,7 +222,7 @@ def test_choices_are_compared_not_hashed():
         Choice(names=("a",)).check("x", ["a"])
 
 
-@pytest.mark.parametrize("module", [parameters, settings, sdv_errors])
+@pytest.mark.parametrize("module", [parameters, settings, input_arguments])
 def test_examples_in_docstrings(module):
     found = doctest.testmod(module)
     assert found.attempted

@@ -16,7 +16,6 @@ from sdv.sampling import Condition
 from sdv.single_table.base import FIXED_RNG_SEED, BaseSingleTableSynthesizer
 
 from sdv_wgangp import sdv_versions
-from sdv_wgangp.arguments import input_errors
 from sdv_wgangp.models.conditions import (
     UNABLE,
     OneOf,
@@ -26,6 +25,7 @@ from sdv_wgangp.models.conditions import (
     values_of,
 )
 from sdv_wgangp.parameters import Number, Whole
+from sdv_wgangp.synthesizers.arguments import input_errors
 from sdv_wgangp.transformers import TimestampEncoder
 
 # Stands for a missing value among the conditions that `_sample` gets.

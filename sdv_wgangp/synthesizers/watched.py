@@ -8,7 +8,7 @@ from typing import Any
 
 from sdv.errors import SynthesizerInputError
 
-from sdv_wgangp.arguments import input_errors
+from sdv_wgangp.synthesizers.arguments import input_errors
 from sdv_wgangp.training.callbacks.checkpoint import Checkpoints
 from sdv_wgangp.training.watchers import check_callbacks
 
