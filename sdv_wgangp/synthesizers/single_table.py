@@ -219,7 +219,7 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         with input_errors():
             check_values({name: getattr(self, name) for name in PARAMETERS})
             check_together(self.batch_size, self.pac, self.target, columns)
-            self._settings(meta_features=())
+            self._settings(meta_features=())  # refuses objectives and penalties at odds
 
     def _check_names(self) -> None:
         """The same for names of meta-features, of which a loaded model may know more."""
