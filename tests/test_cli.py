@@ -16,7 +16,7 @@ import pytest
 from safetensors.torch import load_file
 
 from sdv_wgangp import __version__, cli, files, sdv_versions
-from sdv_wgangp.cli import models, output, status
+from sdv_wgangp.cli import demo, models, output, status
 from sdv_wgangp.cli.metadata import read_metadata
 from sdv_wgangp.parameters import PARAMETERS, Flag
 from sdv_wgangp.user_errors import UserError
@@ -403,17 +403,22 @@ def test_help_has_every_parameter_under_its_heading(capsys):
     assert "hinge,relativistic(default:wgan-gp)" in letters
 
 
-def test_a_table_is_fitted_with_meta_features_and_another_objective(fitted, tmp_path):
-    model = str(tmp_path / "m.pkl")
+def test_a_table_is_fitted_with_meta_features_and_another_objective(tmp_path):
+    frame, _ = demo.demo_table()
+    data, model = str(tmp_path / "countries.csv"), str(tmp_path / "m.pkl")
+    frame.to_csv(data, index=False)
     options = ["--meta-features", "auto", "--objective", "hinge", "--generator-dim", "32,32"]
     options += ["--min-steps-per-epoch", "10", "--quiet", *QUICK]
-    assert cli.main(["fit", str(fitted / "people.csv"), "--model", model, *options]) == 0
+    assert cli.main(["fit", data, "--model", model, *options]) == 0
     synthesizer = sdv_versions.load(model)
     parameters = synthesizer.get_parameters()
     assert (parameters["meta_features"], parameters["objective"]) == ("auto", "hinge")
     losses = synthesizer.get_meta_feature_losses()
-    assert {"mean", "frequency"} <= set(losses)
+    assert {"mean", "cov", "frequency", "contingency"} <= set(losses)
     assert np.isfinite(losses.to_numpy()).all()
+    output = tmp_path / "synthetic.csv"
+    assert cli.main(["sample", model, "--rows", "100", "--output", str(output)]) == 0
+    assert set(pd.read_csv(output)["continent"]) <= set(frame["continent"])
 
 
 def test_parameters_out_of_range_are_refused_before_the_table_is_read(capsys):
