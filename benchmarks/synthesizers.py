@@ -311,6 +311,6 @@ def source_digest() -> str | None:
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root)
-        if place.parts[0] not in ("reporting", "cli.py"):
+        if place.parts[0] not in ("reporting", "cli"):
             digest.update(place.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

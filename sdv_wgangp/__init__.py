@@ -17,18 +17,10 @@ __version__ = "0.1.0"
 
 moved.install()
 
-# SDV first, whichever of the two the user imports first. At the end of its own import SDV loads
-# its add-ons, `sdv_wgangp.single_table` among them, and that module imports SDV. Begun from here,
-# SDV is complete by then; begun from within `single_table`, SDV would ask for a module that is
-# only half there, warn, and leave the synthesizer out of `sdv.single_table`. Likewise
-# `multi_table`.
-if find_spec("sdv") is not None:
-    import sdv  # noqa: F401
-
 if TYPE_CHECKING:
-    from sdv_wgangp.multi_table import IndependentWGANGPMFSSynthesizer
     from sdv_wgangp.saving import load_model
-    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+    from sdv_wgangp.synthesizers.multi_table import IndependentWGANGPMFSSynthesizer
+    from sdv_wgangp.synthesizers.single_table import WGANGPMFSSynthesizer
 
 __all__ = [
     "IndependentWGANGPMFSSynthesizer",
@@ -38,8 +30,8 @@ __all__ = [
 ]
 # What needs SDV, and where it is.
 _LAZY = {
-    "IndependentWGANGPMFSSynthesizer": "multi_table",
-    "WGANGPMFSSynthesizer": "single_table",
+    "IndependentWGANGPMFSSynthesizer": "synthesizers.multi_table",
+    "WGANGPMFSSynthesizer": "synthesizers.single_table",
     "load_model": "saving",
 }
 

@@ -57,7 +57,7 @@ def kinds() -> dict[str, Kind]:
     # The faces of SDV save themselves with this package: they are not there yet when it begins.
     from sdv_wgangp.multi_table import Cardinality, IndependentWGANGPMFSSynthesizer
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
-    from sdv_wgangp.watched import WATCHING
+    from sdv_wgangp.synthesizers.watched import WATCHING
 
     def saved_part(synthesizer: Any) -> dict[str, Any]:
         return {n: each for n, each in vars(synthesizer).items() if n not in WATCHING}

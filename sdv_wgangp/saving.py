@@ -4,17 +4,17 @@ A model file (`save_model`, `load_model`) is one safetensors file: the weights a
 arrays as tensors, everything else as JSON. Reading one never runs code from it: classes are looked
 up in an allow-list (`saved_classes`), functions cannot be stored. What needs code, like a
 constraint of the user's own, is refused by name when it is saved.
+
+SDV is not imported before it is needed: the synthesizers, which it loads as add-ons at the end of
+its own import, need this module.
 """
 
 from __future__ import annotations
 
 import re
+from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
-
-import rdt
-import sdv
-from sdv.errors import VersionError
 
 from sdv_wgangp import __version__
 from sdv_wgangp.persistence.container import ModelFile, ModelFileError
@@ -114,6 +114,8 @@ def check_plugin_version(version: str, what: str) -> None:
         VersionError: ``version`` is of a later major or minor release than the installed one.
     """
     if _release(version) > _release(__version__):
+        from sdv.errors import VersionError
+
         raise VersionError(
             f"{what} was saved with sdv-wgangp {version}, and {__version__} is installed: "
             f"pip install 'sdv-wgangp>={version}'"
@@ -121,14 +123,17 @@ def check_plugin_version(version: str, what: str) -> None:
 
 
 def _installed() -> dict[str, str]:
-    return {"sdv-wgangp": __version__, "sdv": sdv.__version__, "rdt": rdt.__version__}
+    others = {package: metadata.version(package) for package in ("sdv", "rdt")}
+    return {"sdv-wgangp": __version__, **others}
 
 
 def _check_versions(saved: dict[str, str], what: str) -> None:
     """Refuse files of a later plugin, of a later SDV, and of another major line of SDV."""
+    from sdv.errors import VersionError
+
     check_plugin_version(saved["sdv-wgangp"], what)
-    for package, installed in (("sdv", sdv.__version__), ("rdt", rdt.__version__)):
-        version = saved[package]
+    for package in ("sdv", "rdt"):
+        version, installed = saved[package], metadata.version(package)
         (line, _), (own_line, _) = _release(version), _release(installed)
         if line != own_line or _release(version) > _release(installed):
             raise VersionError(

@@ -16,6 +16,10 @@ import pytest
 from safetensors.torch import load_file
 
 from sdv_wgangp import __version__, cli, files, sdv_versions
+from sdv_wgangp.cli import demo, models, output, status
+from sdv_wgangp.cli.metadata import read_metadata
+from sdv_wgangp.parameters import PARAMETERS, Flag
+from sdv_wgangp.user_errors import UserError
 
 
 def make_people(rows: int = 300, seed: int = 0) -> pd.DataFrame:
@@ -88,14 +92,14 @@ def test_sampling_is_streamed_and_the_same_in_every_format_and_process(
     fitted, monkeypatch, tmp_path
 ):
     sizes = []
-    original = cli.sample_chunks
+    original = models.sample_chunks
 
     def small_chunks(synthesizer, rows):
         for frame in original(synthesizer, rows, chunk=64):
             sizes.append(len(frame))
             yield frame
 
-    monkeypatch.setattr(cli, "sample_chunks", small_chunks)
+    monkeypatch.setattr(models, "sample_chunks", small_chunks)
     model = str(fitted / "people.pkl")
     tables = []
     for name in ("a.csv", "b.parquet", "c.csv.gz"):
@@ -103,7 +107,7 @@ def test_sampling_is_streamed_and_the_same_in_every_format_and_process(
         assert (
             cli.main(["sample", model, "--rows", "150", "--output", str(output), "--quiet"]) == 0
         )
-        tables.append(cli.read_table(output))
+        tables.append(files.read_table(output))
     assert sizes == [64, 64, 22] * 3
     assert tables[0]["id"].is_unique
     for other in tables[1:]:
@@ -194,8 +198,8 @@ def test_parquet_metadata_and_quiet(fitted, tmp_path, capsys):
     assert cli.main(["fit", str(data), "--model", str(model), "--quiet", *given, *QUICK]) == 0
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
-    copied = cli.read_metadata(tmp_path / "m.metadata.json")
-    assert copied.to_dict() == cli.read_metadata(fitted / "people.metadata.json").to_dict()
+    copied = read_metadata(tmp_path / "m.metadata.json")
+    assert copied.to_dict() == read_metadata(fitted / "people.metadata.json").to_dict()
 
 
 def test_demo_writes_everything_it_names(tmp_path, capsys):
@@ -277,6 +281,189 @@ def test_the_ends_of_a_fit_are_passed_on(fitted, tmp_path, capsys):
     assert len(synthesizer.get_validation_scores()) == 1
 
 
+# --------------------------------------------------------------------------- parameters
+
+# A value on the command line for each parameter that takes one, not its default.
+TEXTS = {
+    "locales": "de_DE,en_US",
+    "embedding_dim": "8",
+    "generator_dim": "16,8",
+    "discriminator_dim": "16",
+    "generator_lr": "2e-3",
+    "generator_decay": "0",
+    "discriminator_lr": "0.002",
+    "discriminator_decay": "1e-3",
+    "batch_size": "60",
+    "discriminator_steps": "1",
+    "epochs": "3",
+    "pac": "2",
+    "gradient_penalty_weight": "5",
+    "meta_features": "mean,cor",
+    "meta_feature_weight": "mean=1,cor=0.5",
+    "meta_feature_distance": "sliced",
+    "meta_feature_subsets": "4",
+    "meta_feature_fraction": "0.25",
+    "meta_feature_schedule": "decay",
+    "target": "group",
+    "ema_decay": "0.9",
+    "conditional_share": "0.2",
+    "random_state": "5",
+    "max_seconds": "600",
+    "validation_fraction": "0.2",
+    "patience": "2",
+    "objective": "hinge",
+    "gradient_penalty": "r1",
+    "max_grad_norm": "3",
+    "gradient_penalty_interval": "2",
+    "optimizer": "rmsprop",
+    "betas": "0.5,0.9",
+    "discriminator_dropout": "0.1",
+    "conditional_weight": "0.5",
+    "min_steps_per_epoch": "7",
+    "precision": "highest",
+}
+
+
+class Fitted(Exception):
+    """Takes the place of a fit."""
+
+
+@pytest.fixture
+def parameters_of(fitted, monkeypatch, tmp_path):
+    """The parameters of the synthesizer that a command line fits."""
+    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+
+    def caught(self, data):
+        raise Fitted(self.get_parameters())
+
+    monkeypatch.setattr(WGANGPMFSSynthesizer, "fit", caught)
+
+    def run(*arguments: str, command: str = "fit") -> dict[str, object]:
+        start = {
+            "fit": ["fit", str(fitted / "people.csv"), "--model", str(tmp_path / "m.pkl")],
+            "demo": ["demo", "--output-folder", str(tmp_path / "out")],
+        }[command]
+        with pytest.raises(Fitted) as stop:
+            cli.main([*start, "--debug", *arguments])
+        return stop.value.args[0]
+
+    return run
+
+
+def option_of(name: str) -> list[str]:
+    """What says another value than the default of a parameter."""
+    parameter = PARAMETERS[name]
+    return [parameter.option] + ([] if isinstance(parameter.kind, Flag) else [TEXTS[name]])
+
+
+@pytest.mark.parametrize("command", ["fit", "demo"])
+def test_every_parameter_arrives(parameters_of, command):
+    """But for one that the others rule out, and a column that the table of the demo has not."""
+    names = [name for name in PARAMETERS if name != "weight_clip"]
+    given = [part for name in names for part in option_of(name)]
+    if command == "demo":
+        given += ["--target", "year"]
+    found = parameters_of(*given, command=command)
+    for name in names:
+        parameter = PARAMETERS[name]
+        flag = isinstance(parameter.kind, Flag)
+        expected = not parameter.default if flag else parameter.from_text(TEXTS[name])
+        if (name, command) == ("target", "demo"):
+            expected = "year"
+        assert found[name] == expected, name
+        assert found[name] != parameter.default, name
+
+
+def test_the_one_that_the_others_rule_out_arrives(parameters_of):
+    found = parameters_of("--objective", "wgan", "--weight-clip", "0.05")
+    assert (found["objective"], found["weight_clip"]) == ("wgan", 0.05)
+
+
+def test_what_is_not_given_has_its_default(parameters_of):
+    found = parameters_of("--quiet")
+    for name, parameter in PARAMETERS.items():
+        default = parameter.default
+        assert found[name] == (list(default) if name == "locales" else default), name
+    assert parameters_of("--quiet", command="demo")["epochs"] == 15
+
+
+def test_help_has_every_parameter_under_its_heading(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["fit", "--help"])
+    text = capsys.readouterr().out
+    words, letters = " ".join(text.split()), "".join(text.split())
+    for parameter in PARAMETERS.values():
+        assert re.search(rf"^  {parameter.option}\b", text, re.MULTILINE), parameter.name
+        # Lines end at hyphens, too.
+        assert "".join(parameter.help.split()) in letters, parameter.name
+        assert f"\n{parameter.group}:\n" in text or parameter.name == "verbose"
+    assert "rows in a step; a multiple of --pac (default: 500)" in words
+    assert "--generator-dim N,N,..." in words
+    assert words.startswith("usage: sdv-wgangp fit DATA --model M [OPTION ...] ")
+    assert "hinge,relativistic(default:wgan-gp)" in letters
+
+
+def test_a_table_is_fitted_with_meta_features_and_another_objective(tmp_path):
+    frame, _ = demo.demo_table()
+    data, model = str(tmp_path / "countries.csv"), str(tmp_path / "m.pkl")
+    frame.to_csv(data, index=False)
+    options = ["--meta-features", "auto", "--objective", "hinge", "--generator-dim", "32,32"]
+    options += ["--min-steps-per-epoch", "10", "--quiet", *QUICK]
+    assert cli.main(["fit", data, "--model", model, *options]) == 0
+    synthesizer = sdv_versions.load(model)
+    parameters = synthesizer.get_parameters()
+    assert (parameters["meta_features"], parameters["objective"]) == ("auto", "hinge")
+    losses = synthesizer.get_meta_feature_losses()
+    assert {"mean", "cov", "frequency", "contingency"} <= set(losses)
+    assert np.isfinite(losses.to_numpy()).all()
+    output = tmp_path / "synthetic.csv"
+    assert cli.main(["sample", model, "--rows", "100", "--output", str(output)]) == 0
+    assert set(pd.read_csv(output)["continent"]) <= set(frame["continent"])
+
+
+def test_parameters_out_of_range_are_refused_before_the_table_is_read(capsys):
+    def fit(*options):
+        return fails(capsys, "fit", "none.csv", "--model", "m.pkl", *options)
+
+    assert "--pac: pac must be a whole number of at least 1, not 0" in fit("--pac", 0)
+    error = fit("--objective", "lsgan")
+    assert "--objective: objective must be one of gan, wgan, wgan-gp, wgan-lp, hinge" in error
+    assert "--betas: invalid number value: 'x'" in fit("--betas", "x,0.9")
+    error = fit("--meta-feature-weight", "mean=-1")
+    assert "meta_feature_weight of 'mean' must be a finite number of at least 0" in error
+
+
+def test_parameters_that_do_not_go_together(fitted, capsys, tmp_path):
+    def fit(*options):
+        data, model = fitted / "people.csv", tmp_path / "m.pkl"
+        return fails(capsys, "fit", data, "--model", model, "--quiet", *options)
+
+    assert "500 is none of 3" in fit("--pac", 3)
+    assert "column of the metadata, not 'salary'" in fit("--target", "salary")
+    assert "unknown meta-feature 'meen'" in fit("--meta-features", "meen")
+    error = fit("--meta-features", "mean,cor", "--meta-feature-weight", "mean=1")
+    assert "meta_feature_weight has no weight for 'cor'" in error
+    assert "weight_clip and the penalty wgan-gp" in fit("--weight-clip", 0.1)
+
+
+# --------------------------------------------------------------------------- what it waits for
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["demo", "--help"], ["x"]])
+def test_help_and_errors_of_use_wait_for_no_library(arguments):
+    code = (
+        "import sys; from sdv_wgangp.cli import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit as stop: print(stop.code)\n"
+        "print(*sorted({'sdv', 'torch', 'pandas', 'numpy'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    code = "2" if arguments == ["x"] else "0"
+    assert result.stdout.endswith(f"{code}\n\n"), result.stdout[-200:]
+
+
 # --------------------------------------------------------------------------- interruptions
 
 
@@ -317,7 +504,7 @@ def test_ctrl_c_elsewhere_ends_with_130_and_leaves_no_file(fitted, tmp_path, mon
         yield make_people(10)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "sample_chunks", interrupted)
+    monkeypatch.setattr(models, "sample_chunks", interrupted)
     output = tmp_path / "rows.csv"
     arguments = ["sample", str(fitted / "people.pkl"), "--rows", "20", "--output", str(output)]
     assert cli.main(arguments) == 130
@@ -501,7 +688,7 @@ def test_diverged_training_leaves_the_last_good_model(fitted, capsys, tmp_path, 
 
 
 def test_debug_shows_the_error_itself(tmp_path):
-    with pytest.raises(files.UserError, match="no such file"):
+    with pytest.raises(UserError, match="no such file"):
         cli.main(["fit", str(tmp_path / "none.csv"), "--model", str(tmp_path / "m"), "--debug"])
 
 
@@ -509,14 +696,14 @@ def test_defects_are_told_from_errors_of_use(monkeypatch, capsys):
     def defect(options):
         raise KeyError("surprise")
 
-    monkeypatch.setattr(cli, "status", defect)
+    monkeypatch.setattr(status, "run", defect)
     assert cli.main(["status"]) == 1
     error = capsys.readouterr().err
     assert error == "sdv-wgangp status: unexpected KeyError: 'surprise' (--debug shows where)\n"
 
 
 def test_warnings_are_one_line_each(capsys):
-    with cli._calm():
+    with output.calm():
         warnings.warn("look\nhere", UserWarning, stacklevel=1)
         warnings.warn("not here", FutureWarning, stacklevel=1)
     assert capsys.readouterr().err == "sdv-wgangp: warning: look here\n"
@@ -540,7 +727,7 @@ def test_parquet_pieces_may_begin_without_values(tmp_path):
 
 
 def test_parquet_columns_of_mixed_types_name_the_remedy(tmp_path):
-    with pytest.raises(files.UserError, match=r"column kind .*write \.csv instead"):
+    with pytest.raises(UserError, match=r"column kind .*write \.csv instead"):
         files.write_table(pd.DataFrame({"kind": ["a", 1]}), tmp_path / "t.parquet")
     assert list(tmp_path.iterdir()) == []
 
@@ -548,7 +735,7 @@ def test_parquet_columns_of_mixed_types_name_the_remedy(tmp_path):
 def test_columns_of_the_same_name_are_refused(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b,a\n1,2,3\n")
-    with pytest.raises(files.UserError, match=r"t\.csv: two columns are called 'a'; rename one"):
+    with pytest.raises(UserError, match=r"t\.csv: two columns are called 'a'; rename one"):
         files.read_table(path)
 
 

@@ -215,6 +215,14 @@ def test_parameters_reach_every_table_and_can_be_changed_for_one():
     }
     with pytest.raises(SynthesizerInputError, match="epochs must be a whole number"):
         synthesizer.set_table_parameters("users", {"epochs": -1})
+    with pytest.raises(SynthesizerInputError, match="table_parameters has no parameter 'epoch'"):
+        synthesizer.set_table_parameters("users", {"epoch": 1})
+    with pytest.raises(SynthesizerInputError, match="table_parameters has no parameter 'epoch'"):
+        IndependentWGANGPMFSSynthesizer(metadata(), table_parameters={"epoch": 1})
+    with pytest.raises(SynthesizerInputError, match="pac must be a whole number of at least 1"):
+        IndependentWGANGPMFSSynthesizer(metadata(), table_parameters={"pac": 0})
+    with pytest.raises(SynthesizerInputError, match="verbose must be True or False, not 1"):
+        IndependentWGANGPMFSSynthesizer(metadata(), verbose=1)
     with pytest.raises(SynthesizerInputError, match="table_parameters must be None or"):
         IndependentWGANGPMFSSynthesizer(metadata(), table_parameters=[1])
 

@@ -1,6 +1,5 @@
 """Tables in and out of files, with errors that name the file and the remedy."""
 
-from sdv_wgangp.files.errors import UserError, one_line
 from sdv_wgangp.files.paths import check_folder, check_outputs
 from sdv_wgangp.files.reading import Format, read_table
 from sdv_wgangp.files.writing import TableWriter, write_table, write_text
@@ -8,10 +7,8 @@ from sdv_wgangp.files.writing import TableWriter, write_table, write_text
 __all__ = [
     "Format",
     "TableWriter",
-    "UserError",
     "check_folder",
     "check_outputs",
-    "one_line",
     "read_table",
     "write_table",
     "write_text",

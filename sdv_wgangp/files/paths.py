@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from sdv_wgangp.files.errors import UserError
 from sdv_wgangp.persistence.durable import partial_file
+from sdv_wgangp.user_errors import UserError
 
 TEXT = (".csv", ".tsv", ".txt")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")

@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from sdv_wgangp.files.errors import UserError, one_line
 from sdv_wgangp.files.paths import kind_of
+from sdv_wgangp.user_errors import UserError, one_line
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 SAMPLE = 2**18  # bytes that are looked at to detect a format

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from sdv_wgangp.files.errors import UserError, one_line
 from sdv_wgangp.files.paths import check_folder, is_stream, kind_of
 from sdv_wgangp.persistence.durable import partial_file
+from sdv_wgangp.user_errors import UserError, one_line
 
 STDOUT = "-"
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sdv_wgangp.objectives.adversarial import OBJECTIVES, UNPENALISED, Adversarial, objective
+from sdv_wgangp.objectives.adversarial import UNPENALISED, Adversarial, objective
 from sdv_wgangp.objectives.feature_table import FeatureTable
-from sdv_wgangp.objectives.matching import (
-    DISTANCES,
-    SCHEDULES,
-    check_weights,
-    sample_size,
-)
+from sdv_wgangp.objectives.matching import check_weights, sample_size
 from sdv_wgangp.objectives.meta_features import applicable, check_meta_features
-from sdv_wgangp.ops import PENALTIES
-from sdv_wgangp.training.optimizers import NO_MOMENTUM, OPTIMIZERS
+from sdv_wgangp.parameters import check_values
+from sdv_wgangp.training.optimizers import NO_MOMENTUM
 
 
 @dataclass(frozen=True)
@@ -59,15 +53,16 @@ class TrainingSettings:
             clouds only.
         meta_feature_fraction: Share of a batch in a subset, in (0, 1].
         meta_feature_schedule: Of the weight: "constant", "warmup" or "decay".
-        conditional_share: Share of the rows of each batch for which some cells are given, at most
-            `MOST_CONDITIONAL`: the generator learns to make up the others
-            (`players.given_cells`). 0 trains without conditions, and so do batches of one pack.
+        conditional_share: Share of the rows of each batch for which some cells are given, in
+            [0, 0.5]: the generator learns to make up the others (`players.given_cells`). 0 trains
+            without conditions, and so do batches of one pack.
         conditional_weight: Factor of the scores of conditional distributions, which only the
             weights of given levels follow (`objectives.conditional`); 0 switches them off.
         log_frequency: Draw the first given cell of these rows by the logarithm of its value's
             frequency, as CTGAN does, so that rare values are learned as conditions; otherwise by
             its frequency.
-        precision: Of the matrix products (`training.precision.matmul_precision`).
+        precision: Of the matrix products, "medium" or "highest"
+            (`training.precision.matmul_precision`).
         cuda_graph: On a GPU, capture the step in a CUDA graph (an `MLPCritic` only).
         max_seconds: Wall-clock time for a fit, from encoding to calibration; None for as much as
             it takes (`TabularModel.fit` says how closely it is kept).
@@ -77,6 +72,18 @@ class TrainingSettings:
         validation_fraction: Share of the rows to hold out for it, in (0, 0.5].
         patience: Checks without a new highest score after which the learning rates fall to 0
             soon, and training ends.
+
+    Raises:
+        ValueError: One of them is out of its range (`sdv_wgangp.parameters`), or two contradict
+            each other; names it.
+
+    Example:
+        >>> TrainingSettings(batch_size=100).steps_per_epoch(rows=20_000)
+        200
+        >>> TrainingSettings(patience=0)
+        Traceback (most recent call last):
+        ...
+        ValueError: patience must be a whole number of at least 1, not 0
     """
 
     epochs: int = 200
@@ -113,60 +120,7 @@ class TrainingSettings:
     patience: int = 5
 
     def __post_init__(self):
-        for name in ("generator_lr", "discriminator_lr"):
-            rate = getattr(self, name)
-            # A step of Adam without momentum moves a weight by at most 3.2 rates.
-            if not 0 <= rate <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {rate:g}")
-        for name, known in (
-            ("objective", OBJECTIVES),
-            ("gradient_penalty", (None, *PENALTIES)),
-            ("optimizer", OPTIMIZERS),
-            ("meta_feature_distance", DISTANCES),
-            ("meta_feature_schedule", SCHEDULES),
-        ):
-            value = getattr(self, name)
-            if value not in known:
-                listed = ", ".join(map(str, known))
-                raise ValueError(f"{name} must be one of {listed}, got {value!r}")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
-        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
-            raise ValueError(f"max_grad_norm must be None or above 0, got {self.max_grad_norm:g}")
-        if self.gradient_penalty_interval < 1:
-            raise ValueError(
-                "gradient_penalty_interval must be at least 1, got "
-                f"{self.gradient_penalty_interval}"
-            )
-        if self.max_seconds is not None and not self.max_seconds > 0:
-            raise ValueError(f"max_seconds must be None or above 0, got {self.max_seconds:g}")
-        if not 0 < self.validation_fraction <= 0.5:
-            raise ValueError(
-                f"validation_fraction must lie in (0, 0.5], got {self.validation_fraction:g}"
-            )
-        if self.patience < 1:
-            raise ValueError(f"patience must be at least 1, got {self.patience}")
-        if self.meta_feature_subsets < 1:
-            raise ValueError(
-                f"meta_feature_subsets must be at least 1, got {self.meta_feature_subsets}"
-            )
-        if not 0 < self.meta_feature_fraction <= 1:
-            raise ValueError(
-                f"meta_feature_fraction must lie in (0, 1], got {self.meta_feature_fraction:g}"
-            )
-        if not 0 <= self.conditional_share <= MOST_CONDITIONAL:
-            raise ValueError(
-                f"conditional_share must lie in [0, {MOST_CONDITIONAL:g}], got "
-                f"{self.conditional_share:g}"
-            )
-        if not 0 <= self.conditional_weight < math.inf:
-            raise ValueError(
-                f"conditional_weight must be at least 0, got {self.conditional_weight:g}"
-            )
-        if self.min_steps_per_epoch is not None and self.min_steps_per_epoch < 1:
-            raise ValueError(
-                f"min_steps_per_epoch must be None or at least 1, got {self.min_steps_per_epoch}"
-            )
+        check_values(vars(self))
         self.make_objective()
         if names := check_meta_features(self.meta_features):
             check_weights(names, self.meta_feature_weight)
@@ -235,10 +189,18 @@ def objective_of(
 
     Another penalty than the one that "wgan-gp" is named after takes its place, and the weight of a
     penalty that there is not is no contradiction.
+
+    Raises:
+        ValueError: Two of them contradict each other; names them.
     """
     if name == "wgan-gp" and penalty not in (None, name):
         name = "wgan"
     unpenalised = penalty is None and name in UNPENALISED
+    if unpenalised and interval != 1:
+        raise ValueError(
+            f"gradient_penalty_interval is given, but {name} has no penalty: name one with "
+            "gradient_penalty, or leave it out"
+        )
     return objective(
         name,
         penalty=penalty,
@@ -260,7 +222,5 @@ def conditional_rows(batch_size: int, share: float, pac: int) -> int:
     return rows if batch_size - rows >= 2 else 0
 
 
-# Most of what is learned is for rows without conditions.
-MOST_CONDITIONAL = 0.5
 # A small table is seen several times within an epoch, or 200 epochs would be a few hundred steps.
 MIN_STEPS_PER_EPOCH = 120

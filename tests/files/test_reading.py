@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdv_wgangp.files import Format, UserError, read_table, reading, writing
+from sdv_wgangp.files import Format, read_table, reading, writing
+from sdv_wgangp.user_errors import UserError
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import pytest
 
 from sdv_wgangp.files import (
     TableWriter,
-    UserError,
     check_folder,
     check_outputs,
     read_table,
     write_table,
     write_text,
 )
+from sdv_wgangp.user_errors import UserError
 
 FRAME = pd.DataFrame({"x": [1, 2], "word": ["a", "b"]})
 

@@ -311,10 +311,13 @@ def test_too_few_rows_to_hold_out_are_refused(frame):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_seconds": 0.0}, "max_seconds must be None or above 0, got 0"),
-        ({"max_seconds": float("nan")}, "max_seconds must be None or above 0, got nan"),
-        ({"validation_fraction": 0.6}, r"validation_fraction must lie in \(0, 0.5\], got 0.6"),
-        ({"patience": 0}, "patience must be at least 1, got 0"),
+        ({"max_seconds": 0.0}, "max_seconds must be None or a finite number above 0, not 0"),
+        (
+            {"max_seconds": float("nan")},
+            "max_seconds must be None or a finite number above 0, not nan",
+        ),
+        ({"validation_fraction": 0.6}, r"validation_fraction must be in \(0, 0.5\], not 0.6"),
+        ({"patience": 0}, "patience must be a whole number of at least 1, not 0"),
     ],
 )
 def test_settings_of_the_end_are_checked(options, message):
@@ -522,9 +525,9 @@ def test_weights_that_break_in_the_last_step_are_not_kept(frame, monkeypatch):
 
 
 def test_learning_rates_beyond_reason_are_refused():
-    with pytest.raises(ValueError, match=r"generator_lr must lie in \[0, 1\], got 1e\+19"):
+    with pytest.raises(ValueError, match=r"generator_lr must lie in \[0, 1\], not 1e\+19"):
         TrainingSettings(generator_lr=1e19)
-    with pytest.raises(ValueError, match=r"discriminator_lr must lie in \[0, 1\], got -1"):
+    with pytest.raises(ValueError, match=r"discriminator_lr must be a finite .* not -1"):
         TrainingSettings(discriminator_lr=-1)
 
 

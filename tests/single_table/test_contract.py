@@ -69,10 +69,18 @@ def test_get_parameters_gives_back_every_argument():
         "objective": "hinge",
         "gradient_penalty": "r1",
         "max_grad_norm": 3.0,
+        "gradient_penalty_interval": 4,
+        "optimizer": "rmsprop",
+        "betas": [0.5, 0.9],
+        "discriminator_dropout": 0.2,
+        "conditional_weight": 0.5,
+        "min_steps_per_epoch": 10,
+        "precision": "highest",
     }
     parameters = WGANGPMFSSynthesizer(PEOPLE, **given).get_parameters()
     assert {name: parameters[name] for name in given} == given
-    assert None not in parameters.values()
+    # Which no penalty goes with.
+    assert [name for name, value in parameters.items() if value is None] == ["weight_clip"]
 
 
 @pytest.mark.parametrize(
@@ -157,11 +165,39 @@ def test_get_parameters_gives_back_every_argument():
         ({"validation_fraction": 0}, r"validation_fraction must be in \(0, 0.5\], not 0"),
         ({"validation_fraction": 0.51}, r"validation_fraction must be in \(0, 0.5\], not 0.51"),
         ({"patience": 0}, "patience must be a whole number of at least 1, not 0"),
+        ({"betas": 0.9}, r"betas must be two numbers in \[0, 1\), not 0.9"),
+        (
+            {"weight_clip": 0.1},
+            "weight_clip and the penalty wgan-gp both bound the critic's slope",
+        ),
+        (
+            {"objective": "gan", "gradient_penalty_interval": 2},
+            "gradient_penalty_interval is given, but gan has no penalty: name one with",
+        ),
     ],
 )
 def test_bad_parameters_are_named_at_once(option, message):
     with pytest.raises(SynthesizerInputError, match=message):
         fresh(**option)
+
+
+def test_parameters_of_the_training_reach_it():
+    options = {
+        "objective": "wgan",
+        "weight_clip": 0.05,
+        "optimizer": "rmsprop",
+        "betas": [0.0, 0.99],
+        "conditional_weight": 0.5,
+        "min_steps_per_epoch": 3,
+        "precision": "highest",
+    }
+    model = fit(PEOPLE, people(), discriminator_dropout=0.2, **options)._model
+    settings = vars(model.settings)
+    assert {name: settings[name] for name in options} == options | {"betas": (0.0, 0.99)}
+    assert model.dropout == 0.2
+    assert model.logs[-1].step == len(model.logs) * max(3, len(people()) // FAST["batch_size"])
+    interval = fit(PEOPLE, people(), gradient_penalty_interval=3, min_steps_per_epoch=3)._model
+    assert interval.settings.gradient_penalty_interval == 3
 
 
 def test_numbers_of_numpy_are_numbers():

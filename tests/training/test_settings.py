@@ -30,12 +30,15 @@ def test_a_penalty_can_be_named_beside_an_objective(penalty):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objective": "lsgan"}, "objective must be one of gan, wgan, .* got 'lsgan'"),
-        ({"gradient_penalty": "r3"}, "gradient_penalty must be one of None, .* got 'r3'"),
-        ({"optimizer": "sgd"}, "optimizer must be one of adam, rmsprop, got 'sgd'"),
-        ({"betas": (0.5, 1.0)}, r"betas must lie in \[0, 1\), got \(0.5, 1.0\)"),
-        ({"max_grad_norm": 0.0}, "max_grad_norm must be None or above 0, got 0"),
-        ({"gradient_penalty_interval": 0}, "gradient_penalty_interval must be at least 1, got 0"),
+        ({"objective": "lsgan"}, "objective must be one of gan, wgan, .* not 'lsgan'"),
+        ({"gradient_penalty": "r3"}, "gradient_penalty must be one of None, .* not 'r3'"),
+        ({"optimizer": "sgd"}, "optimizer must be one of adam, rmsprop, not 'sgd'"),
+        ({"betas": (0.5, 1.0)}, r"betas must be two numbers in \[0, 1\), not \(0.5, 1.0\)"),
+        ({"max_grad_norm": 0.0}, "max_grad_norm must be None or a finite number above 0, not 0"),
+        (
+            {"gradient_penalty_interval": 0},
+            "gradient_penalty_interval must be a whole number of at least 1, not 0",
+        ),
         ({"objective": "gan", "gradient_penalty_interval": 2}, "gan has no penalty: name one"),
         ({"weight_clip": 0.1}, "both bound the critic's slope"),
     ],

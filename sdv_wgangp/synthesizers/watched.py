@@ -8,6 +8,7 @@ from typing import Any
 
 from sdv.errors import SynthesizerInputError
 
+from sdv_wgangp.synthesizers.arguments import input_errors
 from sdv_wgangp.training.callbacks.checkpoint import Checkpoints
 from sdv_wgangp.training.watchers import check_callbacks
 
@@ -79,11 +80,9 @@ class Watched:
             "keep": keep,
             "export_weights": export_weights,
         }
-        try:
+        with input_errors():
             if folder is not None:
                 Checkpoints(folder, **options)
-        except ValueError as error:
-            raise SynthesizerInputError(f"{error}.") from error
         self._checkpoint_options = None if folder is None else (str(folder), options)
 
     def _make_checkpoints(self) -> Checkpoints | None:

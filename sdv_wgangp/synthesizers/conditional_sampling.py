@@ -16,7 +16,6 @@ from sdv.sampling import Condition
 from sdv.single_table.base import FIXED_RNG_SEED, BaseSingleTableSynthesizer
 
 from sdv_wgangp import sdv_versions
-from sdv_wgangp.arguments import check_not_negative, is_whole
 from sdv_wgangp.encoding.conditions import (
     UNABLE,
     OneOf,
@@ -25,6 +24,8 @@ from sdv_wgangp.encoding.conditions import (
     names_of_conditions,
     values_of,
 )
+from sdv_wgangp.parameters import Number, Whole
+from sdv_wgangp.synthesizers.arguments import input_errors
 from sdv_wgangp.transformers import TimestampEncoder
 
 # Stands for a missing value among the conditions that `_sample` gets.
@@ -266,10 +267,8 @@ class ConditionalSampling:
         """
         if not self._fitted or self._model is None:
             raise NotFittedError("Fit the synthesizer to a table with columns to model first.")
-        if not is_whole(num_rows, 1):
-            raise SynthesizerInputError(
-                f"num_rows must be a whole number of at least 1, not {num_rows!r}."
-            )
+        with input_errors():
+            Whole(least=1).check("num_rows", num_rows)
         values, shares = self._read_marginal(column, marginal)
         wanted = [
             (value, count)
@@ -307,8 +306,9 @@ class ConditionalSampling:
                 raise SynthesizerInputError(f"marginal has more than one share for {double!r}.")
             marginal = marginal.to_dict()
         if isinstance(marginal, Mapping):
-            for value, share in marginal.items():
-                check_not_negative(f"marginal of {value!r}", share)
+            with input_errors():
+                for value, share in marginal.items():
+                    Number().check(f"marginal of {value!r}", share)
             if not sum(marginal.values()) > 0:
                 raise SynthesizerInputError("marginal must give a share above 0 to some value.")
             return list(marginal), list(marginal.values())
@@ -336,8 +336,6 @@ class ConditionalSampling:
                 f"marginal of {column!r}, which goes through a {type(transformer).__name__}, must "
                 "be a dictionary of shares."
             )
-        try:
+        with input_errors():
             values = values_of(self._model.encoder, column)
-        except ValueError as error:
-            raise SynthesizerInputError(f"{error}.") from error
         return values, [1.0] * len(values)

@@ -1,4 +1,4 @@
-"""Errors of use, as one line."""
+"""Errors that users can put right, and their text in one line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ class UserError(Exception):
 
 
 def one_line(error: BaseException | str) -> str:
-    """The message of an error, or its kind where it has none."""
+    """The text of an error without line breaks; its type where it has none.
+
+    Example:
+        >>> one_line("look\\nhere"), one_line(ValueError())
+        ('look here', 'ValueError')
+    """
     text = " ".join(str(error).split())
     return text or type(error).__name__

@@ -1,0 +1,171 @@
+"""``sdv-wgangp fit``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sdv_wgangp.cli.options import (
+    add_command,
+    add_loudness,
+    add_parameters,
+    given_parameters,
+    reading,
+    share,
+)
+from sdv_wgangp.cli.output import calm, printer
+from sdv_wgangp.parameters import count, number
+from sdv_wgangp.user_errors import UserError, one_line
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands,
+        "fit",
+        run,
+        "fit a synthesizer to a table and save it",
+        [
+            "fit people.csv --model people.pkl",
+            "fit people.parquet --model people.pkl --metadata people.metadata.json --epochs 500",
+            "fit people.csv --model people.pkl --holdout 0.1 --seed 1",
+            "fit people.csv --model people.pkl --epochs 1000 --early-stopping --max-seconds 300",
+            "fit people.csv --model people.pkl --meta-features mean,cor "
+            "--meta-feature-weight mean=1,cor=0.5",
+            "fit people.csv --model people.pkl --objective hinge --gradient-penalty r1 "
+            "--generator-dim 512,512",
+            "fit people.csv --model people.pkl --seed 1 --checkpoints people.checkpoints --resume",
+        ],
+        "Ctrl-C ends the training early and keeps what was learnt. With --checkpoints so does a "
+        "kill: the same command with --resume goes on from there, to the same model.",
+        usage="DATA --model M [OPTION ...]",
+    )
+    parser.add_argument("data", metavar="DATA", help="the table: .csv or .parquet")
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="M",
+        help="file to write the model to: *.safetensors, which is loaded without running code "
+        "from it, or a pickle",
+    )
+    parser.add_argument(
+        "--metadata",
+        metavar="M.json",
+        help="SDV metadata (default: detected). What was used is written beside the model",
+    )
+    parser.add_argument(
+        "--holdout",
+        type=reading(share),
+        metavar="SHARE",
+        help="keep this share of the rows from the synthesizer, for the report; both parts are "
+        "written beside the model",
+    )
+    add_loudness(parser)
+    add_parameters(parser)
+    saved = parser.add_argument_group("checkpoints")
+    saved.add_argument(
+        "--checkpoints",
+        metavar="FOLDER",
+        help="save the training there as it goes on (the last three states and the best)",
+    )
+    saved.add_argument(
+        "--checkpoint-every",
+        type=reading(every),
+        metavar="N",
+        help="epochs from one checkpoint to the next; 500steps or 60s count otherwise "
+        "(default: 1)",
+    )
+    saved.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue from the newest checkpoint; without one the fit begins anew and says so",
+    )
+    saved.add_argument(
+        "--inexact",
+        action="store_true",
+        help="with --resume: also with other versions or another number of threads than before, "
+        "no longer to the very same model",
+    )
+
+
+def every(text: str) -> dict[str, float]:
+    """``5`` epochs, ``500steps`` or ``60s``.
+
+    Example:
+        >>> every("5"), every("60s")
+        ({'every_epochs': 5}, {'every_seconds': 60.0})
+    """
+    if text.endswith("steps"):
+        return {"every_steps": count(text.removesuffix("steps"))}
+    if text.endswith("s"):
+        seconds = number(text.removesuffix("s"), "frequency")
+        if not 0 < seconds < float("inf"):
+            raise ValueError(f"{text} is not above 0")
+        return {"every_seconds": seconds}
+    return {"every_epochs": count(text)}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fit, and write the model."""
+    from sdv_wgangp import sdv_versions
+    from sdv_wgangp.cli.metadata import given_or_detected, metadata_path
+    from sdv_wgangp.cli.models import save_model, split
+    from sdv_wgangp.files import check_folder, read_table, write_table
+    from sdv_wgangp.models.tabular import NonFiniteLossError
+    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+
+    say = printer(options)
+    model = Path(options.model)
+    check_folder(model)
+    frame = read_table(options.data)
+    metadata = given_or_detected(options.metadata, frame, model, say)
+    held = []
+    if options.holdout is not None:
+        frame, rest = split(frame, options.holdout, options.random_state or 0)
+        for name, table in (("train", frame), ("holdout", rest)):
+            held.append(model.with_name(f"{model.stem}.{name}.csv"))
+            write_table(table, held[-1])
+    synthesizer = WGANGPMFSSynthesizer(metadata, **given_parameters(options))
+    _set_checkpoints(synthesizer, options)
+    started = time.perf_counter()
+    train = synthesizer.fit
+    if options.resume:
+        train = partial(synthesizer.resume, exact=not options.inexact)
+    try:
+        with calm(options.quiet):
+            train(sdv_versions.as_fit_input(metadata, frame))
+    except NonFiniteLossError as error:
+        save_model(synthesizer, model)
+        raise UserError(f"{one_line(error)}; that model was written to {model}") from error
+    seconds = time.perf_counter() - started
+    save_model(synthesizer, model)
+    say(f"fitted {len(frame):,} rows, {len(frame.columns)} columns in {seconds:.1f} s")
+    say(f"model     {model}")
+    say(f"metadata  {metadata_path(model)}")
+    if held:
+        say(f"fitted rows {held[0]}, held-out rows {held[1]}; after sampling, compare with:")
+        say(
+            f"  sdv-wgangp report {held[0]} SYNTHETIC.csv --holdout {held[1]} "
+            f"--metadata {metadata_path(model)}"
+        )
+    return 0
+
+
+def _set_checkpoints(synthesizer: Any, options: argparse.Namespace) -> None:
+    """As the options say.
+
+    Raises:
+        UserError: there is something to resume or a frequency, and no folder.
+    """
+
+    if options.checkpoints is None:
+        for name in ("resume", "checkpoint_every"):
+            if getattr(options, name):
+                flag = name.replace("_", "-")
+                raise UserError(f"--{flag} needs --checkpoints FOLDER")
+        return
+    frequency = options.checkpoint_every or {"every_epochs": 1}
+    synthesizer.set_checkpoints(options.checkpoints, **({"every_epochs": None} | frequency))

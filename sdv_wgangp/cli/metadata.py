@@ -1,0 +1,90 @@
+"""SDV's metadata of the one table that a command works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from sdv.metadata import Metadata
+
+from sdv_wgangp import sdv_versions
+from sdv_wgangp.cli.output import few
+from sdv_wgangp.user_errors import UserError, one_line
+
+
+def read_metadata(path: str | Path, frame: pd.DataFrame | None = None) -> Metadata:
+    """SDV's metadata from JSON, checked against the columns of ``frame``.
+
+    Raises:
+        UserError: it is missing, invalid, or describes other columns.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    try:
+        metadata = Metadata.load_from_json(str(path))
+        metadata.validate()
+        name = sdv_versions.table_name(metadata)
+    except Exception as error:  # SDV, json and KeyError alike: the file is not what it should be
+        raise UserError(f"{path}: is not SDV metadata of one table ({one_line(error)})") from error
+    if frame is not None:
+        described = set(metadata.tables[name].columns)
+        unknown = [column for column in frame if column not in described]
+        absent = sorted(described - set(frame))
+        if absent:
+            raise UserError(
+                f"{path}: describes column {absent[0]!r}, which the data does not have"
+            )
+        if unknown:
+            raise UserError(
+                f"{path}: does not describe column {unknown[0]!r} of the data; add it or drop it"
+            )
+    return metadata
+
+
+def metadata_path(model: Path) -> Path:
+    """Where the metadata of a model is written."""
+    return model.with_name(model.stem + ".metadata.json")
+
+
+def sdtypes(metadata: Metadata) -> dict[str, str]:
+    """``column -> sdtype``."""
+    columns = metadata.tables[sdv_versions.table_name(metadata)].columns
+    return {name: about["sdtype"] for name, about in columns.items()}
+
+
+def given_or_detected(
+    given: str | None, frame: pd.DataFrame, model: Path, say: Callable[[str], None]
+) -> Metadata:
+    """The given metadata or the detected one, also written beside the model.
+
+    Raises:
+        UserError: What is given does not fit the table, or what is detected differs from what
+            stands beside the model already.
+    """
+    beside = metadata_path(model)
+    if given is not None:
+        metadata = read_metadata(given, frame)
+        if beside.resolve() != Path(given).resolve():
+            metadata.save_to_json(str(beside), mode="overwrite")
+        return metadata
+    metadata = sdv_versions.detect_metadata(frame)
+    if beside.exists() and read_metadata(beside).to_dict() != metadata.to_dict():
+        raise UserError(
+            f"{beside}: exists and differs from what is detected in the data; use it with "
+            f"--metadata {beside}, or delete it"
+        )
+    metadata.save_to_json(str(beside), mode="overwrite")
+    kinds: dict[str, list[str]] = {}
+    for name, sdtype in sdtypes(metadata).items():
+        kinds.setdefault(sdtype, []).append(name)
+    said = "; ".join(f"{sdtype}: {few(names)}" for sdtype, names in kinds.items())
+    say(f"detected {said}")
+    key = metadata.to_dict()["tables"][sdv_versions.table_name(metadata)].get("primary_key")
+    if key is not None:
+        say(
+            f"note: {key!r} was taken for the primary key and gets made-up values; if it is data, "
+            f"remove 'primary_key' from {beside}, set its sdtype there and use --metadata"
+        )
+    return metadata
