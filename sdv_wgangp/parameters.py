@@ -58,7 +58,14 @@ def _said(kind: Callable[[str], Any], text: str, word: str) -> Any:
 
 
 def count(text: str) -> int:
-    """A whole number from 1 on."""
+    """A whole number from 1 on; ``1e6`` is one.
+
+    Example:
+        >>> count("500"), count("1e6")
+        (500, 1000000)
+    """
+    if "e" in text.lower() and (power := number(text, "positive number")).is_integer():
+        text = str(int(power))
     value = whole(text, "positive number")
     if value < 1:
         raise ValueError(f"{text} is not a positive number")

@@ -12,6 +12,8 @@ from sdv_wgangp.cli.options import (
     add_command,
     add_loudness,
     add_parameters,
+    add_reading,
+    given_format,
     given_parameters,
     reading,
     share,
@@ -29,21 +31,21 @@ def add(commands: Any) -> None:
         run,
         "fit a synthesizer to a table and save it",
         [
-            "fit people.csv --model people.pkl",
-            "fit people.parquet --model people.pkl --metadata people.metadata.json --epochs 500",
-            "fit people.csv --model people.pkl --holdout 0.1 --seed 1",
-            "fit people.csv --model people.pkl --epochs 1000 --early-stopping --max-seconds 300",
-            "fit people.csv --model people.pkl --meta-features mean,cor "
+            "fit people.csv --model m.safetensors",
+            "fit people.parquet --model m.safetensors --metadata people.metadata.json --epochs 500",
+            "fit people.csv --model m.safetensors --holdout 0.1 --seed 1",
+            "fit people.csv --model m.safetensors --epochs 1000 --early-stopping --max-seconds 300",
+            "fit people.csv --model m.safetensors --meta-features mean,cor "
             "--meta-feature-weight mean=1,cor=0.5",
-            "fit people.csv --model people.pkl --objective hinge --gradient-penalty r1 "
+            "fit people.csv --model m.safetensors --objective hinge --gradient-penalty r1 "
             "--generator-dim 512,512",
-            "fit people.csv --model people.pkl --seed 1 --checkpoints people.checkpoints --resume",
+            "fit people.csv --model m.safetensors --seed 1 --checkpoints m.checkpoints --resume",
         ],
         "Ctrl-C ends the training early and keeps what was learnt. With --checkpoints so does a "
         "kill: the same command with --resume goes on from there, to the same model.",
         usage="DATA --model M [OPTION ...]",
     )
-    parser.add_argument("data", metavar="DATA", help="the table: .csv or .parquet")
+    parser.add_argument("data", metavar="DATA", help="the table: .csv, .tsv, .txt or .parquet")
     parser.add_argument(
         "--model",
         required=True,
@@ -64,6 +66,7 @@ def add(commands: Any) -> None:
         "written beside the model",
     )
     add_loudness(parser)
+    add_reading(parser)
     add_parameters(parser)
     saved = parser.add_argument_group("checkpoints")
     saved.add_argument(
@@ -111,23 +114,39 @@ def every(text: str) -> dict[str, float]:
 def run(options: argparse.Namespace) -> int:
     """Fit, and write the model."""
     from sdv_wgangp import sdv_versions
-    from sdv_wgangp.cli.metadata import given_or_detected, metadata_path
+    from sdv_wgangp.cli.metadata import (
+        given_or_detected,
+        metadata_path,
+        read_metadata,
+        text_columns,
+        write_metadata,
+    )
     from sdv_wgangp.cli.models import save_model, split
-    from sdv_wgangp.files import check_folder, read_table, write_table
+    from sdv_wgangp.files import check_folder, check_outputs, read_table, write_table
     from sdv_wgangp.models.tabular import NonFiniteLossError
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
     say = printer(options)
     model = Path(options.model)
-    check_folder(model)
-    frame = read_table(options.data)
-    metadata = given_or_detected(options.metadata, frame, model, say)
     held = []
     if options.holdout is not None:
+        held = [model.with_name(f"{model.stem}.{name}.csv") for name in ("train", "holdout")]
+    inputs = [options.data]
+    described = metadata_path(model)
+    if options.metadata is not None and described.resolve() != Path(options.metadata).resolve():
+        inputs.append(options.metadata)
+    outputs = [model, described, *held]
+    check_outputs(outputs, inputs)
+    for output in outputs:
+        check_folder(output)
+    given = None if options.metadata is None else read_metadata(options.metadata)
+    text = () if given is None else text_columns(given)
+    frame = read_table(options.data, given_format(options), text, say)
+    metadata = given_or_detected(options.metadata, frame, model, say)
+    if options.holdout is not None:
         frame, rest = split(frame, options.holdout, options.random_state or 0)
-        for name, table in (("train", frame), ("holdout", rest)):
-            held.append(model.with_name(f"{model.stem}.{name}.csv"))
-            write_table(table, held[-1])
+        for path, table in zip(held, (frame, rest), strict=True):
+            write_table(table, path)
     synthesizer = WGANGPMFSSynthesizer(metadata, **given_parameters(options))
     _set_checkpoints(synthesizer, options)
     started = time.perf_counter()
@@ -138,18 +157,21 @@ def run(options: argparse.Namespace) -> int:
         with calm(options.quiet):
             train(sdv_versions.as_fit_input(metadata, frame))
     except NonFiniteLossError as error:
-        save_model(synthesizer, model)
+        model = save_model(synthesizer, model)
+        write_metadata(metadata, described)
         raise UserError(f"{one_line(error)}; that model was written to {model}") from error
     seconds = time.perf_counter() - started
-    save_model(synthesizer, model)
+    with calm(options.quiet):
+        model = save_model(synthesizer, model)
+    write_metadata(metadata, described)
     say(f"fitted {len(frame):,} rows, {len(frame.columns)} columns in {seconds:.1f} s")
     say(f"model     {model}")
-    say(f"metadata  {metadata_path(model)}")
+    say(f"metadata  {described}")
     if held:
         say(f"fitted rows {held[0]}, held-out rows {held[1]}; after sampling, compare with:")
         say(
             f"  sdv-wgangp report {held[0]} SYNTHETIC.csv --holdout {held[1]} "
-            f"--metadata {metadata_path(model)}"
+            f"--metadata {described}"
         )
     return 0
 

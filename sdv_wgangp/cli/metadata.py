@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sdv.metadata import Metadata
 
 from sdv_wgangp import sdv_versions
 from sdv_wgangp.cli.output import few
+from sdv_wgangp.files import write_text
 from sdv_wgangp.user_errors import UserError, one_line
 
 
@@ -54,37 +56,58 @@ def sdtypes(metadata: Metadata) -> dict[str, str]:
     return {name: about["sdtype"] for name, about in columns.items()}
 
 
+def text_columns(metadata: Metadata) -> list[str]:
+    """Columns whose values are text whatever they look like: keys, names, postcodes."""
+    other = ("numerical", "datetime", "boolean", "categorical")
+    return [name for name, sdtype in sdtypes(metadata).items() if sdtype not in other]
+
+
+def write_metadata(metadata: Metadata, path: Path) -> None:
+    """Write metadata as SDV does, or leave what was there before."""
+    write_text(path, json.dumps(metadata.to_dict(), indent=4) + "\n")
+
+
 def given_or_detected(
     given: str | None, frame: pd.DataFrame, model: Path, say: Callable[[str], None]
 ) -> Metadata:
-    """The given metadata or the detected one, also written beside the model.
+    """The given metadata or the detected one.
 
     Raises:
         UserError: What is given does not fit the table, or what is detected differs from what
             stands beside the model already.
     """
-    beside = metadata_path(model)
     if given is not None:
-        metadata = read_metadata(given, frame)
-        if beside.resolve() != Path(given).resolve():
-            metadata.save_to_json(str(beside), mode="overwrite")
-        return metadata
+        return read_metadata(given, frame)
+    beside = metadata_path(model)
     metadata = sdv_versions.detect_metadata(frame)
-    if beside.exists() and read_metadata(beside).to_dict() != metadata.to_dict():
+    if beside.exists() and (found := _difference(read_metadata(beside), metadata)):
         raise UserError(
-            f"{beside}: exists and differs from what is detected in the data; use it with "
-            f"--metadata {beside}, or delete it"
+            f"{beside}: exists and differs from what is detected in the data ({found}); use it "
+            f"with --metadata {beside}, or delete it"
         )
-    metadata.save_to_json(str(beside), mode="overwrite")
     kinds: dict[str, list[str]] = {}
     for name, sdtype in sdtypes(metadata).items():
         kinds.setdefault(sdtype, []).append(name)
     said = "; ".join(f"{sdtype}: {few(names)}" for sdtype, names in kinds.items())
     say(f"detected {said}")
-    key = metadata.to_dict()["tables"][sdv_versions.table_name(metadata)].get("primary_key")
-    if key is not None:
+    if (key := _key(metadata)) is not None:
         say(
             f"note: {key!r} was taken for the primary key and gets made-up values; if it is data, "
             f"remove 'primary_key' from {beside}, set its sdtype there and use --metadata"
         )
     return metadata
+
+
+def _key(metadata: Metadata) -> str | None:
+    return metadata.to_dict()["tables"][sdv_versions.table_name(metadata)].get("primary_key")
+
+
+def _difference(before: Metadata, now: Metadata) -> str:
+    """How columns, types or keys differ; ranges and levels are what other rows have, too."""
+    one, other = sdtypes(before), sdtypes(now)
+    for name in {**one, **other}:
+        if one.get(name) != other.get(name):
+            return f"column {name!r}: {one.get(name, 'none')} there, {other.get(name, 'none')} now"
+    if _key(before) != _key(now):
+        return f"primary key: {_key(before)!r} there, {_key(now)!r} now"
+    return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,47 @@ import pandas as pd
 from sdv.errors import VersionError
 
 from sdv_wgangp import saving, sdv_versions
+from sdv_wgangp.persistence.durable import partial_file
 from sdv_wgangp.user_errors import UserError, one_line
 
 CHUNK = 50_000  # rows that `sample_chunks` holds in memory at a time
 
 
-def save_model(synthesizer: Any, path: Path) -> None:
-    """Save to a model file where the suffix asks for one, and as a pickle otherwise."""
+def save_model(synthesizer: Any, path: Path) -> Path:
+    """Save to a model file where the suffix asks for one, and as a pickle otherwise.
+
+    Where that cannot be, a fit of hours is not thrown away: it is kept as a pickle elsewhere.
+
+    Returns:
+        Where it is.
+
+    Warns:
+        UserWarning: It is in another place; says where and why.
+
+    Raises:
+        OSError: It can be kept nowhere.
+    """
     to_file = path.suffix.lower() == saving.SUFFIX
-    save = synthesizer.save_model if to_file else synthesizer.save
-    save(str(path))
+    try:
+        with partial_file(path) as partial:
+            (synthesizer.save_model if to_file else synthesizer.save)(str(partial))
+    except (OSError, saving.ModelFileError) as error:
+        kept = _elsewhere(path, isinstance(error, OSError))
+        with partial_file(kept) as partial:
+            synthesizer.save(str(partial))
+        reason = getattr(error, "strerror", None) or one_line(error)
+        warnings.warn(f"{path} cannot be written ({reason}): the model is {kept}", stacklevel=2)
+        return kept
+    return path
+
+
+def _elsewhere(path: Path, in_another_folder: bool) -> Path:
+    """A name that nothing has, for a pickle."""
+    folder = Path(tempfile.gettempdir()) if in_another_folder else path.parent
+    kept, number = folder / f"{path.stem}.pkl", 1
+    while kept.exists():
+        kept, number = folder / f"{path.stem}-{number}.pkl", number + 1
+    return kept
 
 
 def load_model(path: str | Path) -> Any:
@@ -78,3 +111,17 @@ def seed_sampling(synthesizer: Any, seed: int | None) -> None:
     synthesizer.reset_sampling()
     if seed is not None and synthesizer._model is not None:
         synthesizer._set_random_state(seed)
+
+
+def without_calibration(synthesizer: Any) -> None:
+    """Give the generator's own rows.
+
+    Raises:
+        UserError: It is no synthesizer of this package.
+    """
+    tables = getattr(synthesizer, "_table_synthesizers", {"": synthesizer}).values()
+    for table in tables:
+        model = getattr(table, "_model", None)
+        if not hasattr(model, "calibrated"):
+            raise UserError(f"a {type(table).__name__} has no calibration: leave --no-calibrate")
+        model.calibrated = False

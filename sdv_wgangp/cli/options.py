@@ -59,6 +59,70 @@ def add_loudness(parser: argparse.ArgumentParser) -> None:
     loud.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """What a text file leaves open, for those who know; otherwise it is detected, and said."""
+    group = parser.add_argument_group("the text file (detected and said, where not given)")
+    group.add_argument(
+        "--separator", metavar="C", help="of values: one character, or comma, semicolon, tab, bar"
+    )
+    group.add_argument("--decimal", metavar="C", help="decimal mark: point or comma")
+    group.add_argument("--encoding", metavar="NAME", help="like utf-8, cp1252, utf-16")
+    group.add_argument(
+        "--na",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="stands for a missing value, beside empty cells; can be given several times",
+    )
+    group.add_argument(
+        "--dtype",
+        action="append",
+        default=[],
+        type=reading(_column_type),
+        metavar="COLUMN=TYPE",
+        help="text or number; can be given several times",
+    )
+    header = group.add_mutually_exclusive_group()
+    header.add_argument(
+        "--header", action="store_true", default=None, help="the first line names the columns"
+    )
+    header.add_argument(
+        "--no-header", dest="header", action="store_false", help="the first line is a row"
+    )
+
+
+def _column_type(text: str) -> tuple[str, str]:
+    """A column and its type.
+
+    Example:
+        >>> _column_type("zip=text")
+        ('zip', 'text')
+    """
+    name, found, kind = text.rpartition("=")
+    if not found or not name:
+        raise ValueError(f"{text} is not like zip=text")
+    return name, kind
+
+
+def given_format(options: argparse.Namespace) -> Any:
+    """The `files.Format` that a command line gives.
+
+    Raises:
+        UserError: It contradicts itself.
+    """
+    from sdv_wgangp.files import Format
+
+    names = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "point": "."}
+    return Format(
+        separator=names.get(options.separator, options.separator),
+        decimal=names.get(options.decimal, options.decimal),
+        encoding=options.encoding,
+        header=options.header,
+        na=tuple(options.na),
+        dtype=dict(options.dtype),
+    )
+
+
 def add_parameters(
     parser: argparse.ArgumentParser,
     defaults: Mapping[str, Any] | None = None,

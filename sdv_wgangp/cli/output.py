@@ -13,11 +13,12 @@ from sdv_wgangp.user_errors import one_line
 
 
 def printer(options: argparse.Namespace) -> Callable[[str], None]:
-    """Prints a line at once, or nothing with ``--quiet``."""
+    """Prints a line at once, or nothing with ``--quiet``; not among rows on standard output."""
 
     def say(text: str) -> None:
         if not options.quiet:
-            print(text, flush=True)
+            to = sys.stderr if getattr(options, "output", None) == "-" else sys.stdout
+            print(text, file=to, flush=True)
 
     return say
 

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from sdv_wgangp.cli.options import add_command, add_loudness, reading
-from sdv_wgangp.cli.output import calm, printer
+from sdv_wgangp.cli.output import calm, printer, shows_progress
 from sdv_wgangp.parameters import count, seed
 
 
@@ -19,8 +19,9 @@ def add(commands: Any) -> None:
         run,
         "draw rows from a saved synthesizer",
         [
-            "sample people.pkl --rows 1000 --output synthetic.csv",
-            "sample people.pkl --rows 100000000 --output synthetic.parquet --seed 7",
+            "sample people.safetensors --rows 1000 --output synthetic.csv",
+            "sample people.safetensors --rows 1e8 --output synthetic.parquet --seed 7",
+            "sample people.safetensors --rows 100 --output - | head",
         ],
         "Rows are written in pieces, so memory does not grow with their number.",
     )
@@ -29,7 +30,10 @@ def add(commands: Any) -> None:
         "--rows", type=reading(count), required=True, metavar="N", help="how many rows"
     )
     parser.add_argument(
-        "--output", required=True, metavar="OUT", help="file to write: .csv or .parquet"
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="file to write: .csv, .tsv or .parquet; - for standard output",
     )
     parser.add_argument(
         "--seed",
@@ -37,22 +41,35 @@ def add(commands: Any) -> None:
         metavar="N",
         help="other rows for another seed (default: SDV's fixed start, always the same rows)",
     )
+    parser.add_argument(
+        "--no-calibrate",
+        action="store_true",
+        help="rows as the generator makes them: faster, less like the table",
+    )
     add_loudness(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write rows as they are made."""
+    from tqdm import tqdm
+
     from sdv_wgangp.cli import models
-    from sdv_wgangp.files import TableWriter
+    from sdv_wgangp.files import TableWriter, check_outputs
 
     say = printer(options)
+    check_outputs([options.output], [options.model])
     with calm(options.quiet):
         synthesizer = models.load_model(options.model)
         models.seed_sampling(synthesizer, options.seed)
+        if options.no_calibrate:
+            models.without_calibration(synthesizer)
         started = time.perf_counter()
         with TableWriter(options.output) as out:
-            for frame in models.sample_chunks(synthesizer, options.rows):
-                out.write(frame)
+            shown = {"total": options.rows, "unit": " rows", "unit_scale": True, "leave": False}
+            with tqdm(disable=not shows_progress(options), **shown) as bar:
+                for frame in models.sample_chunks(synthesizer, options.rows):
+                    out.write(frame)
+                    bar.update(len(frame))
     seconds = time.perf_counter() - started
     say(f"{options.rows:,} rows in {seconds:.1f} s: {options.output}")
     return 0
