@@ -32,9 +32,9 @@ def add(commands: Any) -> None:
         "fit a synthesizer to a table and save it",
         [
             "fit people.csv --model m.safetensors",
-            "fit people.parquet --model m.safetensors --metadata people.metadata.json --epochs 500",
+            "fit people.parquet --model m.safetensors --metadata people.json --epochs 500",
             "fit people.csv --model m.safetensors --holdout 0.1 --seed 1",
-            "fit people.csv --model m.safetensors --epochs 1000 --early-stopping --max-seconds 300",
+            "fit people.csv --model m.safetensors --epochs 999 --early-stopping --max-seconds 300",
             "fit people.csv --model m.safetensors --meta-features mean,cor "
             "--meta-feature-weight mean=1,cor=0.5",
             "fit people.csv --model m.safetensors --objective hinge --gradient-penalty r1 "
