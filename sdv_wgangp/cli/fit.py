@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,10 @@ def run(options: argparse.Namespace) -> int:
         frame, rest = split(frame, options.holdout, options.random_state or 0)
         for path, table in zip(held, (frame, rest), strict=True):
             write_table(table, path)
-    synthesizer = WGANGPMFSSynthesizer(metadata, **given_parameters(options))
+    with warnings.catch_warnings():
+        # They are written with the model.
+        warnings.filterwarnings("ignore", "We strongly recommend saving the metadata")
+        synthesizer = WGANGPMFSSynthesizer(metadata, **given_parameters(options))
     _set_checkpoints(synthesizer, options)
     started = time.perf_counter()
     train = synthesizer.fit
