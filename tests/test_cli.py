@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import warnings
 
 import numpy as np
@@ -15,10 +16,11 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from sdv_wgangp import __version__, cli, files, sdv_versions
+from sdv_wgangp import __version__, cli, files, saving, sdv_versions
 from sdv_wgangp.cli import demo, models, output, status
 from sdv_wgangp.cli.metadata import read_metadata
 from sdv_wgangp.parameters import PARAMETERS, Flag
+from sdv_wgangp.synthesizers.single_table import WGANGPMFSSynthesizer
 from sdv_wgangp.user_errors import UserError
 
 
@@ -536,15 +538,15 @@ def test_unreadable_tables(capsys, tmp_path):
         return fails(capsys, "fit", tmp_path / name, "--model", tmp_path / "m.pkl")
 
     assert "none.csv: there is no such file" in fit("none.csv")
-    assert "table.xlsx: give a .csv or .parquet file" in fit("table.xlsx")
+    assert "table.xlsx: give a .csv, .tsv, .txt" in fit("table.xlsx")
     (tmp_path / "empty.csv").write_text("")
-    assert "empty.csv: cannot be read as csv" in fit("empty.csv")
+    assert "empty.csv: the table has no rows" in fit("empty.csv")
     (tmp_path / "header.csv").write_text("a,b\n")
     assert "header.csv: the table has no rows" in fit("header.csv")
     (tmp_path / "ragged.csv").write_text("a,b\n1,2\n1,2,3\n")
-    assert "ragged.csv: cannot be read as csv (Error tokenizing" in fit("ragged.csv")
+    assert "ragged.csv: line 3 has 3 values, and the header names 2" in fit("ragged.csv")
     (tmp_path / "latin.csv").write_bytes("name\nJosé\n".encode("latin-1"))
-    assert "latin.csv: the file is not UTF-8 text; save it as UTF-8" in fit("latin.csv")
+    assert "latin.csv: the file is not utf-8" in fit("latin.csv")
     (tmp_path / "fake.parquet").write_text("a,b\n1,2\n")
     assert "fake.parquet: cannot be read as parquet" in fit("fake.parquet")
 
@@ -556,7 +558,7 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(fitted, capsy
     assert "is a folder; give a file name" in fails(capsys, "fit", data, "--model", tmp_path)
     sample = ["sample", model, "--rows", 5, "--output"]
     assert "does not exist; create it first" in fails(capsys, *sample, gone / "o.csv")
-    assert "give a .csv or .parquet file" in fails(capsys, *sample, tmp_path / "o.txt")
+    assert "give a .csv, .tsv, .txt" in fails(capsys, *sample, tmp_path / "o.xlsx")
     report = ["report", data, fitted / "synthetic.csv", "--html", gone / "r.html"]
     assert "does not exist" in fails(capsys, *report)
     (tmp_path / "taken").write_text("")
@@ -602,6 +604,80 @@ def test_metadata_that_does_not_fit(fitted, capsys, tmp_path):
     arguments = ["fit", data, "--model", tmp_path / "m.pkl", "--metadata"]
     assert "broken.json: is not SDV" in fails(capsys, *arguments, tmp_path / "broken.json")
     assert "none.json: there is no such file" in fails(capsys, *arguments, tmp_path / "none.json")
+
+
+def test_new_rows_of_the_same_columns_are_fitted_again(fitted, capsys, tmp_path):
+    """SDV's detected metadata may hold ranges, which new rows may leave."""
+    people = pd.read_csv(fitted / "people.csv")
+    for top in (90, 95):
+        people.assign(age=people["age"].clip(upper=top - 1).mask(people.index == 0, top)).to_csv(
+            tmp_path / "d.csv", index=False
+        )
+        fit = ["fit", tmp_path / "d.csv", "--model", tmp_path / "m.pkl", "--epochs", 1, "--quiet"]
+        assert cli.main(list(map(str, fit))) == 0
+
+
+def test_outputs_that_are_inputs_are_refused(fitted, capsys, tmp_path):
+    data = tmp_path / "m.train.csv"
+    text = (fitted / "people.csv").read_text()
+    data.write_text(text)
+    (tmp_path / "link.csv").symlink_to(data)
+    for arguments in (
+        ["fit", data, "--model", tmp_path / "m.pkl", "--holdout", 0.1],
+        ["fit", tmp_path / "link.csv", "--model", tmp_path / "m.pkl", "--holdout", 0.1],
+        ["fit", data, "--model", data],
+        ["sample", fitted / "people.pkl", "--rows", 5, "--output", fitted / "people.pkl"],
+    ):
+        assert "would be overwritten" in fails(capsys, *arguments)
+    assert data.read_text() == text
+    assert sorted(os.listdir(tmp_path)) == ["link.csv", "m.train.csv"]
+
+
+def test_a_model_that_cannot_be_saved_is_kept_elsewhere(fitted, tmp_path, monkeypatch, capsys):
+    """What no check before the training has seen: the disk fills up, a value cannot be stored."""
+    errors = [OSError(28, "No space left on device"), saving.ModelFileError("an odd object")]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "other"))
+    (tmp_path / "other").mkdir()
+    for error, folder in zip(errors, ("other", "."), strict=True):
+
+        def fail(self, path, error=error):
+            raise error
+
+        monkeypatch.setattr(WGANGPMFSSynthesizer, "save_model", fail)
+        fit = ["fit", fitted / "people.csv", "--model", tmp_path / "m.safetensors", "--epochs", 1]
+        assert cli.main(list(map(str, fit))) == 0
+        kept = tmp_path / folder / "m.pkl"
+        told = capsys.readouterr()
+        assert f"the model is {kept}" in told.err
+        assert f"model     {kept}" in told.out
+        assert len(models.load_model(kept).sample(5)) > 0
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_rows_on_standard_output(fitted, capsys):
+    sample = ["sample", str(fitted / "people.pkl"), "--rows", "2e2", "--output", "-"]
+    assert cli.main(sample) == 0
+    calibrated = capsys.readouterr()
+    assert len(calibrated.out.splitlines()) == 201
+    assert "200 rows" in calibrated.err
+    assert cli.main([*sample, "--no-calibrate"]) == 0
+    assert capsys.readouterr().out != calibrated.out
+
+
+def test_text_files_of_other_kinds(tmp_path, capsys):
+    rows = "".join(f"{i % 7:05};{i % 5},25;{'NA' if i % 3 else 'DE'}\n" for i in range(300))
+    (tmp_path / "d.txt").write_text("plz;x;land\n" + rows)
+    model = str(tmp_path / "m.safetensors")
+    assert cli.main(["fit", str(tmp_path / "d.txt"), "--model", model, "--epochs", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "separated by semicolon, decimals by comma" in told
+    assert "'plz' has leading zeros and is text" in told
+    out = tmp_path / "s.csv"
+    assert cli.main(["sample", model, "--rows", "50", "--output", str(out), "--quiet"]) == 0
+    sample = pd.read_csv(out, dtype=str, keep_default_na=False)
+    assert sample["plz"].str.fullmatch("0000[0-6]").all()
+    assert set(sample["land"]) == {"NA", "DE"}
+    assert sample["x"].str.fullmatch(r"[0-4]\.25").all()
 
 
 def test_edited_metadata_is_not_overwritten(fitted, capsys, tmp_path):

@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
         [
             "sample people.safetensors --rows 1000 --output synthetic.csv",
             "sample people.safetensors --rows 1e8 --output synthetic.parquet --seed 7",
-            "sample people.safetensors --rows 100 --output - | head",
+            "sample people.safetensors --rows 100 --output -",
         ],
         "Rows are written in pieces, so memory does not grow with their number.",
     )
