@@ -192,8 +192,8 @@ class FeatureTable:
         """Cramer's V of a block with others."""
         if not others:
             return np.zeros(0)
-        widths = [self.width(other) for other in others]
-        ends = np.cumsum(widths)
+        widths = np.array([self.width(other) for other in others], np.int64)
+        ends = np.cumsum(widths, dtype=np.int64)
         shift = torch.tensor(
             [end - self.offsets[c + 1] for end, c in zip(ends, others, strict=True)]
         )
@@ -207,9 +207,9 @@ class FeatureTable:
         starts = ends - widths
         return bias_corrected_v(
             np.add.reduceat(share.numpy(), starts) - 1,
-            int((rows > 0).sum()),
+            np.array(int((rows > 0).sum())),
             np.add.reduceat((totals > 0).numpy().astype(np.int64), starts),
-            len(levels),
+            np.array(len(levels)),
         )
 
 
