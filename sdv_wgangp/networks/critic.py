@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import nn
@@ -26,7 +27,12 @@ class MLPCritic(nn.Module):
         random: Source of the initial weights.
         pac: Rows judged together.
         dropout: Share of hidden units dropped in training; CTGAN's critic has 0.5.
+
+    Attributes:
+        layers: Those after the first, an `nn.ModuleList`.
     """
+
+    layers: Iterable[nn.Linear]
 
     def __init__(
         self,
@@ -45,7 +51,9 @@ class MLPCritic(nn.Module):
         self.dense_weight = nn.Parameter(torch.empty(pac * dense, hidden[0]))
         self.bias = nn.Parameter(torch.empty(hidden[0]))
         widths = [*hidden, 1]
-        self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
+        layers = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
+        # PyTorch's stubs know of a container's layers only that they are modules.
+        self.layers = cast("Iterable[nn.Linear]", layers)
         with torch.no_grad():
             bound = (pac * (levels + dense)) ** -0.5
             for parameter in (self.level_weight, self.dense_weight, self.bias):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -98,7 +98,12 @@ class Generator(nn.Module):
         layout: The table's layout.
         random: Source of the initial weights.
         conditioned: How many blocks read conditions, counted from the first; 0: it takes none.
+
+    Attributes:
+        body: The blocks, an `nn.Sequential`.
     """
+
+    body: Iterable[Residual]
 
     def __init__(
         self,
@@ -117,7 +122,8 @@ class Generator(nn.Module):
                 Residual(width, block_width, layout.levels if index < conditioned else 0)
             )
             width += block_width
-        self.body = nn.Sequential(*blocks)
+        # PyTorch's stubs know of a container's layers only that they are modules.
+        self.body = cast("Iterable[Residual]", nn.Sequential(*blocks))
         self.logits = nn.Linear(width, layout.levels)
         self.position_count = len(layout.positioned)
         self.positions = nn.Linear(width, 2 * self.position_count) if self.position_count else None
@@ -132,7 +138,8 @@ class Generator(nn.Module):
         """Noise and jitter for `forward`."""
         widths = (self.embedding_dim, self.position_count)
         both = torch.randn(rows, sum(widths), device=random.device, generator=random)
-        return tuple(both.split(widths, dim=1))
+        noise, jitter = both.split(widths, dim=1)
+        return noise, jitter
 
     def features(self, noise: torch.Tensor, conditions: Conditions | None = None) -> torch.Tensor:
         """What the heads read, ``[rows, features]``; see `forward`."""
@@ -154,12 +161,12 @@ class Generator(nn.Module):
             conditions: Given cells. (The logits of these are those of any other cell.)
         """
         features = self.features(noise, conditions)
-        if self.positions is None:
-            return self.logits(features), jitter
         return self.logits(features), self.place(features, jitter)
 
     def place(self, features: torch.Tensor, jitter: torch.Tensor) -> torch.Tensor:
-        """Positions from what the heads read, for a generator that has some."""
+        """Positions from what the heads read; of a generator without positions, the jitter."""
+        if self.positions is None:
+            return jitter
         mean, log_scale = self.positions(features).chunk(2, dim=1)
         scale = log_scale.clamp(*LOG_SCALE_RANGE).exp()
         return torch.special.ndtr(mean + scale * jitter)

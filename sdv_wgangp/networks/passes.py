@@ -96,7 +96,7 @@ class Generated:
         features: What the heads read, the last block's units first, ``[rows, features]``.
         normals: Normalised pre-activations of every block, ``[rows, width]`` each.
         inverses: Their inverse standard deviations, ``[width]`` each.
-        logits: Without their bias, ``[rows, levels]``; None if nothing will come back.
+        logits: Without their bias, ``[rows, levels]``.
         scores, stretches: Normal scores of the positions and their derivatives along the log
             scales, ``[rows, positions]`` each.
         conditions: The cells that were given, if any.
@@ -107,10 +107,10 @@ class Generated:
     features: torch.Tensor
     normals: list[torch.Tensor]
     inverses: list[torch.Tensor]
-    logits: torch.Tensor | None
-    scores: torch.Tensor | None = None
-    stretches: torch.Tensor | None = None
-    conditions: Conditions | None = None
+    logits: torch.Tensor
+    scores: torch.Tensor
+    stretches: torch.Tensor
+    conditions: Conditions | None
 
 
 class TrainingPass:
@@ -136,7 +136,7 @@ class TrainingPass:
         if generator.conditional:
             self._column_of_level = block_of(offsets, len(generator.logits.bias))
         # Those of matrices stay in the type their products come in: half the memory.
-        self._gradients = {
+        self._gradients: dict[torch.Tensor, torch.Tensor] = {
             parameter: torch.zeros_like(
                 parameter, dtype=self.dtype if parameter.dim() == 2 else None
             )
@@ -163,27 +163,52 @@ class TrainingPass:
         noise: torch.Tensor,
         jitter: torch.Tensor,
         uniforms: torch.Tensor,
-        for_backward: bool = True,
         conditions: Conditions | None = None,
     ) -> Generated:
-        """Draw rows.
+        """Draw rows, with what `backward` has to know.
 
         Args:
             noise, jitter: Standard normal, as for `Generator.forward`.
             uniforms: In [0, 1), shape ``[rows, columns]``; they choose the levels.
-            for_backward: Whether `backward` will be called.
             conditions: Cells that are given, of a generator that reads conditions.
 
         Raises:
             FloatingPointError: The logits are no distribution. (On CUDA nothing is raised here:
                 the losses tell.)
         """
-        generator = self.generator
+        features, normals, inverses = self._make_features(noise, conditions)
+        levels, logits = self.logits.draw(features, uniforms)
+        if conditions is not None:
+            conditions.impose(levels)
+        positions, scores, stretches = self._place(features, jitter)
+        return Generated(
+            levels, positions, features, normals, inverses, logits, scores, stretches, conditions
+        )
+
+    @torch.no_grad()
+    def draw(
+        self,
+        noise: torch.Tensor,
+        jitter: torch.Tensor,
+        uniforms: torch.Tensor,
+        conditions: Conditions | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Levels ``[rows, columns]`` and positions ``[rows, positions]`` alone; see `forward`."""
+        features = self._make_features(noise, conditions)[0]
+        levels = self.logits.draw_levels(features, uniforms)
+        if conditions is not None:
+            conditions.impose(levels)
+        return levels, self._place(features, jitter)[0]
+
+    def _make_features(
+        self, noise: torch.Tensor, conditions: Conditions | None
+    ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
+        """`Generated.features`, `Generated.normals` and `Generated.inverses`."""
         features = _feature_buffer(noise, self.hidden, self.dtype)
         features[:, self.hidden :] = noise
         normals, inverses = [], []
         start = self.hidden
-        for block, weight in zip(generator.body, self.weights, strict=True):
+        for block, weight in zip(self.generator.body, self.weights, strict=True):
             product = ops.multiply(features[:, start:], weight.T)
             if conditions is not None and block.condition is not None:
                 product[: conditions.rows] += conditions.summed(block.condition)
@@ -193,22 +218,19 @@ class TrainingPass:
                 ops.norm_relu(product, norm.weight, norm.bias, norm.eps, features[:, start:stop])
             )
             normals.append(product)
-        if for_backward:
-            levels, logits = self.logits.draw(features, uniforms)
-        else:
-            levels, logits = self.logits.draw_levels(features, uniforms), None
-        if conditions is not None:
-            conditions.impose(levels)
-        made = Generated(
-            levels, jitter, features, normals, inverses, logits, conditions=conditions
+        return features, normals, inverses
+
+    def _place(
+        self, features: torch.Tensor, jitter: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Positions, their scores and stretches; without positions all of them are empty."""
+        head = self.generator.positions
+        if head is None:
+            return jitter, jitter, jitter
+        scores, stretches = ops.position_head(
+            features, head.weight, head.bias, jitter, *LOG_SCALE_RANGE
         )
-        if generator.positions is not None:
-            head = generator.positions
-            made.scores, made.stretches = ops.position_head(
-                features, head.weight, head.bias, jitter, *LOG_SCALE_RANGE
-            )
-            made.positions = torch.special.ndtr(made.scores)
-        return made
+        return torch.special.ndtr(scores), scores, stretches
 
     @torch.no_grad()
     def backward(
@@ -218,7 +240,7 @@ class TrainingPass:
         to_positions: torch.Tensor,
         slopes: torch.Tensor,
         tables: torch.Tensor,
-        to_conditions: Sequence[torch.Tensor] | None = None,
+        to_conditions: Sequence[torch.Tensor | None] | None = None,
     ) -> None:
         """Set `gradients`.
 
@@ -229,12 +251,12 @@ class TrainingPass:
             to_positions: At the positions, shape ``[rows, positions]``.
             slopes, tables: At what the levels look up (`sdv_wgangp.ops.code_gradient`); the
                 slopes are used up.
-            to_conditions: A further gradient at what is added for given cells: what
-                `backward_of_conditions` gave.
+            to_conditions: A further gradient at what is added for given cells, block by block:
+                what `backward_of_conditions` gave.
         """
         generator, features, gradients = self.generator, made.features, self._gradients
         head, conditions = generator.logits, made.conditions
-        given = None
+        given: tuple[int, torch.Tensor] | None = None  # rows, and what is added along weights
         if conditions is not None:
             # A cell that is given was not drawn: nothing comes back through its logits, whose
             # gradient is made of differences of what stands here.
@@ -243,7 +265,7 @@ class TrainingPass:
             slopes[:, : conditions.rows].masked_fill_(conditions.fixed, 0)
             # A product adds the same rows up as a scatter does, and always in the same order, also
             # on a GPU.
-            given = conditions.derivative(len(head.bias), self.dtype)
+            given = conditions.rows, conditions.derivative(len(head.bias), self.dtype)
         gradients[head.bias].copy_(
             ops.code_gradient(
                 to_codes, made.logits, head.bias, made.levels, self.offsets, slopes, tables
@@ -258,7 +280,7 @@ class TrainingPass:
             ops.multiply(to_head.T, features, gradients[generator.positions.weight])
             ops.multiply(to_head, self.position_weight[:, : self.hidden], back, add=True)
         start = 0
-        further = to_conditions or [None] * len(self.weights)
+        further: Sequence[torch.Tensor | None] = to_conditions or [None] * len(self.weights)
         parts = zip(
             generator.body, self.weights, made.normals, made.inverses, further, strict=True
         )
@@ -277,12 +299,13 @@ class TrainingPass:
             ops.multiply(normal.T, features[:, stop:], gradients[block.linear.weight])
             if block.condition is not None and given is None:
                 gradients[block.condition].zero_()
-            elif block.condition is not None:
-                to_sum = normal[: conditions.rows]
+            elif block.condition is not None and given is not None:
+                rows, derivative = given
+                to_sum = normal[:rows]
                 if more is not None:
                     to_sum = to_sum.clone()
                     to_sum[: len(more)] += more
-                ops.multiply(given.T, to_sum, gradients[block.condition])
+                ops.multiply(derivative.T, to_sum, gradients[block.condition])
             if stop < self.hidden:
                 ops.multiply(normal, weight[:, : self.hidden - stop], back[:, stop:], add=True)
             start = stop
@@ -345,17 +368,26 @@ class SamplingPass:
     Args:
         generator: In evaluation mode.
         offsets, bfloat16: As for `TrainingPass`.
+
+    Raises:
+        ValueError: The generator has no running statistics.
     """
 
     @torch.no_grad()
     def __init__(self, generator: Generator, offsets: torch.Tensor, bfloat16: bool):
         self.generator = generator
         self.dtype = operand_type(bfloat16)
-        self.layers = []
+        self.layers: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         for block in generator.body:
             norm, linear = block.norm, block.linear
-            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-            bias = norm.bias + scale * (linear.bias - norm.running_mean)
+            mean, variance = norm.running_mean, norm.running_var
+            if mean is None or variance is None:
+                raise ValueError(
+                    "the generator's normalisation must track running statistics to be sampled "
+                    "from, got a BatchNorm1d with track_running_stats=False"
+                )
+            scale = norm.weight * (variance + norm.eps).rsqrt()
+            bias = norm.bias + scale * (linear.bias - mean)
             folded = scale[:, None] * linear.weight
             self.layers.append((folded.to(self.dtype), bias.to(self.dtype), scale))
         self.hidden = sum(len(bias) for _, bias, _ in self.layers)

@@ -36,6 +36,12 @@ class Views(nn.Module):
         whiten: Whether to add the third kind. Needs `fit_whitening` before the first use.
     """
 
+    tables: torch.Tensor
+    binned: torch.Tensor
+    ordered: torch.Tensor
+    scored: torch.Tensor
+    whitening: torch.Tensor
+
     def __init__(self, layout: Layout, whiten: bool = True):
         super().__init__()
         widths = layout.offsets.diff()

@@ -39,13 +39,14 @@ class _Loss(NamedTuple):
     Attributes:
         critic: Scores of real and of generated rows to the scalar that the critic minimises.
         critic_slopes: To the derivatives of a row's term at its real and its generated score.
-        generator, generator_slopes: Likewise of the generator, at the generated score.
+        generator, generator_slopes: Likewise of the generator, at the generated score; of scores
+            of generated and of real rows, which losses that are not ``paired`` do not read.
     """
 
     critic: Callable[[Tensor, Tensor], Tensor]
     critic_slopes: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-    generator: Callable[[Tensor, Tensor | None], Tensor]
-    generator_slopes: Callable[[Tensor, Tensor | None], Tensor]
+    generator: Callable[[Tensor, Tensor], Tensor]
+    generator_slopes: Callable[[Tensor, Tensor], Tensor]
     paired: bool = False
     linear: bool = False
 
@@ -189,8 +190,7 @@ class Adversarial:
             >>> objective("hinge").critic_loss(real, fake)
             tensor(0.5000)
         """
-        self._check_pairs(fake, real)
-        return _LOSSES[self.loss].critic(real, fake)
+        return _LOSSES[self.loss].critic(self._opposite(fake, real), fake)
 
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """What the generator minimises.
@@ -209,8 +209,7 @@ class Adversarial:
             >>> objective("hinge").generator_loss(torch.tensor([0.5, 1.5]))
             tensor(-1.)
         """
-        self._check_pairs(fake, real)
-        return _LOSSES[self.loss].generator(fake, real)
+        return _LOSSES[self.loss].generator(fake, self._opposite(fake, real))
 
     def derivatives(self, real: Tensor, fake: Tensor) -> Tensor:
         """Derivatives of `critic_loss` at the scores, in closed form.
@@ -227,7 +226,7 @@ class Adversarial:
             tensor([[-0.5000, -0.5000],
                     [ 0.5000,  0.5000]])
         """
-        self._check_pairs(fake, real)
+        real = self._opposite(fake, real)
         slopes = _LOSSES[self.loss].critic_slopes(real.detach(), fake.detach())
         return torch.stack(slopes) / len(fake)
 
@@ -244,9 +243,8 @@ class Adversarial:
             >>> objective("gan").generator_derivatives(torch.zeros(2))
             tensor([-0.2500, -0.2500])
         """
-        self._check_pairs(fake, real)
-        real = None if real is None else real.detach()
-        return _LOSSES[self.loss].generator_slopes(fake.detach(), real) / len(fake)
+        opposite = self._opposite(fake, real).detach()
+        return _LOSSES[self.loss].generator_slopes(fake.detach(), opposite) / len(fake)
 
     def penalty_at(self, step: int) -> tuple[str, float]:
         """Kind and weight of the penalty of one critic step, counted from 0.
@@ -259,9 +257,13 @@ class Adversarial:
         kind = "none" if step % self.interval else self.penalty
         return kind, self.penalty_weight * self.interval
 
-    def _check_pairs(self, fake: Tensor, real: Tensor | None) -> None:
+    def _opposite(self, fake: Tensor, real: Tensor | None) -> Tensor:
+        """The scores of real rows, checked where they are read in pairs.
+
+        Those of generated rows stand in where there are none and nothing reads them.
+        """
         if not self.paired:
-            return
+            return fake if real is None else real
         if real is None:
             raise ValueError(f"{self.loss} compares rows in pairs: give the scores of real rows")
         if real.shape != fake.shape:
@@ -269,6 +271,7 @@ class Adversarial:
                 f"{self.loss} compares rows in pairs: got scores of shape {list(real.shape)} for "
                 f"real rows and {list(fake.shape)} for generated ones"
             )
+        return real
 
 
 def objective(

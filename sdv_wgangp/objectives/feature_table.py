@@ -192,8 +192,8 @@ class FeatureTable:
         """Cramer's V of a block with others."""
         if not others:
             return np.zeros(0)
-        widths = [self.width(other) for other in others]
-        ends = np.cumsum(widths)
+        widths = np.array([self.width(other) for other in others], np.int64)
+        ends = np.cumsum(widths, dtype=np.int64)
         shift = torch.tensor(
             [end - self.offsets[c + 1] for end, c in zip(ends, others, strict=True)]
         )

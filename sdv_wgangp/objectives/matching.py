@@ -48,7 +48,7 @@ batch, whose samples hold rows more than once.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -81,17 +81,24 @@ class Batch(NamedTuple):
     codes: torch.Tensor | None
 
 
+class BatchGradient(NamedTuple):
+    """A gradient at a `Batch`, of its structure; a part is None where no statistic reads it."""
+
+    channels: torch.Tensor | None
+    codes: torch.Tensor | None
+
+
 class Matched(NamedTuple):
     """What `MetaFeatureObjective.loss` gives; nothing has a graph.
 
     Attributes:
         loss: The weighted sum, a scalar.
-        gradient: At the generated rows; a part is None where no statistic reads it.
+        gradient: At the generated rows.
         distances: By name in their order, without weights and schedule, ``[names]``.
     """
 
     loss: torch.Tensor
-    gradient: Batch
+    gradient: BatchGradient
     distances: torch.Tensor
 
 
@@ -187,7 +194,8 @@ class MetaFeatureObjective:
         self, real: Iterable[Batch], rows: int
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Scales, and ``m_real`` on them, from batches that are not kept."""
-        single, sampled = [], []
+        single: list[list[torch.Tensor]] = []
+        sampled: list[list[torch.Tensor]] = []
         for batch in real:
             if not single:
                 self._check_gradients(batch)
@@ -286,35 +294,39 @@ class MetaFeatureObjective:
         Args:
             made: Generated rows.
             real: As many real rows, where `needs_real`.
+
+        Raises:
+            ValueError: Real rows are needed, and there are none.
         """
         leaves = _leaves(made)
-        index = None
         if self.needs_real:
+            if real is None:
+                raise ValueError(
+                    f"meta_feature_distance {self.distance!r} compares generated rows with real "
+                    "ones: give the real batch"
+                )
             index = self._draw_subsets(len(made.channels))
             with torch.no_grad():
                 theirs = self._values(_subsets(real, index))
+            samples = _subsets(leaves, index)
         else:
-            theirs = self._target
-        losses, distances = self._compare(self._values(self._samples(leaves, index)), theirs)
+            theirs, samples = self._target, self._samples(leaves)
+        losses, distances = self._compare(self._values(samples), theirs)
         total = made.channels.new_zeros(())
         for weight, loss in zip(self._weights, losses, strict=True):
             total = total + weight * loss.to(total.dtype)
         total = self._factor * total
         total.backward()
-        gradient = Batch(*(None if leaf is None else leaf.grad for leaf in leaves))
+        gradient = BatchGradient(*(None if leaf is None else leaf.grad for leaf in leaves))
         return Matched(total.detach(), gradient, torch.stack(distances).detach().to(total.dtype))
 
-    def _samples(self, made: Batch, index: torch.Tensor | None) -> Batch:
-        """The rows that statistics are taken of, ``[..., rows, width]``."""
+    def _samples(self, made: Batch) -> Batch:
+        """The rows that statistics are taken of where there are no clouds, ``[..., rows, width]``:
+        all of them, or two halves."""
         if self.distance == "tracked":
             return made
-        if self.distance == "product":
-            half = len(made.channels) // 2
-            return Batch(
-                *(None if part is None else part[: 2 * half].unflatten(0, (2, half))
-                  for part in made)
-            )  # fmt: skip
-        return _subsets(made, index)
+        half = len(made.channels) // 2
+        return _mapped(lambda part: part[: 2 * half].unflatten(0, (2, half)), made)
 
     def _draw_subsets(self, rows: int) -> torch.Tensor:
         """Rows of each subset, ``[subsets, size]``, without repetition within one.
@@ -328,7 +340,7 @@ class MetaFeatureObjective:
 
     def _compare(
         self, values: list[torch.Tensor], others: list[torch.Tensor]
-    ) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """The loss of every meta-feature, and the distance to report."""
         pairs = list(zip(values, others, strict=True))
         if self.distance == "tracked":
@@ -370,23 +382,24 @@ class MetaFeatureObjective:
         return [value * scale for value, scale in zip(raw, self._scale, strict=True)]
 
 
+def _mapped(function: Callable[[torch.Tensor], torch.Tensor], batch: Batch) -> Batch:
+    """What a function makes of the parts that a batch has."""
+    codes = None if batch.codes is None else function(batch.codes)
+    return Batch(function(batch.channels), codes)
+
+
 def _leaves(batch: Batch) -> Batch:
     """The same rows, where gradients end."""
-    return Batch(*(None if part is None else part.detach().requires_grad_() for part in batch))
+    return _mapped(lambda part: part.detach().requires_grad_(), batch)
 
 
 def _rows(batch: Batch, count: int) -> Batch:
     """The first rows of a batch."""
-    return Batch(*(None if part is None else part[:count] for part in batch))
+    return _mapped(lambda part: part[:count], batch)
 
 
 def _subsets(batch: Batch, index: torch.Tensor) -> Batch:
     """``[subsets, size, width]`` of a batch's rows."""
-    return Batch(
-        *(
-            None
-            if part is None
-            else part.index_select(0, index.flatten()).unflatten(0, index.shape)
-            for part in batch
-        )
+    return _mapped(
+        lambda part: part.index_select(0, index.flatten()).unflatten(0, index.shape), batch
     )

@@ -222,7 +222,12 @@ def gravity(channels: torch.Tensor, codes: torch.Tensor, table: FeatureTable) ->
 
     Returns:
         ``[..., 1]``.
+
+    Raises:
+        ValueError: The table has no such target.
     """
+    if table.target is None or table.contrast is None:
+        raise ValueError("gravity needs a target with two classes or more: give the table one")
     own = table.target_channel
     x = channels
     if own is not None:
@@ -259,7 +264,8 @@ class MetaFeature:
         """The statistic of rows, ``[..., size]``.
 
         Raises:
-            ValueError: The function's result has another size than the registry says.
+            ValueError: There are no rows, or the function's result has another size than the
+                registry says.
         """
         if self.reads == "channels":
             value = self.function(channels)
@@ -268,6 +274,8 @@ class MetaFeature:
         else:
             value = self.function(channels, codes, table)
         rows = codes if channels is None else channels
+        if rows is None:
+            raise ValueError(f"meta-feature {self.name!r} reads {self.reads}: give it rows")
         expected = (*rows.shape[:-2], self.size(table))
         if tuple(value.shape) != expected:
             raise ValueError(
@@ -433,7 +441,8 @@ def _standardised(x: torch.Tensor) -> torch.Tensor:
 
 
 def _pairs(matrix: torch.Tensor) -> torch.Tensor:
-    row, column = torch.tril_indices(*matrix.shape[-2:], offset=-1, device=matrix.device)
+    rows, columns = matrix.shape[-2:]
+    row, column = torch.tril_indices(rows, columns, offset=-1, device=matrix.device)
     return matrix[..., row, column]
 
 

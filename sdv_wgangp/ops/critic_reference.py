@@ -148,7 +148,8 @@ def check_step(
     rows = real_levels.shape[0]
     between = penalty in PENALTIES_BETWEEN
     if between:
-        check(share is not None, f"{op}: share must be given for penalty {penalty}")
+        if share is None:
+            raise RuntimeError(f"{op}: share must be given for penalty {penalty}")
         check_shape(op, "share", share, [rows, 1])
         check_same(op, "share", share, "the parameters", first)
     _check_masks(op, masks, (3 if between else 2) * rows, hidden, parameters)
@@ -291,7 +292,7 @@ def critic_step(
         levels = torch.cat([real_levels, fake_levels])
         dense = torch.cat([real_dense, fake_dense])
         z = layers.first(levels, dense)
-        if penalty in PENALTIES_BETWEEN:
+        if penalty in PENALTIES_BETWEEN and share is not None:
             z = torch.cat([z, torch.lerp(z[:rows], z[rows:], share)])
         scores, slopes, hidden = layers.forward(z, masks)
         loss = scores[rows : 2 * rows].mean() - scores[:rows].mean()

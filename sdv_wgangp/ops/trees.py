@@ -26,11 +26,11 @@ def _check_tree_scores(cells: Tensor, features: Tensor, thresholds: Tensor, leav
     check_dtype(_OP, "cells", cells, torch.uint8)
     known = leaves.dim() == 2
     depth = next((d for d in range(DEEPEST + 1) if known and leaves.shape[1] == 2**d), None)
-    check(
-        depth is not None,
-        f"{_OP}: leaves must have shape [trees, 2^depth], depth 0 to {DEEPEST}, "
-        f"got {list(leaves.shape)}",
-    )
+    if depth is None:
+        raise RuntimeError(
+            f"{_OP}: leaves must have shape [trees, 2^depth], depth 0 to {DEEPEST}, "
+            f"got {list(leaves.shape)}"
+        )
     for name, tensor in (("features", features), ("thresholds", thresholds)):
         check_shape(_OP, name, tensor, [leaves.shape[0], 2**depth - 1])
     check_dtype(_OP, "features", features, torch.int32)

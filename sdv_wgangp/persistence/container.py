@@ -21,7 +21,7 @@ from safetensors.torch import load
 from sdv_wgangp.persistence.durable import write_durably
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 STATE = "state.json"
 # What the checksum field holds while the checksum is taken.
@@ -169,7 +169,7 @@ class ModelFile(TensorFile):
 
 def safetensors_parts(
     tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
-) -> list[bytes | memoryview]:
+) -> tuple[bytes, Unpack[tuple[memoryview, ...]]]:
     """A file that safetensors reads, in parts: a header, and the memory of the tensors itself.
 
     `safetensors.torch.save` would hold the tensors three times, and refuses those that share
@@ -194,7 +194,7 @@ def safetensors_parts(
         parts.append(flat.numpy().data)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return [len(text).to_bytes(8, "little") + text, *parts]
+    return len(text).to_bytes(8, "little") + text, *parts
 
 
 def bytes_of(tensor: torch.Tensor) -> torch.Tensor:

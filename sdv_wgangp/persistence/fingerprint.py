@@ -96,7 +96,8 @@ def _digest(value: torch.Tensor | np.ndarray, where: str) -> str:
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biufcmMSU":
             raise TypeError(f"{where} is an array of {value.dtype}: give one of numbers")
-        dtype, data = value.dtype, np.ascontiguousarray(value).tobytes()
+        dtype = str(value.dtype)
+        data: bytes | memoryview = np.ascontiguousarray(value).tobytes()
     else:
         dtype = str(value.dtype).removeprefix("torch.")
         data = bytes_of(value.detach().cpu().resolve_conj().resolve_neg()).numpy().data

@@ -34,10 +34,10 @@ _SHAPED = ("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Select", "ToCopy", 
 class View(Protocol):
     """What a critic's module reads of the rows that players exchange."""
 
-    def __call__(self, batch: Batch) -> Batch:
+    def __call__(self, batch: Batch, /) -> Batch:
         """The batch that the module reads: one-hot rows of codes, several rows as one."""
 
-    def back(self, gradient: Batch, batch: Batch) -> Batch:
+    def back(self, gradient: Batch, batch: Batch, /) -> Batch:
         """Gradients at what the module reads, as gradients at the rows of ``batch``."""
 
 
@@ -135,7 +135,8 @@ class _Module:
     def __init__(self, module: nn.Module, role: str, autocast: torch.dtype | None):
         self.module = module
         trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
-        self.parameters, self.parameter_names = list(trained.values()), list(trained)
+        self.parameters: list[Tensor] = list(trained.values())
+        self.parameter_names = list(trained)
         if not self.parameters:
             raise ValueError(f"{role} has no parameter that requires a gradient: it cannot learn")
         self._precision = _Precision(autocast, self.parameters)
@@ -427,9 +428,11 @@ def batch_penalty(
     total = flat[0].new_zeros(())
     for part in kind.split("+"):
         rest = fake if part == "r2" else real
-        total = total + critic_penalty(
-            lambda rows, rest=rest: critic(_unflattened(rows, rest)), *flat, share, weight, part
-        )
+
+        def of_flat(rows: Tensor, rest: Batch = rest) -> Tensor:
+            return critic(_unflattened(rows, rest))
+
+        total = total + critic_penalty(of_flat, *flat, share, weight, part)
     return total
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from sdv_wgangp import ops
 from sdv_wgangp.networks.generator import Conditions
 from sdv_wgangp.players.columns import TableRows
-from sdv_wgangp.players.protocols import Pulls
-from sdv_wgangp.players.rows import Rows
+from sdv_wgangp.players.protocols import Pulls, added
+from sdv_wgangp.players.rows import Rows, require_conditions
 
 
 @dataclass
@@ -81,19 +81,20 @@ class AutogradColumnGenerator(TableRows):
             (generated.at_logits, generated.at_positions), (to_logits, to_positions)
         )
         for index, own in zip(self._followers(), pulls.parts.get("conditions", ()), strict=False):
-            found[index] = own if found[index] is None else found[index] + own
+            found[index] = added(found[index], own)
         return found
 
     def conditions_pull(
         self, generated: Drawn, rows: int, to_logits: Tensor, to_dense: Tensor
-    ) -> list[Tensor]:
+    ) -> list[Tensor | None]:
         """See `players.columns.ColumnGenerator.conditions_pull`: gradients of the blocks' weights
         of given levels, for which the statistics of the batch are constants."""
+        conditions = require_conditions(rows, generated.conditions)
         features = generated.noise
         for block in self.network.body:
             z = block.linear(features)
             if block.condition is not None:
-                given = generated.conditions.summed(block.condition)
+                given = conditions.summed(block.condition)
                 z = torch.cat([z[: len(given)] + given, z[len(given) :]])
             variance, mean = torch.var_mean(z.detach(), 0, correction=0)
             normal = (z - mean) * (variance + block.norm.eps).rsqrt()
@@ -104,13 +105,11 @@ class AutogradColumnGenerator(TableRows):
             generated.positions[:rows],
             generated.logits[:rows],
             self.network.logits(features[:rows]),
-            generated.at_positions[:rows],
+            self.network.place(features[:rows], generated.jitter[:rows]),
             generated.noise[:rows],
             generated.jitter[:rows],
-            Conditions(*(part[:rows] for part in generated.conditions)),
+            Conditions(*(part[:rows] for part in conditions)),
         )
-        if self.network.positions is not None:
-            first.at_positions = self.network.place(features[:rows], generated.jitter[:rows])
         zeros = torch.zeros_like(to_logits)
         at_logits, at_positions = self._at_heads(first, zeros, to_dense)
         # What is given was not drawn, but its score counts elsewhere: `to_logits` as it is.

@@ -14,7 +14,7 @@ from sdv_wgangp.networks.passes import Generated, TrainingPass
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.players.given_cells import ConditionSampler
 from sdv_wgangp.players.protocols import Pulls
-from sdv_wgangp.players.rows import Rows
+from sdv_wgangp.players.rows import Rows, require_conditions
 
 
 class TableRows:
@@ -45,9 +45,15 @@ class TableRows:
         return self.with_channels(Rows(levels, self.views(levels, positions)), conditions)
 
     def with_channels(self, rows: Rows, conditions: Conditions | None) -> Rows:
-        """Rows with a channel for every column that may be given."""
+        """Rows with a channel for every column that may be given.
+
+        Raises:
+            ValueError: Cells are given, and the player has no sampler of conditions.
+        """
         if conditions is None:
             return rows
+        if self.conditions is None:
+            raise ValueError("rows have given cells, but the player was made without conditions")
         channels = self.conditions.channels(conditions.fixed, len(rows.dense))
         return Rows(rows.levels, torch.cat([rows.dense, channels], 1), conditions)
 
@@ -60,10 +66,9 @@ class TableRows:
         if real.conditions is None:
             return real
         count = real.conditions.rows
-        first = Rows(*(_in_pairs(part[:count]) for part in real[:2]))
         return Rows(
-            torch.cat([first.levels, real.levels[count:]]),
-            torch.cat([first.dense, real.dense[count:]]),
+            torch.cat([_in_pairs(real.levels[:count]), real.levels[count:]]),
+            torch.cat([_in_pairs(real.dense[:count]), real.dense[count:]]),
             Conditions(*(_in_pairs(part) for part in real.conditions)),
         )
 
@@ -112,11 +117,13 @@ class ColumnGenerator(TableRows):
             parts = zip(*(real.conditions for real in reals), strict=True)
             conditions = Conditions(*(torch.cat(part) for part in parts))
             first = reals[0].conditions.rows
-        generated = self.passes.forward(*self.draw(steps * batch, random), False, conditions)
-        whole = Rows(generated.levels, self.views(generated.levels, generated.positions))
+        drawn = self.draw(steps * batch, random)
+        levels, positions = self.passes.draw(*drawn, conditions)
+        dense = self.views(levels, positions)
         fakes = []
         for step, real in enumerate(reals):
-            own = Rows(*(_of_step(part, step, steps, batch, first) for part in whole[:2]))
+            place = step, steps, batch, first
+            own = Rows(_of_step(levels, *place), _of_step(dense, *place))
             fakes.append(self.with_channels(own, real.conditions))
         return fakes
 
@@ -127,13 +134,13 @@ class ColumnGenerator(TableRows):
             FloatingPointError: The logits are no distribution.
         """
         drawn = self.draw(len(real.levels), random)
-        return self.passes.forward(*drawn, True, real.conditions)
+        return self.passes.forward(*drawn, real.conditions)
 
     def rows(self, generated: Generated) -> Rows:
         """See `players.protocols.GeneratorPlayer`."""
         return self.show(generated.levels, generated.positions, generated.conditions)
 
-    def backward(self, generated: Generated, pulls: Pulls) -> list[Tensor | None]:
+    def backward(self, generated: Generated, pulls: Pulls) -> list[Tensor]:
         """See `players.protocols.GeneratorPlayer`."""
         to_dense = pulls.rows.dense[:, : self.views.width]
         to_positions, slopes = self.views.backward(to_dense, generated.levels, generated.positions)
@@ -157,11 +164,15 @@ class ColumnGenerator(TableRows):
             rows: The first so many of its rows are concerned, all of them conditional.
             to_logits: At their logits ``[rows, levels]``.
             to_dense: At their dense channels ``[rows, channels]``.
+
+        Raises:
+            ValueError: Some of the rows are not conditional.
         """
+        conditions = require_conditions(rows, generated.conditions)
         to_positions, slopes = self.views.backward(
             to_dense, generated.levels[:rows], generated.positions[:rows]
         )
-        slopes.masked_fill_(generated.conditions.fixed[:rows], 0)
+        slopes.masked_fill_(conditions.fixed[:rows], 0)
         return self.passes.backward_of_conditions(
             generated, to_logits, to_positions, slopes, self.views.lookups
         )

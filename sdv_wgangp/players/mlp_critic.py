@@ -12,7 +12,7 @@ from sdv_wgangp import ops
 from sdv_wgangp.networks.critic import LEAKY_SLOPE, MLPCritic
 from sdv_wgangp.ops import PENALTIES_BETWEEN
 from sdv_wgangp.players.protocols import Losses
-from sdv_wgangp.players.rows import Rows
+from sdv_wgangp.players.rows import Rows, RowsGradient
 
 
 class CompiledCritic:
@@ -35,7 +35,7 @@ class CompiledCritic:
 
     def step(
         self, objective: Any, step: int, real: Rows, fake: Rows, random: torch.Generator
-    ) -> tuple[list[Tensor | None], Losses]:
+    ) -> tuple[list[Tensor], Losses]:
         """See `players.protocols.CriticPlayer`."""
         critic = self.critic
         packed = len(real.levels) // critic.pac
@@ -69,14 +69,14 @@ class CompiledCritic:
 
     def pull(
         self, objective: Any, fake: Rows, real: Rows, random: torch.Generator
-    ) -> tuple[Tensor, Rows]:
+    ) -> tuple[Tensor, RowsGradient]:
         """See `players.protocols.CriticPlayer`. Dropout rests in this step."""
         critic, derivatives = self.critic, None
         packed = critic.pack(fake.levels, fake.dense)
         if not objective.linear:
             others = critic.pack(real.levels, real.dense) if objective.paired else None
             scores = self._score(packed)
-            opposite = self._score(others) if objective.paired else None
+            opposite = None if others is None else self._score(others)
             derivatives = objective.generator_derivatives(scores, opposite)
         loss, to_codes, to_dense = ops.critic_row_gradient(
             *packed, self.parameters, slope=LEAKY_SLOPE, derivatives=derivatives
@@ -84,7 +84,7 @@ class CompiledCritic:
         if derivatives is not None:
             loss = objective.generator_loss(scores, opposite)
         rows = len(fake.levels)
-        return loss, Rows(to_codes.view(rows, critic.levels), to_dense.view_as(fake.dense))
+        return loss, RowsGradient(to_codes.view(rows, critic.levels), to_dense.view_as(fake.dense))
 
     def _score(
         self, packed: tuple[Tensor, Tensor], masks: list[Tensor] | tuple[()] = ()
@@ -99,11 +99,9 @@ class CompiledCritic:
     ) -> tuple[Tensor, Tensor]:
         """Of real and generated rows, with the masks that the step will drop units by."""
         count = len(reals[0])
-        parts = (slice(0, count), slice(count, 2 * count))
-        return tuple(
-            self._score(packed, [mask[part] for mask in masks or ()])
-            for packed, part in zip((reals, fakes), parts, strict=True)
-        )
+        of_reals = [mask[:count] for mask in masks or ()]
+        of_fakes = [mask[count : 2 * count] for mask in masks or ()]
+        return self._score(reals, of_reals), self._score(fakes, of_fakes)
 
     def state_dict(self) -> dict[str, Any]:
         """Of the network."""

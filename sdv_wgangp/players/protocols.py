@@ -11,7 +11,8 @@ of further such tuples, whose first dimension counts rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -52,7 +53,8 @@ class Losses(NamedTuple):
         return dict(zip(self.names, self.values.tolist(), strict=True))
 
 
-class Pulls(NamedTuple):
+@dataclass(frozen=True)
+class Pulls:
     """Gradients of the generator's loss, where they act.
 
     Attributes:
@@ -64,7 +66,7 @@ class Pulls(NamedTuple):
     """
 
     rows: Batch = None
-    parts: Mapping[str, Sequence[Tensor]] = {}
+    parts: Mapping[str, Sequence[Tensor | None]] = field(default_factory=dict)
     parameters: Sequence[Tensor | None] | None = None
 
     def __add__(self, other: Pulls) -> Pulls:
@@ -138,7 +140,7 @@ class GeneratorPlayer(Protocol):
     def rows(self, generated: Any) -> Batch:
         """What critics and terms read of what `forward` gave, without a graph."""
 
-    def backward(self, generated: Any, pulls: Pulls) -> list[Tensor | None]:
+    def backward(self, generated: Any, pulls: Pulls) -> Sequence[Tensor | None]:
         """Gradients of `parameters`. What `forward` gave is used up."""
 
     def refresh(self) -> None:
@@ -162,7 +164,7 @@ class CriticPlayer(Protocol):
 
     def step(
         self, objective: Objective, step: int, real: Batch, fake: Batch, random: torch.Generator
-    ) -> tuple[list[Tensor | None], Losses]:
+    ) -> tuple[Sequence[Tensor | None], Losses]:
         """Gradients of `parameters`, and the losses "loss" and "penalty".
 
         Args:
@@ -184,8 +186,15 @@ class CriticPlayer(Protocol):
         """Continue from a `state_dict`."""
 
 
-class Term:
-    """A further part of the generator's loss: meta-features, conditional scores, a likelihood."""
+Player = TypeVar("Player", contravariant=True)
+
+
+class Term(Generic[Player]):
+    """A further part of the generator's loss: meta-features, conditional scores, a likelihood.
+
+    ``Term[Player]`` says what it asks of the generator's player; a `GeneratorPlayer` as it is, if
+    nothing more.
+    """
 
     def advance(self, phase: float) -> None:
         """A step begins: do what only the host can do.
@@ -195,7 +204,7 @@ class Term:
         """
 
     def pull(
-        self, player: GeneratorPlayer, generated: Any, fake: Batch, real: Batch
+        self, player: Player, generated: Any, fake: Batch, real: Batch
     ) -> tuple[Losses, Pulls]:
         """Losses by their full names, and their gradients.
 

@@ -13,9 +13,6 @@ from sdv_wgangp.networks.generator import Conditions
 class Rows(NamedTuple):
     """A batch of rows of a table.
 
-    A gradient at rows has the same structure: at the one-hot codes ``[rows, levels]`` in the place
-    of the levels, at the dense channels, and None.
-
     Attributes:
         levels: Level of every cell, counted over all columns, ``[rows, columns]``, int64.
         dense: Dense channels (`networks.views`), and one for each column that may be given
@@ -26,6 +23,32 @@ class Rows(NamedTuple):
     levels: Tensor
     dense: Tensor
     conditions: Conditions | None = None
+
+
+class RowsGradient(NamedTuple):
+    """A gradient at `Rows`, of their structure.
+
+    Attributes:
+        levels: At the one-hot codes, ``[rows, levels]``; None where nothing pulls at them.
+        dense: At the dense channels, ``[rows, channels]``.
+        conditions: Nothing pulls at given cells.
+    """
+
+    levels: Tensor | None
+    dense: Tensor
+    conditions: None = None
+
+
+def require_conditions(rows: int, conditions: Conditions | None) -> Conditions:
+    """The given cells of the first rows of a batch.
+
+    Raises:
+        ValueError: So many rows are not conditional.
+    """
+    if conditions is None or conditions.rows < rows:
+        got = 0 if conditions is None else conditions.rows
+        raise ValueError(f"the first {rows} rows must have given cells, got {got} such rows")
+    return conditions
 
 
 def one_hot(levels: Tensor, width: int) -> Tensor:
@@ -49,10 +72,10 @@ class OneHotRows:
         hot = torch.cat([one_hot(rows.levels, self.levels), rows.dense], dim=1)
         return hot.reshape(len(hot) // self.pac, -1)
 
-    def back(self, gradient: Tensor, rows: Rows) -> Rows:
+    def back(self, gradient: Tensor, rows: Rows) -> RowsGradient:
         """A gradient there as one at the rows."""
         width = self.levels + rows.dense.shape[1]
         to_codes, to_dense = gradient.reshape(-1, width).split(
             [self.levels, rows.dense.shape[1]], dim=1
         )
-        return Rows(to_codes, to_dense)
+        return RowsGradient(to_codes, to_dense)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +14,7 @@ from sdv_wgangp.networks.views import Views
 from sdv_wgangp.ops import uses_bfloat16
 from sdv_wgangp.players.autograd import AutogradCritic
 from sdv_wgangp.players.autograd_columns import AutogradColumnGenerator
-from sdv_wgangp.players.columns import ColumnGenerator, TableRows
+from sdv_wgangp.players.columns import ColumnGenerator
 from sdv_wgangp.players.given_cells import ConditionSampler
 from sdv_wgangp.players.mlp_critic import CompiledCritic
 from sdv_wgangp.players.protocols import Objective
@@ -25,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 
 def generator_player(
-    generator: nn.Module,
+    generator: Generator,
     views: Views,
     layout: Layout,
     conditions: ConditionSampler | None,
     device: torch.device,
-) -> TableRows:
+) -> ColumnGenerator | AutogradColumnGenerator:
     """The player of a table's generator."""
     if type(generator) is Generator:
         return ColumnGenerator(generator, views, layout, conditions, uses_bfloat16(device))
@@ -38,7 +37,9 @@ def generator_player(
     return AutogradColumnGenerator(generator, views, layout, conditions)
 
 
-def critic_player(critic: nn.Module, levels: int, objective: Objective) -> Any:
+def critic_player(
+    critic: nn.Module, levels: int, objective: Objective
+) -> CompiledCritic | AutogradCritic:
     """The player of a table's critic.
 
     Args:

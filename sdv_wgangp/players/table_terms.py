@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.conditional import code_score, rank_score
 from sdv_wgangp.objectives.matching import Batch, MetaFeatureObjective
-from sdv_wgangp.players.protocols import Losses, Pulls, Term
-from sdv_wgangp.players.rows import Rows, one_hot
+from sdv_wgangp.players.protocols import GeneratorPlayer, Losses, Pulls, Term
+from sdv_wgangp.players.rows import Rows, RowsGradient, one_hot, require_conditions
 
 
 def as_features_read(rows: Rows, views: Views, levels: int, codes: bool) -> Batch:
@@ -20,7 +21,7 @@ def as_features_read(rows: Rows, views: Views, levels: int, codes: bool) -> Batc
     return Batch(views.ordering(rows.dense), one_hot(rows.levels, levels) if codes else None)
 
 
-class MetaFeatures(Term):
+class MetaFeatures(Term[GeneratorPlayer]):
     """Statistics of generated rows are to be those of the training table.
 
     Conditional rows need not follow the table's distribution: the plain ones, behind them, tell.
@@ -45,7 +46,9 @@ class MetaFeatures(Term):
         """See `players.protocols.Term`."""
         self.objective.advance(phase)
 
-    def pull(self, player: Any, generated: Any, fake: Rows, real: Rows) -> tuple[Losses, Pulls]:
+    def pull(
+        self, player: GeneratorPlayer, generated: Any, fake: Rows, real: Rows
+    ) -> tuple[Losses, Pulls]:
         """See `players.protocols.Term`."""
         found = self.objective.loss(
             self._read(fake), self._read(real) if self.objective.needs_real else None
@@ -60,7 +63,7 @@ class MetaFeatures(Term):
                 zeros = to_codes.new_zeros(self.plain.start, self.levels)
                 to_codes = torch.cat([zeros, to_codes])
         values = torch.cat([found.loss[None], found.distances])
-        return Losses(self.names, values), Pulls(Rows(to_codes, to_dense))
+        return Losses(self.names, values), Pulls(RowsGradient(to_codes, to_dense))
 
     def statistics(self, rows: Rows) -> dict[str, Tensor]:
         """Each meta-feature of the plain rows of a batch, by its name, without a graph."""
@@ -79,7 +82,29 @@ class MetaFeatures(Term):
         self.objective.load_state_dict(state)
 
 
-class ConditionalScores(Term):
+class LogitPass(Protocol):
+    """What the forward pass of a `ConditionalPlayer` gave.
+
+    Attributes:
+        logits: Without their bias, ``[rows, levels]``.
+    """
+
+    logits: Tensor
+
+
+class ConditionalPlayer(Protocol):
+    """The player of a table's generator that reads given cells (`players.columns`)."""
+
+    network: Generator
+    views: Views
+
+    def conditions_pull(
+        self, generated: Any, rows: int, to_logits: Tensor, to_dense: Tensor
+    ) -> Sequence[Tensor | None]:
+        """A gradient that only what is added for given cells shall follow: "conditions"."""
+
+
+class ConditionalScores(Term[ConditionalPlayer]):
     """Proper scores of the free cells of conditional rows (`objectives.conditional`).
 
     Only the weights of given levels follow: single real codes are noisy, and the weights that
@@ -99,11 +124,13 @@ class ConditionalScores(Term):
         self.offsets, self.ordered = offsets, ordered
         self.pairs, self.weight = rows // 2, weight / batch_size
 
-    def pull(self, player: Any, generated: Any, fake: Rows, real: Rows) -> tuple[Losses, Pulls]:
-        """See `players.protocols.Term`; it asks the player for its ``conditions_pull``."""
+    def pull(
+        self, player: ConditionalPlayer, generated: LogitPass, fake: Rows, real: Rows
+    ) -> tuple[Losses, Pulls]:
+        """See `players.protocols.Term`."""
         pairs, weight, views = self.pairs, self.weight, player.views
         rows = 2 * pairs
-        fixed = real.conditions.fixed[:pairs]
+        fixed = require_conditions(pairs, real.conditions).fixed[:pairs]
         logits = generated.logits[:rows] + player.network.logits.bias
         score, to_logits = code_score(
             logits.unflatten(0, (2, pairs)), real.levels[:pairs], fixed, self.offsets

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from sdv_wgangp.players.autograd import AutogradGenerator, Generated
 from sdv_wgangp.players.batches import as_leaves, gradient_at
-from sdv_wgangp.players.protocols import Batch, GeneratorPlayer, Losses, Pulls, Term
+from sdv_wgangp.players.protocols import Batch, GeneratorPlayer, Losses, Player, Pulls, Term
 
 
-class _Weighted(Term):
+class _Weighted(Term[Player]):
     def __init__(self, weight: float, name: str):
         if not (math.isfinite(weight) and weight >= 0):
             raise ValueError(f"weight must be finite and not negative, got {weight}")
@@ -22,7 +22,7 @@ class _Weighted(Term):
         return Losses((self.name,), loss.detach()[None])
 
 
-class Reconstruction(_Weighted):
+class Reconstruction(_Weighted[GeneratorPlayer]):
     """``weight * distance(generated rows, real rows)``, for generators that are given a real row.
 
     Isola et al. 2017, "Image-to-image translation with conditional adversarial networks",
@@ -64,7 +64,7 @@ class Reconstruction(_Weighted):
         return self._losses(loss), Pulls(gradient_at(loss, rows))
 
 
-class Likelihood(_Weighted):
+class Likelihood(_Weighted[AutogradGenerator]):
     """``weight * nll(generated, fake, real)``, which reaches the parameters directly.
 
     For generators whose forward pass knows a density: of the real rows, or of their own (an

@@ -58,11 +58,11 @@ def marginals(
         pair = real[name], generated[name]
         missing = [100 * column.isna().mean() for column in pair]
         note = f"missing {missing[0]:.1f} / {missing[1]:.1f} %" if max(missing) > 0 else ""
-        numbers = [_numbers(column) for column in pair]
-        if numbers[0] is None or numbers[1] is None:
+        numbers, others = (_numbers(column) for column in pair)
+        if numbers is None or others is None:
             _bars(cell, *pair)
         else:
-            _histogram(cell, *numbers, [len(each) for each in pair], _is_date(pair[0]))
+            _histogram(cell, numbers, others, [len(each) for each in pair], _is_date(pair[0]))
         title(cell, str(name), note)
     blank(axes.flat[len(shown) :])
     _legend(figure, "real", "generated")
@@ -133,7 +133,7 @@ def _numbers(column: pd.Series) -> np.ndarray | None:
     """Finite values as floats (dates as days since 1970); None of categories."""
     if _is_date(column):
         moments = pd.to_datetime(column, utc=True).dropna()
-        return (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+        return ((moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(np.float64)
     if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
         return None
     values = column.dropna().to_numpy(np.float64)

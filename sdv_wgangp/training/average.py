@@ -48,22 +48,21 @@ class WeightAverage:
         Raises:
             ValueError: The module has batch statistics, and there is no batch.
         """
-        norms = {
-            name: layer
-            for name, layer in self.module.named_modules()
-            if isinstance(layer, _BatchNorm) and layer.track_running_stats
-        }
+        norms, statistics = {}, []
+        for name, layer in self.module.named_modules():
+            if not isinstance(layer, _BatchNorm) or not layer.track_running_stats:
+                continue
+            if layer.running_mean is not None and layer.running_var is not None:
+                norms[name] = layer
+                statistics.append((layer.running_mean, layer.running_var))
         trained = dict(self._trained.named_buffers())
         for name, buffer in self.module.named_buffers():
             if name.rpartition(".")[0] not in norms:
                 buffer.copy_(trained[name])
-        totals = [
-            (torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var))
-            for norm in norms.values()
-        ]
+        totals = [(torch.zeros_like(mean), torch.zeros_like(var)) for mean, var in statistics]
         hooks = [
-            norm.register_forward_pre_hook(partial(_take_statistics, total))
-            for norm, total in zip(norms.values(), totals, strict=True)
+            norm.register_forward_pre_hook(partial(_take_statistics, total, own))
+            for norm, total, own in zip(norms.values(), totals, statistics, strict=True)
         ]
         count = 0
         self.module.eval()
@@ -76,16 +75,21 @@ class WeightAverage:
                 hook.remove()
         if norms and not count:
             raise ValueError("batches must hold at least one: the module has batch statistics")
-        for norm, (mean, variance) in zip(norms.values(), totals, strict=True):
-            norm.running_mean.copy_(mean / count)
-            norm.running_var.copy_(variance / count)
+        for own, total in zip(statistics, totals, strict=True):
+            for each, of_all in zip(own, total, strict=True):
+                each.copy_(of_all / count)
         return self.module
 
 
 def _take_statistics(
-    total: tuple[Tensor, Tensor], norm: _BatchNorm, inputs: tuple[Tensor]
+    total: tuple[Tensor, Tensor],
+    own: tuple[Tensor, Tensor],
+    norm: nn.Module,
+    inputs: tuple[Tensor],
 ) -> None:
     """Let a norm use the statistics of its input, and add them to the total.
+
+    Mean and variance are those that it uses, its buffers; the total is of many batches.
 
     In training mode PyTorch's own sum over the rows would depend on the number of threads; these
     reductions are shared among the threads by columns.
@@ -93,7 +97,8 @@ def _take_statistics(
     rows = inputs[0].double()
     if rows.dim() > 2:  # [rows, channels, ...]: every place counts
         rows = rows.movedim(1, -1).flatten(0, -2)
-    norm.running_mean.copy_(rows.mean(0))
-    norm.running_var.copy_(rows.var(0, correction=0))
-    total[0].add_(norm.running_mean)
+    mean, variance = own
+    mean.copy_(rows.mean(0))
+    variance.copy_(rows.var(0, correction=0))
+    total[0].add_(mean)
     total[1].add_(rows.var(0))

@@ -29,20 +29,21 @@ class GraphedUpdate:
     def __init__(self, update: Callable[[Any, Tensor], Losses], phases: int = 1):
         self._update, self._phases = update, phases
         self._calls: dict[int, int] = {}
-        self._pool: tuple[int, int] | None = None
+        self._pool: torch.cuda._POOL_HANDLE | None = None
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Losses, dict[str, Any]]] = {}
         self._drawn: Tensor | None = None
 
     def __call__(self, run: Any, drawn: Tensor) -> Losses:
         """One update. What it returns is overwritten by the next one of the same phase."""
-        if self._drawn is None:
-            self._drawn = drawn.clone()
-        self._drawn.copy_(drawn)
+        own = self._drawn
+        if own is None:
+            own = self._drawn = drawn.clone()
+        own.copy_(drawn)
         phase = run.step % self._phases
         calls = self._calls.get(phase, 0)
         self._calls[phase] = calls + 1
         if calls < self.WARM_UP:
-            return self._aside(run)
+            return self._aside(run, own)
         if phase not in self._graphs:
             graph = torch.cuda.CUDAGraph()
             graph.register_generator_state(run.random)
@@ -50,7 +51,7 @@ class GraphedUpdate:
             # are clipped lie there, too, and are looked at afterwards.
             pool = None if run.max_grad_norm else self._pool
             with torch.cuda.graph(graph, pool=pool):
-                losses = self._update(run, self._drawn)
+                losses = self._update(run, own)
             self._pool = self._pool or graph.pool()
             self._graphs[phase] = graph, losses, dict(run.gradients)
         graph, losses, gradients = self._graphs[phase]
@@ -58,12 +59,12 @@ class GraphedUpdate:
         run.gradients.update(gradients)
         return losses
 
-    def _aside(self, run: Any) -> Losses:
+    def _aside(self, run: Any, drawn: Tensor) -> Losses:
         """The update on a stream of its own, as captures are made."""
         current, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(current)
         try:
             with torch.cuda.stream(aside):
-                return self._update(run, self._drawn)
+                return self._update(run, drawn)
         finally:
             current.wait_stream(aside)

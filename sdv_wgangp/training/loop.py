@@ -87,14 +87,21 @@ def train(run: Run, source: Source, epochs: int, callbacks: Sequence[Any] = ()) 
 
 
 def step(run: Run, drawn: Any) -> Losses:
-    """One step: the host's part, then the device's (`update`, or a graph of it)."""
-    critic_factors = run.schedule.factors(run.critic_steps)
-    generator_factors = run.schedule.factors(run.generator_steps)
-    run.schedule.advance()
+    """One step: the host's part, then the device's (`update`, or a graph of it).
+
+    Raises:
+        ValueError: The run has no schedule yet.
+    """
+    schedule = run.schedule
+    if schedule is None:
+        raise ValueError("the run has no schedule: begin it (`Run.begin`), or set run.schedule")
+    critic_factors = schedule.factors(run.critic_steps)
+    generator_factors = schedule.factors(run.generator_steps)
+    schedule.advance()
     for name, optimizer in run.optimizers.items():
         optimizer.advance(generator_factors if name == "generator" else critic_factors)
     for term in run.terms.values():
-        term.advance(run.schedule.phase)
+        term.advance(schedule.phase)
     return (run.graph or update)(run, drawn)
 
 

@@ -34,7 +34,7 @@ def held_memory() -> Iterator[Callable[[], None]]:
     """
     global _holders
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(library, "malloc_trim"):
+    if library is None or not hasattr(library, "malloc_trim"):
         yield lambda: None
         return
     with _lock:

@@ -246,7 +246,7 @@ def make_optimizer(
         return Adam(parameters, rate, decay, average, average_decay, ahead, betas[1])
     if name == "adam":
         made: torch.optim.Optimizer = torch.optim.Adam(
-            parameters, rate, tuple(betas), weight_decay=decay
+            parameters, rate, (betas[0], betas[1]), weight_decay=decay
         )
     else:
         made = torch.optim.RMSprop(parameters, rate, alpha=betas[1], weight_decay=decay)

@@ -86,7 +86,7 @@ class Run:
     step_in_epoch: int = 0
     logs: list[EpochLog] = field(default_factory=list)
     losses: Losses | None = None
-    gradients: dict[str, list[Tensor | None]] = field(default_factory=dict)
+    gradients: dict[str, Sequence[Tensor | None]] = field(default_factory=dict)
     stopped: bool = False
     whole: bool = True
 
@@ -137,13 +137,18 @@ class Run:
     @property
     def over(self) -> bool:
         """Whether no step is to follow."""
-        return self.stopped or self.epoch >= self.epochs or self.schedule.done
+        return self.stopped or self.epoch >= self.epochs or self._decayed
 
     @property
     def epoch_over(self) -> bool:
         """Whether the epoch that was begun is complete, or is the last and has steps."""
         complete = self.step_in_epoch >= self.source.steps_per_epoch
-        return complete or (self.schedule.done and self.step_in_epoch > 0)
+        return complete or (self._decayed and self.step_in_epoch > 0)
+
+    @property
+    def _decayed(self) -> bool:
+        """Whether the learning rates have come to 0."""
+        return self.schedule is not None and self.schedule.done
 
     @property
     def epoch_seconds(self) -> float:
@@ -155,7 +160,7 @@ class Run:
         """The name of the generator's loss against a critic: "generator/adversarial..."."""
         return "generator/adversarial" + critic.removeprefix("critic")
 
-    def move(self, player: str, gradients: list[Tensor | None], number: int) -> None:
+    def move(self, player: str, gradients: Sequence[Tensor | None], number: int) -> None:
         """Let a player follow its gradients, in the step's ``number``-th turn."""
         if self.sync is not None:
             gradients = self.sync.reduce([gradients])
@@ -184,14 +189,17 @@ class Run:
 
         Raises:
             NonFiniteLossError: A loss, or a weight of the generator, is none.
+            ValueError: The epoch had no step.
         """
-        steps, seconds = self.step_in_epoch, self.epoch_seconds
-        means = Losses(self._totals.names, self._totals.values / steps).floats()
+        steps, seconds, totals = self.step_in_epoch, self.epoch_seconds, self._totals
+        if totals is None:
+            raise ValueError("an epoch has at least one step: raise the source's steps_per_epoch")
+        means = Losses(totals.names, totals.values / steps).floats()
         speed = steps * self.source.rows_per_step / seconds
         log = EpochLog.of(self.epoch, self.epochs, means, speed, self.step)
         # The last step's weights have made no loss yet.
         sums = torch.stack([parameter.sum() for parameter in self.generator.parameters])
-        if not (torch.isfinite(self._totals.values).all() and torch.isfinite(sums).all()):
+        if not (torch.isfinite(totals.values).all() and torch.isfinite(sums).all()):
             self.fail(log)
         self.logs.append(log)
         self.epoch += 1

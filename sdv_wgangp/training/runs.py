@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any, TypeVar
 
@@ -93,7 +93,8 @@ def run_of(
             f"objectives must be named as the critics, {', '.join(critics)}; got "
             f"{', '.join(objectives) or 'none'}"
         )
-    weights = dict.fromkeys(critics, 1.0) | _by_name(weights or {}, "weights", critics)
+    given_weights: dict[str, float] = _by_name(weights or {}, "weights", critics)
+    weights = dict.fromkeys(critics, 1.0) | given_weights
     for name, steps in (("critic_steps", critic_steps), ("generator_steps", generator_steps)):
         if steps < 1:
             raise ValueError(f"{name} must be 1 or more, got {steps}")
@@ -122,13 +123,14 @@ def run_of(
     }
     ready = {}
     for name, critic in critics.items():
-        if isinstance(critic, nn.Module):
-            critic = AutogradCritic(critic, autocast=autocast)
-        if isinstance(critic, AutogradCritic):
-            critic.check(objectives[name])
-        ready[name] = Critic(critic, objectives[name], weights[name])
+        player: CriticPlayer = (
+            AutogradCritic(critic, autocast=autocast) if isinstance(critic, nn.Module) else critic
+        )
+        if isinstance(player, AutogradCritic):
+            player.check(objectives[name])
+        ready[name] = Critic(player, objectives[name], weights[name])
         optimizers[name] = make_optimizer(
-            optimizer, critic.parameters, rates[1], betas=betas, decay=decay, ahead=critic_steps
+            optimizer, player.parameters, rates[1], betas=betas, decay=decay, ahead=critic_steps
         )
     return Run(
         generator,
@@ -161,7 +163,9 @@ def run_of(
     )
 
 
-def _by_name(given: Value | Mapping[str, Value], what: str, names: Any) -> dict[str, Value]:
+def _by_name(
+    given: Value | Mapping[str, Value], what: str, names: Collection[str]
+) -> dict[str, Value]:
     """One value for all names, or those of some names.
 
     Raises:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import Any, TypeAlias
+
+# What `signal.signal` takes and gives.
+Handler: TypeAlias = "Callable[[int, FrameType | None], Any] | int | signal.Handlers | None"
 
 
 class Interruptions:
@@ -19,7 +24,7 @@ class Interruptions:
 
     def __init__(self):
         self.pending: str | None = None
-        self._before: dict[signal.Signals, object] = {}
+        self._before: dict[signal.Signals, Handler] = {}
 
     def __enter__(self) -> Interruptions:
         if threading.current_thread() is not threading.main_thread():

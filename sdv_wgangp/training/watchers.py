@@ -79,6 +79,10 @@ class Watchers:
     def tell(self, event: str) -> None:
         """Tell all of an event; any may end the training by returning True."""
         run = self._run()
+        if run is None:
+            raise ReferenceError(
+                "the run that is watched is gone: keep it until its training ends"
+            )
         for told in self._told[event]:
             # Of numpy, too; an array or a frame is not meant.
             if (wish := told(run)) is True or (type(wish).__name__ in NUMPY_BOOLS and wish):

@@ -232,9 +232,9 @@ def test_levels_alone_are_the_same_levels(layout, monkeypatch):
     passes = TrainingPass(generator, layout.offsets, bfloat16=False)
     monkeypatch.setattr("sdv_wgangp.networks.passes.CHUNK_LOGITS", 7 * 32)
     with_logits = passes.forward(*noise, uniforms)
-    without = passes.forward(*noise, uniforms, for_backward=False)
-    assert torch.equal(with_logits.levels, without.levels)
-    assert without.logits is None
+    levels, positions = passes.draw(*noise, uniforms)
+    assert torch.equal(with_logits.levels, levels)
+    assert torch.equal(with_logits.positions, positions)
 
 
 def test_refresh_takes_the_new_weights_over(layout):
@@ -296,3 +296,12 @@ def test_logits_that_are_no_distribution_are_named(layout):
     passes = TrainingPass(generator, layout.offsets, bfloat16=False)
     with pytest.raises(FloatingPointError, match=r"logits are not finite: .* lower generator_lr"):
         passes.forward(*noise, uniforms)
+
+
+def test_sampling_needs_running_statistics(layout):
+    generator = make(layout)[0]
+    generator.body[0].norm = torch.nn.BatchNorm1d(
+        generator.body[0].norm.num_features, track_running_stats=False
+    )
+    with pytest.raises(ValueError, match="track running statistics"):
+        SamplingPass(generator, layout.offsets, bfloat16=False)

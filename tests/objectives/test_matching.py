@@ -183,6 +183,12 @@ def test_subsets_have_the_same_number_and_size_on_both_sides(random, monkeypatch
         np.testing.assert_allclose(cloud.detach().var(0), expected, rtol=0.35)
 
 
+def test_clouds_need_a_real_batch(random):
+    objective = objective_of(["mean"], [draw(random)] * 2, distance="sliced")
+    with pytest.raises(ValueError, match="'sliced' compares generated rows with real ones"):
+        stepped(objective, draw(random))
+
+
 def test_subsets_hold_no_row_twice(random):
     objective = objective_of(["mean"], [draw(random)] * 2, distance="sliced", fraction=0.8)
     index = objective._draw_subsets(100)

@@ -358,6 +358,22 @@ def test_generated_rows_have_the_given_cells_of_the_real_ones(autograd, share):
         assert (real.dense[rows:, channels] == 0).all()
 
 
+@pytest.mark.parametrize("autograd", [False, True])
+def test_pulls_at_given_cells_need_given_cells(autograd):
+    training = make_training(conditional_share=0.25)
+    player, run = training.player, training.run
+    if autograd:
+        player = AutogradColumnGenerator(player.network, player.views, player.layout, None)
+    real = drawn(training)[0]
+    generated = player.forward(Rows(real.levels, real.dense), run.random)
+    rows = (torch.zeros_like(generated.logits[:2]), torch.zeros(2, player.views.width))
+    with pytest.raises(ValueError, match="first 2 rows must have given cells, got 0"):
+        player.conditions_pull(generated, 2, *rows)
+    if autograd:
+        with pytest.raises(ValueError, match="made without conditions"):
+            player.fakes([real], run.random)
+
+
 @pytest.mark.parametrize("rows", [5, 6])
 def test_the_generators_own_step_has_conditional_rows_in_pairs(rows):
     training = make_training(conditional_share=rows / BATCH)

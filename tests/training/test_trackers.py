@@ -467,7 +467,7 @@ class Disk:
 
     def on_step(self, run):
         self.now = run.step in self.full
-        for table in (self.tracked._steps, self.tracked._epochs_table):
+        for table in self.tracked._tables:
             if not isinstance(table._file, CrammedFile):
                 table._file = CrammedFile(table._file, self)
 

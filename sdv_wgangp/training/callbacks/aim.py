@@ -130,7 +130,7 @@ def cut(run: Any, beyond: Beyond) -> None:
                 del run.series_run_trees[version][context, name]
                 del traces[context, name]
                 continue
-            last = max(kept, key=kept.get)
+            last = max(kept, key=kept.__getitem__)
             traces[context, name, "last"] = values[last]
             traces[context, name, "last_step"] = kept[last]
             if version == 2:

@@ -181,7 +181,8 @@ class Checkpoints:
         self.prepare(run.step)
         self._claim = FolderClaim(self.folder)
         check_state(run.state_dict())
-        self._begun, self._warned = True, set()
+        self._begun = True
+        self._warned: set[tuple[str, int | str]] = set()
         self._written: tuple[int, int] | None = None
         self._last = time.monotonic()
 
@@ -346,8 +347,8 @@ def load_latest(
             damaged.append(error)
             continue
         _check(path, about, fingerprint, exact)
-        for error in damaged:
-            warnings.warn(f"{error}; the training continues from {path}", stacklevel=2)
+        for reason in damaged:
+            warnings.warn(f"{reason}; the training continues from {path}", stacklevel=2)
         return state, path
     if damaged:
         raise CheckpointError(
@@ -383,7 +384,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _step_of(path: Path) -> int:
-    return int(_NAME.fullmatch(path.name)[1])
+    named = _NAME.fullmatch(path.name)
+    if named is None:
+        raise ValueError(f"{path} is not named as checkpoints are, step-00000012.checkpoint")
+    return int(named[1])
 
 
 def _versions() -> dict[str, str]:

@@ -55,8 +55,7 @@ class CSVTracker(Tracker):
     ):
         super().__init__(every_steps, figures_every, figures)
         self.folder = Path(folder)
-        self._steps: _Table | None = None
-        self._epochs_table: _Table | None = None
+        self._tables: tuple[_Table, ...] = ()  # while it is open, those of steps and epochs
 
     def open(self, run: Any, beyond: Beyond | None) -> None:
         own = (STEPS, EPOCHS, FIGURES, HYPERPARAMETERS, FINAL)
@@ -66,8 +65,10 @@ class CSVTracker(Tracker):
             remove_beyond(self.folder / FIGURES, beyond.epoch_step)
             (self.folder / FINAL).unlink(missing_ok=True)
         write_json(self.folder / HYPERPARAMETERS, plain(run.hyperparameters))
-        self._steps = _Table(self.folder / STEPS, ("step",))
-        self._epochs_table = _Table(self.folder / EPOCHS, ("step", "epoch"))
+        self._tables = (
+            _Table(self.folder / STEPS, ("step",)),
+            _Table(self.folder / EPOCHS, ("step", "epoch")),
+        )
 
     def write(self, points: Sequence[Point]) -> None:
         steps = [{"step": p.step, **p.values} for p in points if p.epoch is None]
@@ -77,13 +78,12 @@ class CSVTracker(Tracker):
             for p in points
             if p.epoch is not None
         ]
-        tables = (self._steps, self._epochs_table)
-        before = [table.size for table in tables]
+        before = [table.size for table in self._tables]
         try:
-            for table, rows in zip(tables, (steps, epochs), strict=True):
+            for table, rows in zip(self._tables, (steps, epochs), strict=True):
                 table.append(rows)
         except OSError:  # all of the points or none, so that they can be written later
-            for table, size in zip(tables, before, strict=True):
+            for table, size in zip(self._tables, before, strict=True):
                 table.cut(size)
             raise
 
@@ -91,14 +91,13 @@ class CSVTracker(Tracker):
         save_png(figure, png_path(self.folder / FIGURES, name, step))
 
     def sync(self) -> None:
-        self._steps.sync()
-        self._epochs_table.sync()
+        for table in self._tables:
+            table.sync()
 
     def finish(self, scores: Mapping[str, float], step: int) -> None:
-        for table in (self._steps, self._epochs_table):
-            if table is not None:
-                table.close()
-        self._steps = self._epochs_table = None
+        for table in self._tables:
+            table.close()
+        self._tables = ()
         write_json(self.folder / FINAL, plain(scores))
 
 
