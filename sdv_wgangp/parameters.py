@@ -322,8 +322,13 @@ class Weights(Kind):
     def read(self, text: str) -> float | dict[str, float]:
         if "=" not in text:
             return number(text)
-        pairs = [part.partition("=") for part in text.split(",")]
-        return {name.strip(): number(weight) for name, _, weight in pairs}
+        weights: dict[str, float] = {}
+        for part in text.split(","):
+            name, _, weight = part.partition("=")
+            if name.strip() in weights:
+                raise ValueError(f"{name.strip()} has two weights: leave one out")
+            weights[name.strip()] = number(weight, f"weight of {name.strip()}")
+        return weights
 
 
 # --------------------------------------------------------------------------- the table

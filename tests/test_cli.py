@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import re
@@ -16,8 +17,8 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from sdv_wgangp import __version__, cli, files, saving, sdv_versions
-from sdv_wgangp.cli import demo, models, output, status
+from sdv_wgangp import __version__, cli, files, saving, sdv_versions, user_errors
+from sdv_wgangp.cli import demo, fit, models, options, output, status
 from sdv_wgangp.cli.metadata import read_metadata
 from sdv_wgangp.parameters import PARAMETERS, Flag
 from sdv_wgangp.synthesizers.single_table import WGANGPMFSSynthesizer
@@ -792,6 +793,13 @@ def test_warnings_are_one_line_each(capsys):
         warnings.warn("look\nhere", UserWarning, stacklevel=1)
         warnings.warn("not here", FutureWarning, stacklevel=1)
     assert capsys.readouterr().err == "sdv-wgangp: warning: look here\n"
+
+
+@pytest.mark.parametrize("module", [options, fit, user_errors])
+def test_examples_in_docstrings(module):
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
 
 
 # --------------------------------------------------------------------------- files

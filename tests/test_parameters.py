@@ -173,7 +173,8 @@ def test_texts_of_a_command_line(name, text, value):
         ("betas", "0.5", r"betas must be two numbers in \[0, 1\), not \(0.5,\)"),
         ("objective", "lsgan", "objective must be one of gan, .* not 'lsgan'"),
         ("meta_feature_weight", "mean=-1", "weight of 'mean' must be a finite .* not -1.0"),
-        ("meta_feature_weight", "mean=", "invalid number value: ''"),
+        ("meta_feature_weight", "mean=1,cor", "invalid weight of cor value: ''"),
+        ("meta_feature_weight", "mean=1,mean=2", "mean has two weights: leave one out"),
     ],
 )
 def test_texts_that_say_nothing_of_use(name, text, message):

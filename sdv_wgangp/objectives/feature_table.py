@@ -200,7 +200,7 @@ class FeatureTable:
         own = levels[:, first] - self.offsets[first]
         index = levels.T[others] + (own * ends[-1] + shift[:, None])
         joint = torch.bincount(index.flatten(), minlength=self.width(first) * ends[-1])
-        return cramers_v(joint.view(-1, ends[-1]).double(), widths)
+        return cramers_v(joint.view(-1, int(ends[-1])).double(), widths.tolist())
 
 
 def _joined(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
