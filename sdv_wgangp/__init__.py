@@ -2,7 +2,7 @@
 
 ``from sdv_wgangp import WGANGPMFSSynthesizer`` and ``from sdv.single_table import
 WGANGPMFSSynthesizer`` give the same class. Everything below that class (operators, encoding,
-networks, objectives, training, models) also works on a machine without SDV.
+calibration, networks, objectives, training, models) also works on a machine without SDV.
 """
 
 from __future__ import annotations

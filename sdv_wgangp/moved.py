@@ -18,6 +18,7 @@ MOVED = {
     "models.calibration": "calibration.calibrate",
     "models.cells": "calibration.cells",
     "models.conditional_calibration": "calibration.conditional",
+    "models.cost": "models.warn",
     "models.density_ratio": "calibration.ratio",
     "models.extremes": "calibration.extremes",
     "models.raking": "calibration.raking",

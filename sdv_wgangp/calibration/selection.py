@@ -25,8 +25,11 @@ def weight_limit(weights: np.ndarray, counts: np.ndarray, most: float) -> float:
         most: How many times, usually `MAX_WEIGHT`.
 
     Example:
-        >>> float(weight_limit(np.array([1.0, 1.0, 4.0]), np.array([50, 49, 1]), most=24))
-        3.897
+        A thousandth of the sum of 101.5 is cut off:
+
+        >>> limit = weight_limit(np.array([1.0, 2.5]), np.array([99, 1]), most=24)
+        >>> round(float(limit), 4)
+        2.3985
     """
     order = weights.argsort()
     ascending, counts = weights[order], counts[order]

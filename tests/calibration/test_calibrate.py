@@ -42,6 +42,11 @@ def torn(frame):
     return real, encoder, mixed
 
 
+def limit_of(weights, counts=None):
+    counts = np.ones(len(weights)) if counts is None else counts
+    return selection.weight_limit(weights, counts, selection.MAX_WEIGHT)
+
+
 def _range(real):
     return real["smooth"].min(), real["smooth"].max()
 
@@ -93,48 +98,6 @@ def test_most_rows_are_kept_where_nothing_is_wrong(frame):
     random = torch.Generator().manual_seed(0)
     calibration = calibrate(table, encoder, generator_of(pool), random)
     assert calibration.acceptance > 0.6
-
-
-def limit_of(weights, counts=None):
-    counts = np.ones(len(weights)) if counts is None else counts
-    return selection.weight_limit(weights, counts, selection.MAX_WEIGHT)
-
-
-@pytest.mark.parametrize(
-    ("shape", "cut_off"),
-    [(20.0, selection.FINE_CUT_OFF), (1.0, selection.CUT_OFF)],
-)
-def test_the_limit_cuts_off_little(shape, cut_off):
-    """Next to nothing where that takes few rows."""
-    weights = np.random.default_rng(0).gamma(shape, size=10_000)
-    cut = np.maximum(weights - limit_of(weights), 0).sum() / weights.sum()
-    assert cut == pytest.approx(cut_off, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("weights", "times"),
-    [
-        (np.random.default_rng(0).pareto(0.3, 10_000), selection.MAX_WEIGHT),
-        (np.repeat([1.0, 1_000.0], [9_900, 100]), selection.MAX_WEIGHT),
-        # .5 % of their sum is beyond three times the mean.
-        (np.repeat([1.0, 12.0], [10_000, 6]), selection.FINE_MAX_WEIGHT),
-    ],
-)
-def test_the_limit_is_a_multiple_of_what_it_leaves(weights, times):
-    limit = limit_of(weights)
-    assert limit == pytest.approx(times * np.minimum(weights, limit).mean(), rel=1e-6)
-
-
-def test_weights_alike_have_themselves_as_the_limit():
-    assert limit_of(np.full(7, 3.0)) == pytest.approx(3, rel=0.002)
-
-
-def test_a_weight_counts_for_all_rows_that_have_it():
-    weights = np.random.default_rng(0).pareto(0.3, 1_000).round(2)
-    distinct, counts = np.unique(weights, return_counts=True)
-    assert limit_of(distinct, counts) == pytest.approx(limit_of(weights), rel=1e-9)
-    # A weight of 0 is one, too.
-    assert distinct[0] == 0
 
 
 def test_a_rare_level_comes_as_often_as_it_should():

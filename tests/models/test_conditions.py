@@ -11,14 +11,7 @@ import torch
 from pandas.testing import assert_frame_equal
 
 from sdv_wgangp.calibration.conditional import CANDIDATES
-from sdv_wgangp.encoding.conditions import (
-    OneOf,
-    allowed_codes,
-    names_of_conditions,
-    native_part,
-    values_of,
-)
-from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.encoding.conditions import names_of_conditions
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.networks.passes import SamplingPass
 from sdv_wgangp.training.settings import TrainingSettings
@@ -63,11 +56,6 @@ def fit(frame, epochs=2, **options):
 @pytest.fixture(scope="module")
 def frame():
     return make_frame()
-
-
-@pytest.fixture(scope="module")
-def encoder(frame):
-    return TableEncoder().fit(frame)
 
 
 @pytest.fixture(scope="module")
@@ -148,16 +136,6 @@ def test_conditions_that_cannot_be_met(model, conditions, message):
         model.sample(10, conditions)
 
 
-def test_a_derived_column_allows_the_codes_of_its_source(encoder):
-    names = [column.name for column in encoder.columns]
-    city = encoder.columns[names.index("city")]
-    (codes,) = allowed_codes(encoder, {"country": "Italy"}).values()
-    assert set(city.levels[codes]) == {"Rome", "Milan", "Pisa"}
-    allowed = allowed_codes(encoder, {"city": "Pisa", "country": "Italy", "kind": "a"})
-    assert sorted(allowed) == sorted([names.index("city"), names.index("kind")])
-    assert city.levels[allowed[names.index("city")]].tolist() == ["Pisa"]
-
-
 def test_a_source_follows_its_frequencies(model):
     shares = model.sample(6000, {"country": "Italy"})["city"].value_counts(normalize=True)
     real = make_frame()
@@ -176,19 +154,6 @@ def test_a_source_follows_the_generator_given_other_conditions(model):
     # Calibration makes no row more than CANDIDATES times as likely as this young generator does.
     tolerance = 0.08 if model.calibrated else 0.04
     np.testing.assert_allclose(found[free.index], free, atol=tolerance)
-
-
-def test_what_is_left_to_a_filter(encoder):
-    given = {"x": 1.0, "count": 2.5, "gaps": None, "kind": "z", "country": "Italy", "new": 3}
-    assert list(native_part(encoder, given)) == ["gaps", "kind", "country"]
-
-
-def test_values_of_a_column(encoder):
-    assert set(values_of(encoder, "kind")) == {"a", "b"}
-    assert values_of(encoder, "gaps") == [0.0, 1.0, 2.0]
-    assert set(values_of(encoder, "country")) == {"Italy", "France"}
-    with pytest.raises(ValueError, match="column 'x' is no column of categories or few values"):
-        values_of(encoder, "x")
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5000])
@@ -334,19 +299,3 @@ def test_the_rest_follows_its_conditional_distribution():
     assert distance(free, "a", A, P_A) < 0.02
     joint = free.groupby("a")["b"].value_counts(normalize=True).unstack(fill_value=0)
     assert np.abs(joint.loc[["p", "q"]].to_numpy() - P_B[:2]).max() < 0.06
-
-
-def test_one_of_several_values():
-    encoder = TableEncoder().fit(make_frame())
-    names = [column.name for column in encoder.columns]
-    city, kind = names.index("city"), encoder.column("kind")
-    codes = allowed_codes(encoder, {"kind": OneOf(["b", None]), "city": OneOf(["Rome", "Lyon"])})
-    assert codes[names.index("kind")].tolist() == sorted(
-        kind.encode(pd.Series(["b", None], dtype=object))[0]
-    )
-    both = allowed_codes(encoder, {"city": OneOf(["Rome", "Lyon"]), "country": "France"})
-    assert both[city].tolist() == allowed_codes(encoder, {"city": "Lyon"})[city].tolist()
-    countries = allowed_codes(encoder, {"country": OneOf(["France", "Italy"])})
-    assert len(countries[city]) == len(CITIES)
-    with pytest.raises(ValueError, match="column 'kind' holds 'z'"):
-        allowed_codes(encoder, {"kind": OneOf(["a", "z"])})
