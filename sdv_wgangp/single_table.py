@@ -34,7 +34,12 @@ from sdv_wgangp.training.settings import (
     conditional_rows,
     objective_of,
 )
-from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
+from sdv_wgangp.transformers import (
+    TimestampEncoder,
+    impossible_columns,
+    in_stable_dtypes,
+    replace_formatters,
+)
 from sdv_wgangp.watched import Watched
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
@@ -387,11 +392,14 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         processor = self._data_processor
         data = in_stable_dtypes(data, processor.get_sdtypes())
         if processor._primary_key is not None or not processor._keys:
-            return super()._preprocess(data)
-        # With alternate keys alone SDV would look for a primary key called None. Keys are not
-        # modelled, so the table without them, as for a condition, is the same.
-        processor.fit(data)
-        return processor.transform(data, is_condition=True)
+            processed = super()._preprocess(data)
+        else:
+            # With alternate keys alone SDV would look for a primary key called None. Keys are not
+            # modelled, so the table without them, as for a condition, is the same.
+            processor.fit(data)
+            processed = processor.transform(data, is_condition=True)
+        replace_formatters(processor, data)
+        return processed
 
     def _fit(self, processed_data: pd.DataFrame) -> None:
         transformers = self._data_processor._hyper_transformer.field_transformers
