@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,17 @@ from sdv_wgangp.encoding.grid import DateGrid, decimals_of
 
 # Dates of a column on which is tried whether its format keeps them.
 TRIAL_DATES = 1000
+# That nanoseconds reach from their first to their last day.
+YEARS = range(1678, 2262)
+# Values that are neither numbers nor dates nor text, by what they are called and found.
+ODD: dict[str, tuple] = {
+    "periods": (pd.Period, lambda dtype: isinstance(dtype, pd.PeriodDtype)),
+    "intervals": (pd.Interval, lambda dtype: isinstance(dtype, pd.IntervalDtype)),
+    "lengths of time": (datetime.timedelta, lambda dtype: dtype.kind == "m"),
+    "complex numbers": (complex, pd.api.types.is_complex_dtype),
+    "times of day": (datetime.time, lambda dtype: dtype.name.startswith(("time32", "time64"))),
+    "bytes": (bytes, lambda dtype: "binary" in dtype.name),
+}
 
 
 class TimestampEncoder(UnixTimestampEncoder):
@@ -33,8 +46,9 @@ class TimestampEncoder(UnixTimestampEncoder):
     _grid: DateGrid | None = None
     # Whether the format of the metadata leaves out a part of the dates.
     _shortened = False
-    # Of a column of Python's objects, what they are: "date", "datetime" or "Timestamp".
+    # Of a column of Python's objects, what they are: "date" or "datetime".
     _objects: str | None = None
+    _zone: pd.DatetimeTZDtype | None = None
 
     def __init__(self, datetime_format: str | None = None, enforce_min_max_values: bool = False):
         super().__init__(
@@ -57,7 +71,8 @@ class TimestampEncoder(UnixTimestampEncoder):
         dates = pd.DatetimeIndex(dates).as_unit("ns")
         values = np.unique(dates.asi8)
         self._span = int(values[0]), int(values[-1])
-        self._grid = DateGrid.of(values, None if dates.tz is None else dates.dtype)
+        self._zone = None if dates.tz is None else dates.dtype
+        self._grid = DateGrid.of(values, self._zone)
         if given is not None and _is_date_dtype(data.dtype):
             clock = dates[:TRIAL_DATES].tz_localize(None)
             self._shortened = not clock.equals(self._as_written(clock))
@@ -82,23 +97,18 @@ class TimestampEncoder(UnixTimestampEncoder):
         if self._span is None:
             return super()._reverse_transform(data)
         dates = pd.Series(self._dates(np.asarray(self._reverse_transform_helper(data))))
-        if self._objects == "date":
-            return dates.dt.date.astype(object).where(dates.notna(), None)
         if not self._objects and not _is_date_dtype(self._dtype):
             return self._handle_datetime_formatting(self._convert_data_to_pandas_datetime(dates))
-        zone = getattr(self._dtype, "tz", None) or self._timezone_offset
-        if self._shortened:
-            clock = dates if zone is None else dates.dt.tz_localize("UTC").dt.tz_convert(zone)
-            dates = pd.Series(self._as_written(pd.DatetimeIndex(clock).tz_localize(None)))
-            if zone is not None:
-                every = np.ones(len(dates), bool)
-                dates = dates.dt.tz_localize(zone, ambiguous=every, nonexistent="shift_forward")
-        elif zone is not None:
+        zone = self._zone and self._zone.tz
+        if zone is not None:
             dates = dates.dt.tz_localize("UTC").dt.tz_convert(zone)
-        if self._objects:
-            objects = dates.dt.to_pydatetime() if self._objects == "datetime" else dates
-            return pd.Series(objects, dtype=object).where(dates.notna(), None)
-        return dates.astype(self._dtype)
+        if self._shortened:
+            short = self._as_written(pd.DatetimeIndex(dates).tz_localize(None))
+            every = np.ones(len(dates), bool)
+            dates = pd.Series(short.tz_localize(zone, every, nonexistent="shift_forward"))
+        if self._objects == "date":
+            return dates.dt.date.where(dates.notna(), None)
+        return dates if self._objects else dates.astype(self._dtype)
 
     def _dates(self, values: np.ndarray) -> pd.DatetimeIndex:
         """The dates, in UTC, that float64 nanoseconds stand for."""
@@ -127,23 +137,17 @@ class NumberFormatter(NumericalFormatter):
 
     @classmethod
     def of(cls, formatter: NumericalFormatter, column: pd.Series) -> NumberFormatter:
-        """With the settings of SDV's own, fitted to the same column."""
+        """With the settings of SDV's own, and fitted to the same column."""
         made = cls.__new__(cls)
         vars(made).update(vars(formatter))
-        made.learn_format(column)
-        return made
-
-    def learn_format(self, column: pd.Series) -> None:
-        """Learn decimals and range."""
-        super().learn_format(column)
         present = column.dropna()
-        if not len(present):
-            return
-        self._span = present.min(), present.max()
-        precision = precision_of(column.dtype)
-        if self.enforce_rounding and precision != np.float64:
-            decimals = decimals_of(np.unique(present.to_numpy(np.float64)), precision)
-            self._rounding_digits = decimals
+        if len(present):
+            made._span = present.min(), present.max()
+            precision = precision_of(column.dtype)
+            if made.enforce_rounding and precision != np.float64:
+                values = np.unique(present.to_numpy(np.float64))
+                made._rounding_digits = decimals_of(values, precision)
+        return made
 
     def format_data(self, column: pd.Series) -> pd.Series:
         """The numbers, rounded, in the range and of the dtype of the training column."""
@@ -168,6 +172,121 @@ def replace_formatters(processor: DataProcessor, frame: pd.DataFrame) -> None:
             processor.formatters[name] = NumberFormatter.of(formatter, frame[name])
         elif isinstance(processor._hyper_transformer.field_transformers[name], TimestampEncoder):
             del processor.formatters[name]  # its dates are those of the column already
+
+
+def readable(frame: pd.DataFrame, columns: dict[str, dict] | None = None) -> pd.DataFrame:
+    """The table with Python's and Arrow's decimals as floats or integers; the given one stays.
+
+    Args:
+        frame: The table as the user gave it.
+        columns: What the metadata says of its columns: categories without listed values stay.
+    """
+    read = frame.copy(deep=False)
+    for place, (name, column) in enumerate(frame.items()):
+        described = (columns or {}).get(name, {})
+        numbers = described.get("sdtype", "numerical") == "numerical" or described.get(
+            "range_values"
+        )
+        decimals = _classes(column) == {Decimal} or column.dtype.name.startswith("decimal")
+        if numbers and decimals:
+            read.isetitem(place, _decimals_as_numbers(column))
+    return read
+
+
+def _decimals_as_numbers(column: pd.Series) -> pd.Series:
+    missing = column.isna()
+    exponents = (value.as_tuple().exponent for value in column[~missing])
+    if any(exponent in ("n", "N", "F") or exponent < 0 for exponent in exponents):
+        return column.astype(np.float64)
+    whole = [None if lost else int(value) for value, lost in zip(column, missing, strict=True)]
+    return _as_numbers(pd.Series(whole, index=column.index, dtype=object, name=column.name))
+
+
+def unreadable_columns(frame: pd.DataFrame, columns: dict[str, dict]) -> list[str]:
+    """What SDV's own check of a table fails on without telling, a line for each column.
+
+    Args:
+        frame: The table as the user gave it.
+        columns: What the metadata says of its columns.
+    """
+    errors = repeated_names(frame)
+    if not errors:
+        for name, column in frame.items():
+            periods = isinstance(column.dtype, pd.PeriodDtype) or pd.Period in _classes(column)
+            if periods and columns.get(name, {}).get("sdtype") == "datetime":
+                errors.append(
+                    f"Column {name!r} holds periods: turn them into dates with .dt.to_timestamp() "
+                    "or declare the column categorical."
+                )
+    return errors
+
+
+def repeated_names(frame: pd.DataFrame) -> list[str]:
+    """A line for each name that several columns have."""
+    repeated = frame.columns[frame.columns.duplicated()].unique()
+    return [f"Column {name!r} is there more than once: rename one of them." for name in repeated]
+
+
+def far_dates(frame: pd.DataFrame, columns: dict[str, dict]) -> list[str]:
+    """A line for each column with dates that nanoseconds do not reach.
+
+    Args:
+        frame: The table as the user gave it.
+        columns: What the metadata says of its columns.
+    """
+    errors = []
+    for name, column in frame.items():
+        described = columns.get(name, {})
+        if described.get("sdtype") == "datetime":
+            form = described.get("datetime_format")
+            for value in column[column.notna()].drop_duplicates():
+                year = _year(value, form)
+                if year is not None and year not in YEARS:
+                    errors.append(
+                        f"Column {name!r} holds dates that nanoseconds do not reach, like "
+                        f"{str(value)!r}: use dates from {YEARS[0]} to {YEARS[-1]} and missing "
+                        "values for never, or declare the column categorical."
+                    )
+                    break
+    return errors
+
+
+def _year(value: Any, form: str | None) -> int | None:
+    if isinstance(value, datetime.date):
+        return value.year
+    try:
+        if form:
+            return datetime.datetime.strptime(str(value), form.replace("%-", "%")).year
+        return datetime.datetime.fromisoformat(str(value)).year
+    except ValueError:  # not a date at all, which SDV has said
+        return None
+
+
+def undetectable_columns(frame: pd.DataFrame) -> list[str]:
+    """What SDV cannot detect the metadata of, a line for each column."""
+    errors = repeated_names(frame)
+    if errors:
+        return errors
+    for name, column in frame.items():
+        dtype = getattr(column.dtype, "categories", column).dtype
+        classes = _classes(column)
+        for what, (odd, is_odd) in ODD.items():
+            if not (is_odd(dtype) or any(issubclass(each, odd) for each in classes)):
+                continue
+            errors.append(
+                f"Column {name!r} holds {what}, which SDV cannot detect: turn them into numbers, "
+                "dates or text, or give metadata that declares the column categorical."
+            )
+    return errors + far_dates(
+        frame, {name: {"sdtype": "datetime"} for name in frame if _holds_dates(frame[name])}
+    )
+
+
+def _holds_dates(column: pd.Series) -> bool:
+    objects = _classes(column)
+    return _is_date_dtype(column.dtype) or (
+        bool(objects) and objects <= {datetime.date, datetime.datetime}
+    )
 
 
 def impossible_columns(frame: pd.DataFrame, sdtypes: dict[str, str]) -> list[str]:
@@ -243,9 +362,13 @@ def _is_date_dtype(dtype) -> bool:
 
 
 def _date_objects(column: pd.Series) -> str | None:
-    """The class of the dates that a column keeps as Python's objects, or None."""
-    if not _is_object(column):
-        return None
-    classes = {type(value) for value in column[column.notna()]}
-    known = (datetime.date, datetime.datetime, pd.Timestamp)
-    return classes.pop().__name__ if len(classes) == 1 and classes < {*known} else None
+    """Which dates a column keeps as Python's objects: "date", "datetime" or None."""
+    classes = _classes(column)
+    if classes == {datetime.date}:
+        return "date"
+    return "datetime" if classes and classes <= {datetime.datetime, pd.Timestamp} else None
+
+
+def _classes(column: pd.Series) -> set[type]:
+    """The classes of the present values of a column of objects; of others none."""
+    return {type(value) for value in column[column.notna()]} if _is_object(column) else set()
