@@ -167,10 +167,11 @@ def replace_formatters(processor: DataProcessor, frame: pd.DataFrame) -> None:
         processor: Fitted to the frame.
         frame: The training table.
     """
+    transformers = processor._hyper_transformer.field_transformers
     for name, formatter in list(processor.formatters.items()):
         if isinstance(formatter, NumericalFormatter):
             processor.formatters[name] = NumberFormatter.of(formatter, frame[name])
-        elif isinstance(processor._hyper_transformer.field_transformers[name], TimestampEncoder):
+        elif isinstance(transformers.get(name), TimestampEncoder):
             del processor.formatters[name]  # its dates are those of the column already
 
 

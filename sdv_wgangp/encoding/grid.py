@@ -104,15 +104,27 @@ def decimals_of(values: np.ndarray, precision: np.dtype, most: int = 12) -> int 
     """
     if values.dtype.kind != "f":
         return None
-    own = values.astype(precision)
+    some = _spread(values)
     for decimals in range(most + 1):
-        rounded = np.round(values, decimals)
-        if np.array_equal(rounded, values):
+        if not _have_decimals(some, decimals, precision):
+            continue
+        if np.array_equal(np.round(values, decimals), values):
             return decimals
-        if own.dtype != np.float64 and np.array_equal(rounded.astype(precision), own):
-            hit = np.spacing(np.abs(own[own != 0])).astype(np.float64) * 10.0**decimals
+        if precision != np.float64 and _have_decimals(values, decimals, precision):
+            own = np.abs(values[values != 0]).astype(precision)
+            hit = np.spacing(own).astype(np.float64) * 10.0**decimals
             return decimals if np.log(np.minimum(hit, 1)).sum() <= np.log(CHANCE) else None
     return None
+
+
+def _have_decimals(values: np.ndarray, decimals: int, precision: np.dtype) -> bool:
+    rounded = np.round(values, decimals).astype(precision)
+    return np.array_equal(rounded, values.astype(precision))
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """A few of the values, with which most of what does not hold for all is soon seen."""
+    return values[:: max(1, len(values) // TRIAL_VALUES)]
 
 
 def parts_of(values: np.ndarray, precision: np.dtype) -> float | None:
@@ -124,8 +136,7 @@ def parts_of(values: np.ndarray, precision: np.dtype) -> float | None:
     """
     error = 2 * float(np.spacing(np.abs(values).max().astype(precision)))
     parts = np.arange(2.0, MOST_PARTS + 1)
-    some = values[:: max(1, len(values) // TRIAL_VALUES)]
-    whole = some[:, None] * parts
+    whole = _spread(values)[:, None] * parts
     fits = (np.abs(whole - np.rint(whole)) <= error * parts).all(axis=0)
     chance = len(values) * np.log(np.minimum(4 * error * parts, 1)) <= np.log(CHANCE)
     for scale in parts[fits & chance]:
@@ -167,26 +178,35 @@ class DateGrid:
         found = cls._of_clock(values, None)
         if zone is None:
             return found
-        there = cls._of_clock(np.unique(_on_clock(values, zone)), zone)
+        clock = np.sort(_on_clock(values, zone), kind="stable")  # in order but for hours set back
+        there = cls._of_clock(clock[np.append(True, np.diff(clock) > 0)], zone)
         if there is None or (found is not None and found._length() > there._length()):
             return found
         return there
 
     @classmethod
     def _of_clock(cls, values: np.ndarray, zone: pd.DatetimeTZDtype | None) -> DateGrid | None:
+        in_months = cls._of_months(values, zone)
+        if in_months is not None:
+            return in_months
         steps = duration_grid(values)
-        if len(values) < 2 or not MONTHS[0] <= values[0].view("M8[ns]") <= MONTHS[1]:
-            return steps and cls(steps, zone=zone)
-        if values[-1].view("M8[ns]") <= MONTHS[1] and is_evident(DAYS_OF_MONTH, len(values)):
-            months = values.view("M8[ns]").astype("M8[M]")
-            for edge in (0, 1):
-                shift = values - _beginnings(months.astype(np.int64) + edge)
-                if (shift == shift[0]).all():
-                    numbers = months.astype(np.int64) + edge
-                    step = common_divisor(numbers)
-                    step = step if is_evident(step, len(numbers)) else 1
-                    return cls(Grid(int(numbers[0]), step), int(shift[0]), zone)
-        return steps and cls(steps, zone=zone)
+        return None if steps is None else cls(steps, zone=zone)
+
+    @classmethod
+    def _of_months(cls, values: np.ndarray, zone: pd.DatetimeTZDtype | None) -> DateGrid | None:
+        """The same day and time of months, counted from their beginning or from their end."""
+        first, last = values[[0, -1]].view("M8[ns]")
+        if first < MONTHS[0] or last > MONTHS[1] or not is_evident(DAYS_OF_MONTH, len(values)):
+            return None
+        for after in (0, 1):
+            if np.ptp(_within_month(_spread(values), after)[1]):
+                continue
+            months, shift = _within_month(values, after)
+            if not np.ptp(shift):
+                step = common_divisor(months)
+                step = step if is_evident(step, len(months)) else 1
+                return cls(Grid(int(months[0]), step), int(shift[0]), zone)
+        return None
 
     def _length(self) -> int:
         return self.steps.step * (1 if self.shift is None else DAYS_OF_MONTH * DAY)
@@ -200,8 +220,7 @@ class DateGrid:
         clock = values if self.zone is None else _on_clock(values, self.zone)
         if self.shift is None:
             # A clock set back makes times that lie before the first one.
-            least = self.steps.first
-            clock = self.steps.snap(np.maximum(clock, least))
+            clock = self.steps.snap(np.maximum(clock, self.steps.first))
         else:
             moved = clock - self.shift
             months = moved.view("M8[ns]").astype("M8[M]").astype(np.int64)
@@ -266,6 +285,12 @@ def _on_clock(values: np.ndarray, zone: pd.DatetimeTZDtype) -> np.ndarray:
     """What clocks in a zone show, as if it were UTC."""
     there = pd.DatetimeIndex(values.view("M8[ns]"), tz="UTC").tz_convert(zone.tz)
     return there.tz_localize(None).asi8
+
+
+def _within_month(values: np.ndarray, after: int) -> tuple[np.ndarray, np.ndarray]:
+    """The months of dates, or those after them; and nanoseconds from their beginning."""
+    months = values.view("M8[ns]").astype("M8[M]").astype(np.int64) + after
+    return months, values - _beginnings(months)
 
 
 def _beginnings(months: np.ndarray) -> np.ndarray:

@@ -45,6 +45,12 @@ COLUMNS = {
         ),
         lambda x: is_whole((x - 3) / 5),
     ),
+    "huge": (
+        pd.Series(2**62 + 1000 * RANDOM.integers(0, 2**40, ROWS), dtype="Int64").mask(
+            RANDOM.random(ROWS) < 0.1
+        ),
+        lambda x: ((x.dropna() - 2**62) % 1000 == 0).all(),
+    ),
     "thirds": (pd.Series(RANDOM.integers(0, 3000, ROWS) / 3), lambda x: is_whole(x * 3)),
     "last place": (
         pd.Series(np.append(4.6773354324000005, RANDOM.uniform(5, 90, ROWS - 1))),
