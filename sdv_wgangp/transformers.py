@@ -17,8 +17,8 @@ from sdv_wgangp.encoding.grid import DateGrid, decimals_of
 
 # Dates of a column on which is tried whether its format keeps them.
 TRIAL_DATES = 1000
-# That nanoseconds reach from their first to their last day.
-YEARS = range(1678, 2262)
+# Days that nanoseconds reach.
+FIRST_DAY, LAST_DAY = pd.Timestamp.min.date(), pd.Timestamp.max.date()
 # Values that are neither numbers nor dates nor text, by what they are called and found.
 ODD: dict[str, tuple] = {
     "periods": (pd.Period, lambda dtype: isinstance(dtype, pd.PeriodDtype)),
@@ -210,15 +210,16 @@ def unreadable_columns(frame: pd.DataFrame, columns: dict[str, dict]) -> list[st
         frame: The table as the user gave it.
         columns: What the metadata says of its columns.
     """
-    errors = repeated_names(frame)
-    if not errors:
-        for name, column in frame.items():
-            periods = isinstance(column.dtype, pd.PeriodDtype) or pd.Period in _classes(column)
-            if periods and columns.get(name, {}).get("sdtype") == "datetime":
-                errors.append(
-                    f"Column {name!r} holds periods: turn them into dates with .dt.to_timestamp() "
-                    "or declare the column categorical."
-                )
+    if errors := repeated_names(frame):
+        return errors
+    for name, column in frame.items():
+        if columns.get(name, {}).get("sdtype") != "datetime":
+            continue
+        if isinstance(column.dtype, pd.PeriodDtype) or pd.Period in _classes(column):
+            errors.append(
+                f"Column {name!r} holds periods: turn them into dates with .dt.to_timestamp() or "
+                "declare the column categorical."
+            )
     return errors
 
 
@@ -238,35 +239,38 @@ def far_dates(frame: pd.DataFrame, columns: dict[str, dict]) -> list[str]:
     errors = []
     for name, column in frame.items():
         described = columns.get(name, {})
-        if described.get("sdtype") == "datetime":
-            form = described.get("datetime_format")
-            for value in column[column.notna()].drop_duplicates():
-                year = _year(value, form)
-                if year is not None and year not in YEARS:
-                    errors.append(
-                        f"Column {name!r} holds dates that nanoseconds do not reach, like "
-                        f"{str(value)!r}: use dates from {YEARS[0]} to {YEARS[-1]} and missing "
-                        "values for never, or declare the column categorical."
-                    )
-                    break
+        if described.get("sdtype") != "datetime" or column.dtype.name.startswith("datetime64[ns"):
+            continue
+        present = column[column.notna()]
+        ends = [present.min(), present.max()] if _is_date_dtype(column.dtype) else present.unique()
+        days = (_day(value, described.get("datetime_format")) for value in ends)
+        far = next((day for day in days if day and not FIRST_DAY <= day <= LAST_DAY), None)
+        if far is not None:
+            errors.append(
+                f"Column {name!r} holds dates that nanoseconds do not reach, like {str(far)!r}: "
+                "use dates from 1678 to 2261 and missing values for never, or declare the column "
+                "categorical."
+            )
     return errors
 
 
-def _year(value: Any, form: str | None) -> int | None:
+def _day(value: Any, form: str | None) -> datetime.date | None:
+    """The day of a date; None for what is none, or missing."""
+    if isinstance(value, datetime.datetime):
+        return None if pd.isna(value) else value.date()
     if isinstance(value, datetime.date):
-        return value.year
+        return value
     try:
         if form:
-            return datetime.datetime.strptime(str(value), form.replace("%-", "%")).year
-        return datetime.datetime.fromisoformat(str(value)).year
-    except ValueError:  # not a date at all, which SDV has said
+            return datetime.datetime.strptime(str(value), form.replace("%-", "%")).date()
+        return datetime.datetime.fromisoformat(str(value)).date()
+    except ValueError:  # SDV says that it is no date
         return None
 
 
 def undetectable_columns(frame: pd.DataFrame) -> list[str]:
     """What SDV cannot detect the metadata of, a line for each column."""
-    errors = repeated_names(frame)
-    if errors:
+    if errors := repeated_names(frame):
         return errors
     for name, column in frame.items():
         dtype = getattr(column.dtype, "categories", column).dtype
