@@ -81,6 +81,9 @@ class TimestampEncoder(UnixTimestampEncoder):
         if not isinstance(data.dtype, pd.DatetimeTZDtype):  # which has one, summer and winter
             super()._learn_has_multiple_timezones(data)
 
+    def _learn_timezone_offset(self, data: pd.Series) -> None:
+        """Nothing: the zone is learned with the dates, in a form that model files can hold."""
+
     def _convert_to_datetime(self, data: pd.Series) -> pd.Series:
         datetimes = super()._convert_to_datetime(data)
         if not pd.api.types.is_datetime64_any_dtype(datetimes.dtype):
@@ -97,11 +100,13 @@ class TimestampEncoder(UnixTimestampEncoder):
         if self._span is None:
             return super()._reverse_transform(data)
         dates = pd.Series(self._dates(np.asarray(self._reverse_transform_helper(data))))
-        if not self._objects and not _is_date_dtype(self._dtype):
-            return self._handle_datetime_formatting(self._convert_data_to_pandas_datetime(dates))
-        zone = self._zone and self._zone.tz
+        zone = None if self._zone is None else self._zone.tz
         if zone is not None:
             dates = dates.dt.tz_localize("UTC").dt.tz_convert(zone)
+        if not self._objects and not _is_date_dtype(self._dtype):
+            if self.datetime_format is None:
+                return dates
+            return dates.dt.strftime(self.datetime_format).astype(self._dtype)
         if self._shortened:
             short = self._as_written(pd.DatetimeIndex(dates).tz_localize(None))
             every = np.ones(len(dates), bool)
@@ -122,7 +127,8 @@ class TimestampEncoder(UnixTimestampEncoder):
 
     def _as_written(self, clock: pd.DatetimeIndex) -> pd.DatetimeIndex:
         """What is left of dates that are written in the given format, but for the zone."""
-        form = self._get_pandas_datetime_format().replace("%z", "").replace("%Z", "").strip()
+        form = self.datetime_format.replace("%#", "%").replace("%-", "%")
+        form = form.replace("%z", "").replace("%Z", "").strip()
         return pd.to_datetime(clock.strftime(form), format=form)
 
 
