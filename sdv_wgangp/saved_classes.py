@@ -27,6 +27,7 @@ from sdv_wgangp.calibration.values import BinMap, RareAtoms, ValueCalibration
 from sdv_wgangp.encoding.axis import RankAxis
 from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
 from sdv_wgangp.encoding.derived import DerivedColumn
+from sdv_wgangp.encoding.grid import DateGrid, Grid
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.quantiles import QuantileMap
 from sdv_wgangp.encoding.table import TableEncoder
@@ -35,14 +36,16 @@ from sdv_wgangp.persistence.container import ModelFileError
 from sdv_wgangp.persistence.graph import Kind, check_attribute
 from sdv_wgangp.training.log import EpochLog
 from sdv_wgangp.training.settings import TrainingSettings
-from sdv_wgangp.transformers import TimestampEncoder
+from sdv_wgangp.transformers import NumberFormatter, TimestampEncoder
 
 PLAIN = (
     *(RankAxis, CategoricalColumn, NumericColumn, DerivedColumn, QuantileMap, TableEncoder),
+    *(Grid, DateGrid),
     *(Calibration, Cells, DensityRatio, RefinedRatio, Raking),
     *(ValueCalibration, BinMap, RareAtoms),
     *(TrainingSettings, EpochLog),
-    *(DataProcessor, DatetimeFormatter, NumericalFormatter, rdt.HyperTransformer, NullTransformer),
+    *(DataProcessor, DatetimeFormatter, NumericalFormatter, NumberFormatter),
+    *(rdt.HyperTransformer, NullTransformer),
     *(sdv.cag.FixedCombinations, sdv.cag.FixedIncrements, sdv.cag.Inequality),
     *(sdv.cag.OneHotEncoding, sdv.cag.Range),
     BayesianGaussianMixture,  # of RDT's ClusterBasedNormalizer

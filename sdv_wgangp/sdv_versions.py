@@ -6,7 +6,7 @@ one table calls these functions and need not know which SDV is installed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sdv.metadata import Metadata
+from sdv.metadata.errors import InvalidMetadataError
+
+from sdv_wgangp.transformers import readable, undetectable_columns
 
 TABLE = "table"
 
@@ -57,11 +60,30 @@ def as_frame(sampled: Any) -> pd.DataFrame:
     return next(iter(sampled.values()))
 
 
+def frames(data: Any) -> list[pd.DataFrame]:
+    """The tables of what a synthesizer takes; none of what it does not, for SDV to refuse."""
+    tables = data.values() if isinstance(data, Mapping) else [data]
+    return [table for table in tables if isinstance(table, pd.DataFrame)]
+
+
+def map_frames(change: Callable[[pd.DataFrame], pd.DataFrame], data: Any) -> Any:
+    """What a synthesizer takes, with each of its tables changed."""
+    if isinstance(data, Mapping):
+        return {name: map_frames(change, table) for name, table in data.items()}
+    return change(data) if isinstance(data, pd.DataFrame) else data
+
+
 def detect_metadata(
     frame: pd.DataFrame, name: str = TABLE, infer_keys: str | None = "primary_only"
 ) -> Metadata:
-    """SDV's guess of every column's type and, unless ``infer_keys`` is None, of the key."""
-    return Metadata.detect_from_dataframes({name: frame}, infer_keys=infer_keys)
+    """SDV's guess of every column's type and, unless ``infer_keys`` is None, of the key.
+
+    Raises:
+        InvalidMetadataError: SDV has no guess for a column; names it.
+    """
+    if errors := undetectable_columns(frame):
+        raise InvalidMetadataError("\n".join(errors))
+    return Metadata.detect_from_dataframes({name: readable(frame)}, infer_keys=infer_keys)
 
 
 @contextmanager

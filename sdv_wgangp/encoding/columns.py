@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sdv_wgangp.encoding.axis import RankAxis
+from sdv_wgangp.encoding.grid import DateGrid, Grid, decimals_of, duration_grid
 from sdv_wgangp.encoding.quantiles import QuantileMap
 
 # A binned column with few distinct values is a set of atoms, as long as rows repeat them.
@@ -28,7 +29,6 @@ MIN_ATOM_MASS = 0.05
 SPIKE_SHARE = 0.3
 BINS = 20
 MIN_ROWS_PER_BIN = 25
-MAX_DECIMALS = 12
 
 
 class CategoricalColumn:
@@ -111,17 +111,22 @@ class NumericColumn:
 
     Round trips are exact at atoms, at plateaus and at knots of the quantile map; other values
     come back on the straight line between two knots (a fraction of a percent of the rows apart),
-    with ``rounded`` to as many decimals as the training column has.
+    with ``rounded`` to as many decimals as the training column has, and to its steps (`Grid`).
+    Dates and lengths of time keep to their steps in any case.
 
     Args:
         series: The training column: numbers, datetimes (UTC nanoseconds inside) or booleans.
         atoms_only: Make every value an atom, so that no other value is ever decoded.
         continuous: Use one rank instead of bins and lighter atoms.
-        rounded: Whether decoded values have no more decimals than those of the training column.
+        rounded: Whether decoded numbers have no more decimals than those of the training column,
+            and keep to its steps.
 
     Raises:
         ValueError: The column holds infinite values or is not numeric.
     """
+
+    # Of columns that were fitted before there were steps.
+    grid: Grid | DateGrid | None = None
 
     def __init__(
         self,
@@ -143,7 +148,8 @@ class NumericColumn:
         self.bins = int(np.clip(self.rest_rows // MIN_ROWS_PER_BIN, 1, most))
         if not self.rest_rows:
             self.bins = 0
-        self.decimals = _decimals(values) if rounded else None
+        self.decimals = decimals_of(values, precision_of(self.dtype)) if rounded else None
+        self.grid = _grid(values[rest], self.dtype, rounded)
         absent = int(missing.sum())
         self.missing_code = len(self.atoms) + self.bins if absent else None
         bins = np.diff(np.linspace(0, self.rest_rows, self.bins + 1)) if self.bins else []
@@ -245,10 +251,16 @@ class NumericColumn:
             inside = ~atom & ~missing
             bins = codes[inside] - len(self.atoms)
             ranks = (bins + np.asarray(positions, dtype=np.float64)[inside]) / self.bins
-            numbers[inside] = self.quantiles.quantiles(ranks)
+            numbers[inside] = self._on_grid(self.quantiles.quantiles(ranks))
         if self.decimals is not None and dtype.kind == "f":
             numbers = np.round(numbers, self.decimals)
         return _restore(numbers, missing, self.dtype, self.name)
+
+    def _on_grid(self, values: np.ndarray) -> np.ndarray:
+        if self.grid is None:
+            return values
+        known = self.quantiles.values
+        return np.clip(self.grid.snap(values), known[0], known[-1])
 
 
 def ranks_in_bins(
@@ -295,6 +307,31 @@ def _numbers(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return values, missing
 
 
+def precision_of(dtype) -> np.dtype:
+    """The dtype of floats that a column keeps its numbers in; float64 where these are none.
+
+    Example:
+        >>> str(precision_of(pd.Float32Dtype())), str(precision_of(np.dtype("int8")))
+        ('float32', 'float64')
+    """
+    own = getattr(dtype, "numpy_dtype", dtype)
+    is_float = isinstance(own, np.dtype) and own.kind == "f"
+    return own if is_float else np.dtype(np.float64)
+
+
+def _grid(values: np.ndarray, dtype, rounded: bool) -> Grid | DateGrid | None:
+    """The steps of distinct values that a column of that dtype holds."""
+    if not len(values):
+        return None
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return DateGrid.of(values, dtype)
+    if dtype.kind == "M":
+        return DateGrid.of(values)
+    if dtype.kind == "m":
+        return duration_grid(values)
+    return Grid.of(values, precision_of(dtype)) if rounded else None
+
+
 def _restore(numbers: np.ndarray, missing: np.ndarray, dtype, name) -> pd.Series:
     """Numbers as a series of ``dtype``, missing where the mask says."""
     if isinstance(dtype, pd.DatetimeTZDtype):
@@ -327,13 +364,3 @@ def _atoms(counts: np.ndarray, rows: int, continuous: bool) -> np.ndarray:
     around = (total[last] - total[first] - counts) / (last - first - 1)
     heavy &= counts >= ATOM_PROMINENCE * around
     return heavy if counts[heavy].sum() >= MIN_ATOM_MASS * rows else np.zeros(distinct, bool)
-
-
-def _decimals(values: np.ndarray) -> int | None:
-    """Smallest number of decimals that all values have, or None."""
-    if values.dtype.kind != "f":
-        return None
-    for decimals in range(MAX_DECIMALS + 1):
-        if np.array_equal(np.round(values, decimals), values):
-            return decimals
-    return None

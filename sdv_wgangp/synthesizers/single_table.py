@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 import plotly.express as px
-from sdv.errors import NotFittedError, SynthesizerInputError
+from sdv.errors import InvalidDataError, NotFittedError, SynthesizerInputError
 from sdv.single_table.base import BaseSingleTableSynthesizer
 from sdv.single_table.utils import detect_discrete_columns
 
@@ -29,7 +29,15 @@ from sdv_wgangp.synthesizers.conditional_sampling import ConditionalSampling
 from sdv_wgangp.synthesizers.watched import Watched
 from sdv_wgangp.training.callbacks.progress import ProgressBar
 from sdv_wgangp.training.settings import TrainingSettings
-from sdv_wgangp.transformers import TimestampEncoder, impossible_columns, in_stable_dtypes
+from sdv_wgangp.transformers import (
+    TimestampEncoder,
+    far_dates,
+    impossible_columns,
+    in_stable_dtypes,
+    readable,
+    replace_formatters,
+    unreadable_columns,
+)
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
 TERM_COLUMNS = [
@@ -253,8 +261,33 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         )
 
     def validate(self, data) -> None:
+        described = self._described()
+        for frame in sdv_versions.frames(data):
+            if errors := unreadable_columns(frame, described):
+                raise InvalidDataError(errors)
         with sdv_versions.keeping_numpy_state():
-            super().validate(data)
+            try:
+                super().validate(self._readable(data))
+            except InvalidDataError as error:
+                for frame in sdv_versions.frames(data):
+                    if errors := far_dates(frame, described):
+                        raise InvalidDataError(errors) from error
+                raise
+
+    def auto_assign_transformers(self, data) -> None:
+        super().auto_assign_transformers(self._readable(data))
+
+    def preprocess(self, data):
+        return super().preprocess(self._readable(data))
+
+    def _described(self) -> dict[str, dict[str, Any]]:
+        """What the metadata that was given says of the columns, by name."""
+        metadata = self.get_metadata()
+        return metadata.tables[sdv_versions.table_name(metadata)].columns
+
+    def _readable(self, data):
+        described = self._described()
+        return sdv_versions.map_frames(lambda frame: readable(frame, described), data)
 
     def add_constraints(self, constraints) -> None:
         super().add_constraints(constraints)
@@ -269,11 +302,14 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         processor = self._data_processor
         data = in_stable_dtypes(data, processor.get_sdtypes())
         if processor._primary_key is not None or not processor._keys:
-            return super()._preprocess(data)
-        # With alternate keys alone SDV would look for a primary key called None. Keys are not
-        # modelled, so the table without them, as for a condition, is the same.
-        processor.fit(data)
-        return processor.transform(data, is_condition=True)
+            processed = super()._preprocess(data)
+        else:
+            # With alternate keys alone SDV would look for a primary key called None. Keys are not
+            # modelled, so the table without them, as for a condition, is the same.
+            processor.fit(data)
+            processed = processor.transform(data, is_condition=True)
+        replace_formatters(processor, data)
+        return processed
 
     def _fit(self, processed_data: pd.DataFrame) -> None:
         transformers = self._data_processor._hyper_transformer.field_transformers
@@ -359,7 +395,7 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         given = sdv_versions.as_frame(data)
         if not len(given):
             raise SynthesizerInputError("There are no rows to train on.")
-        frame = given.rename(columns=str)
+        frame = self._readable(given.rename(columns=str))
         self.validate(sdv_versions.as_fit_input(self.metadata, frame))
         # As for conditions: with what was fitted, which stays as it is, and without the keys.
         frame = self._validate_transform_constraints(frame)
