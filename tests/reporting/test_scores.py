@@ -11,6 +11,7 @@ import pytest
 from sdmetrics.single_table import NewRowSynthesis
 
 from sdv_wgangp.reporting import scores
+from sdv_wgangp.reporting.scores import tables
 
 COLUMNS = {"key": "id", "x": "numerical", "when": "datetime", "kind": "categorical"}
 
@@ -74,7 +75,7 @@ def test_the_rarest_levels_over_both_tables_share_the_last_code():
     common = [f"c{i}" for i in range(254)]
     left = pd.DataFrame({"kind": common * 2 + ["rare1", "rare2"]})
     right = pd.DataFrame({"kind": [*common, "rare3", None]})
-    (first, second), categorical = scores._tree_tables({"kind": "categorical"}, [left, right])
+    (first, second), categorical = tables.tree_tables({"kind": "categorical"}, [left, right])
     assert categorical.tolist() == [True]
     assert np.unique(first[:508]).tolist() == list(range(254))
     assert first[508, 0] == first[509, 0] == second[254, 0] == 254
