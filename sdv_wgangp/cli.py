@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 CHUNK = 50_000  # rows that `sample` holds in memory at a time
 DEMO_EPOCHS = 15
+REPORT_FILES = ("real", "synthetic", "holdout", "metadata", "model")
 DEMO_TITLE = "Gapminder, countries from 1952 to 2007"
 
 
@@ -315,9 +316,10 @@ def report(options: argparse.Namespace) -> int:
     from sdv_wgangp import sdv_versions
     from sdv_wgangp.reporting.report import build_report
 
-    if options.html is not None:
-        check_folder(Path(options.html))
-    losses = None if options.model is None else load_model(options.model).get_loss_values()
+    for output in (options.html, options.json):
+        if output is not None:
+            check_folder(Path(output))
+    model = None if options.model is None else load_model(options.model)
     real, synthetic = read_table(options.real), read_table(options.synthetic)
     holdout = None if options.holdout is None else read_table(options.holdout)
     if options.metadata is not None:
@@ -338,13 +340,17 @@ def report(options: argparse.Namespace) -> int:
             metadata,
             target=options.target,
             holdout=holdout,
-            loss_values=losses,
+            loss_values=None if model is None else model.get_loss_values(),
             title=f"{Path(options.synthetic).name} compared with {Path(options.real).name}",
             seed=options.seed or 0,
+            model=model,
+            files={name: getattr(options, name) for name in REPORT_FILES},
         )
     print(result.to_text())
     if options.html is not None:
         print(f"\nreport  {result.to_html(options.html)}")
+    if options.json is not None:
+        print(f"\njson    {result.to_json(options.json)}")
     return 0
 
 
@@ -407,6 +413,8 @@ def demo(options: argparse.Namespace) -> int:
             holdout=holdout,
             loss_values=synthesizer.get_loss_values(),
             title=title,
+            model=synthesizer,
+            fit_seconds=fitted - started,
         )
     files = {
         "model": folder / f"{name}.pkl",
@@ -720,6 +728,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--model", metavar="M", help="the model, for its loss curves on the page")
     made.add_argument("--html", metavar="OUT.html", help="also write a page with plots")
+    made.add_argument("--json", metavar="OUT.json", help="also write all figures as JSON")
     made.add_argument("--seed", type=_seed, metavar="N", help="of subsamples and models")
 
     made = command(

@@ -15,6 +15,7 @@ from sdv_wgangp.reporting.scores.tables import (
     to_numbers,
 )
 from sdv_wgangp.reporting.scores.utility import Utility, is_regression, tstr
+from sdv_wgangp.reporting.scores.validity import Violation, violations
 
 __all__ = [
     "CATEGORIES",
@@ -24,6 +25,7 @@ __all__ = [
     "Privacy",
     "Quality",
     "Utility",
+    "Violation",
     "columns_of",
     "detection",
     "diagnostic",
@@ -34,4 +36,5 @@ __all__ = [
     "to_codes",
     "to_numbers",
     "tstr",
+    "violations",
 ]

@@ -14,6 +14,7 @@ from sdv_wgangp.reporting.scores.tables import NUMBERS, to_codes, to_numbers, us
 MAX_REFERENCE_ROWS = 40_000
 SIGNIFICANT_DIGITS = 12
 MATCH_TOLERANCE = 0.01
+CURVE = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class Privacy:
     ``distance_to_closest``: median distance to the closest training row, and
     ``distance_ratio`` the same divided by that of holdout rows (1: as far away as new real rows).
     ``exact_copies`` and ``new_rows`` are shares of the synthetic rows, ``holdout_*`` the same
-    shares of holdout rows: what chance gives in rows that were never seen.
+    shares of holdout rows: what chance gives in rows that were never seen. ``train_twins`` is the
+    share of training rows with an equal among the training rows. ``distances`` and
+    ``holdout_distances`` are the quantiles at `CURVE` of the distance to the closest training row.
     """
 
     exact_copies: float
@@ -38,6 +41,9 @@ class Privacy:
     train_rows: int
     synthetic_rows: int
     holdout_rows: int
+    train_twins: float
+    distances: tuple[float, ...]
+    holdout_distances: tuple[float, ...] | None
 
 
 def privacy(
@@ -92,7 +98,7 @@ def privacy(
     points = [encoded.points(which) for which in range(len(tables))]
     known = tuple(values[reference] for values in points[0])
     asked = tuple(values[judged[0]] for values in points[1])
-    share = ratio = None
+    share = ratio = baseline = None
     if holdout is None:
         (closest,) = _nearest(asked, known, [len(reference)])
     else:
@@ -117,7 +123,14 @@ def privacy(
         train_rows=len(train),
         synthetic_rows=len(synthetic),
         holdout_rows=0 if holdout is None else len(holdout),
+        train_twins=float(pd.Series(keys[0]).duplicated(keep=False).mean()),
+        distances=_curve(closest),
+        holdout_distances=None if baseline is None else _curve(baseline),
     )
+
+
+def _curve(distances: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.quantile(distances, CURVE))
 
 
 def _choose(size: int, most: int, rng: np.random.Generator) -> np.ndarray:
