@@ -57,7 +57,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
     Example:
         >>> ticks(0, 10)
-        [0, 2, 4, 6, 8, 10]
+        [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     """
     if not high > low:
         return [low]

@@ -182,7 +182,9 @@ def associations(
             edges[name] = np.unique(np.quantile(values, inner)) if len(values) else np.array([])
     matrices = [_matrix(table, columns, edges) for table in (real, synthetic)]
     plain = [
-        tuple(tuple(float(v) if math.isfinite(v) else None for v in row) for row in matrix)
+        tuple(
+            tuple(round(float(v), 4) if math.isfinite(v) else None for v in row) for row in matrix
+        )
         for matrix in matrices
     ]
     return Associations(tuple(columns), *plain)

@@ -240,7 +240,7 @@ def build_report(
             plane=rows.plane(real, synthetic, scored, seed),
             missing=rows.missing_patterns(real, synthetic, holdout),
             rare=columns.rare_levels(real, synthetic, holdout, scored),
-            distances=Distances(CURVE, found.privacy.distances, found.privacy.holdout_distances),
+            distances=_distances(found.privacy),
             violations=violations,
             detection=Detection(
                 found.detection.rows,
@@ -327,6 +327,14 @@ def _named_classes(real: pd.DataFrame, utility: scores.Utility | None) -> list[s
         return []
     named = protection.Levels([real[utility.target]]).labels
     return [n for n in map(protection.label, utility.missing_classes) if n in named]
+
+
+def _distances(found: scores.Privacy) -> Distances:
+    curves = (
+        None if values is None else tuple(protection.significant(value, 4) for value in values)
+        for values in (found.distances, found.holdout_distances)
+    )
+    return Distances(CURVE, *curves)
 
 
 def _losses(values: pd.DataFrame | None) -> Losses | None:
@@ -479,6 +487,11 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
+def _short(value: float | None) -> float | None:
+    """Four digits: in an error or a distance a single extreme value could be read from more."""
+    return None if _finite(value) is None else protection.significant(float(value), 4)
+
+
 def _utility_section(found: _Scores, of) -> Section:
     own, real = found.utility, found.utility_real
     tested = "held-out" if found.quality_holdout is not None else "real"
@@ -488,7 +501,8 @@ def _utility_section(found: _Scores, of) -> Section:
     )
 
     def measure(name, label, kind, meaning):
-        return Measure(f"utility.{name}", label, of(own, name), of(real, name), kind, meaning)
+        values = (_short(of(result, name)) for result in (own, real))
+        return Measure(f"utility.{name}", label, *values, kind, meaning)
 
     if own.task == "classification":
         measures = [measure("auc", "AUC", "score", about)]
@@ -526,7 +540,7 @@ def _privacy_section(found: scores.Privacy) -> Section:
             Measure(
                 "privacy.ratio",
                 "distance ratio",
-                _finite(found.distance_ratio),
+                _short(found.distance_ratio),
                 1.0,
                 "number",
                 "median distance to the closest training row, over the same of held-out rows",
