@@ -160,13 +160,13 @@ def test_a_seeded_fit_repeats(fitted, tmp_path):
 
 
 def test_report_prints_scores_and_writes_the_page(fitted, capsys, tmp_path):
-    page = tmp_path / "report.html"
+    page, figures = tmp_path / "report.html", tmp_path / "report.json"
     code = cli.main(
         [
             *("report", str(fitted / "people.train.csv"), str(fitted / "synthetic.csv")),
             *("--holdout", str(fitted / "people.holdout.csv"), "--target", "group"),
             *("--metadata", str(fitted / "people.metadata.json"), "--html", str(page)),
-            *("--model", str(fitted / "people.pkl")),
+            *("--model", str(fitted / "people.pkl"), "--json", str(figures)),
         ]
     )
     printed = capsys.readouterr().out
@@ -177,6 +177,10 @@ def test_report_prints_scores_and_writes_the_page(fitted, capsys, tmp_path):
     for measure in ("overall, default", "nearest-record share", "AUC", "exact copies"):
         assert re.search(rf"{measure} +[0-9.]+", printed)
     assert f"report  {page}" in printed
+    assert f"json    {figures}" in printed
+    provenance = json.loads(figures.read_text(encoding="utf-8"))["provenance"]
+    assert [stamp["role"] for stamp in provenance["files"]] == list(cli.REPORT_FILES)
+    assert provenance["parameters"]["epochs"] == "1"
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

@@ -152,7 +152,7 @@ def _summary_cells(column: Column, which: str) -> str:
         if isinstance(column.figure, Bars):
             shares = getattr(column.figure, which)
             named = list(zip(column.figure.labels, shares, strict=True))[:3]
-            levels = ", ".join(f"{escape(shortened(n, 30))} {percent(s)}" for n, s in named)
+            levels = ", ".join(f"{escape(shortened(n, 30))}: {percent(s)}" for n, s in named)
         return cells + f'<td class="why" colspan="{3 + len(QUANTILES)}">{levels}</td>'
     cells += f"<td>{'&ndash;' if summary.zeros is None else percent(summary.zeros)}</td>"
     values = (summary.mean, summary.sd, *summary.quantiles)
@@ -300,7 +300,7 @@ def _associations(content: Content) -> str:
         "<p class='soft'>Pearson correlation of two numbers (-1 to 1), Cramér's V of any other "
         "pair (0 to 1), numbers cut at the tenths of the real rows. The colours of the difference "
         f"are three times as strong.{note}</p>"
-        f'<div class="grid" style="grid-template-columns:repeat(auto-fill,minmax(min(100%,'
+        f'<div class="grid maps" style="grid-template-columns:repeat(auto-fill,minmax(min(100%,'
         f'{150 + 34 * min(count, figures.MOST_MAPPED)}px),1fr))">{maps}</div>'
     )
 

@@ -82,7 +82,8 @@ svg .line.critic { stroke:var(--critic); }
   grid-template-columns:repeat(auto-fit,minmax(min(100%,130px),1fr)); }
 figure { margin:0; min-width:0; } figcaption { font-size:.84rem; color:var(--soft);
   text-align:center; }
-.heat { width:auto; } .heat td, .heat th { padding:3px 4px; font-size:.74rem; text-align:right; }
+.maps .card { width:fit-content; max-width:100%; } .heat { width:auto; } .heat td, .heat th {
+  padding:3px 4px; font-size:.74rem; text-align:right; }
 .heat td { min-width:2.9em; } .heat tbody th { white-space:nowrap; min-width:0; font-weight:400;
   position:sticky; left:0; background:var(--paper); }
 .heat thead th { vertical-align:bottom; padding:4px 2px; } .heat thead span { writing-mode:
@@ -101,7 +102,7 @@ figure { margin:0; min-width:0; } figcaption { font-size:.84rem; color:var(--sof
   overflow-wrap:anywhere; }
 details { margin-top:10px; } summary { cursor:pointer; color:var(--accent); font-size:.88rem; }
 .curve { max-width:820px; } .plane { max-width:760px; } .facts { max-width:900px; }
-.facts td { text-align:left; overflow-wrap:anywhere; }
+.facts td, .facts th { text-align:left; } .facts td { overflow-wrap:anywhere; }
 @media (max-width:560px) { main { padding:20px 14px 40px; } h1 { font-size:1.4rem; }
   .alarm { font-size:1.1rem; padding:16px; } .alarm strong { font-size:1.35rem; } }
 @media print { body { background:#fff; } .card, .scroll { break-inside:avoid; } }
