@@ -60,7 +60,7 @@ def _looks_like_keys(numbers: np.ndarray) -> bool:
         return True
     digits = np.floor(np.log10(np.maximum(np.abs(numbers), 1))) + 1
     common = np.median(digits)
-    return bool(common >= KEY_DIGITS and np.mean(np.abs(digits - common) <= 1) > 0.99)
+    return bool(common >= KEY_DIGITS and np.mean(digits == common) > 0.85)
 
 
 class Levels:

@@ -29,19 +29,35 @@ GRADES = (GOOD, FAIR, BAD)
 
 def alarm(privacy: Privacy) -> str:
     """The one sentence about a synthetic table that is made of training rows, or nothing."""
-    if privacy.exact_copies < 0.5 or privacy.exact_copies < 2 * _chance(privacy):
-        return ""
-    return (
-        f"{percent(privacy.exact_copies)} of the synthetic rows are exact copies of training "
-        "rows. This is the real table, not a synthetic one: do not share it."
-    )
+    if privacy.exact_copies >= max(0.5, 2 * _chance(privacy)):
+        return (
+            f"{percent(privacy.exact_copies)} of the synthetic rows are exact copies of training "
+            "rows. This is the real table, not a synthetic one: do not share it."
+        )
+    if privacy.nearest_record_share is not None and privacy.nearest_record_share > 0.9:
+        return (
+            f"{percent(privacy.nearest_record_share)} of the synthetic rows lie nearer to a "
+            "training row than to any held-out row. These are training rows, slightly changed: "
+            "do not share them."
+        )
+    return ""
 
 
 def _chance(privacy: Privacy) -> float:
-    """How many rows of a table that knows nothing of the training rows equal one of them."""
-    if privacy.holdout_exact_copies is not None:
-        return privacy.holdout_exact_copies
-    return privacy.train_twins
+    """How many rows of a table that knows nothing of the training rows equal one of them.
+
+    A training row with a twin among the others is as good a draw of that as a held-out row.
+    """
+    twins = privacy.train_twins * privacy.train_rows
+    copies = (privacy.holdout_exact_copies or 0.0) * privacy.holdout_rows
+    return (twins + copies) / (privacy.train_rows + privacy.holdout_rows)
+
+
+def _likely_at_most(privacy: Privacy) -> float:
+    """`_chance` with two standard errors, and at least the three rows that may not have shown."""
+    rows = privacy.train_rows + privacy.holdout_rows
+    count = _chance(privacy) * rows
+    return (count + 2 * math.sqrt(count) + 3) / rows
 
 
 def _worst(grades: Sequence[str]) -> str:
@@ -196,19 +212,18 @@ def privacy(found: Privacy, alarmed: bool) -> Verdict:
         "Do not share these rows. Fit fewer epochs or with early stopping, to more rows, and "
         "without columns that identify people; then judge again."
     )
-    against = (
-        f"{percent(chance)} of held-out rows do"
-        if found.holdout_exact_copies is not None
-        else f"{percent(chance)} of the training rows have a twin among themselves"
-    )
+    against = f"of rows that know nothing of them it would be {percent(chance)}"
     if alarmed:
+        near = found.nearest_record_share
+        nearer = "" if near is None else f" {percent(near)} lie nearer to one than to new rows."
         return Verdict(
             "privacy",
             BAD,
-            f"{percent(copies)} of the synthetic rows equal a training row; {against}.",
+            f"{percent(copies)} of the synthetic rows equal a training row; {against}.{nearer}",
             stop,
         )
-    grade = _graded(-copies, -max(2 * chance, 0.001), -max(3 * chance, 0.01))
+    likely = _likely_at_most(found)
+    grade = _graded(-copies, -max(1.5 * likely, 0.001), -max(3 * likely, 0.01))
     share = found.nearest_record_share
     if share is None:
         if grade == GOOD:
@@ -243,7 +258,7 @@ def privacy(found: Privacy, alarmed: bool) -> Verdict:
         BAD: "Training rows shine through",
     }[grade]
     sentence = (
-        f"{start}: {percent(copies)} exact copies ({percent(chance)} of held-out rows), "
+        f"{start}: {percent(copies)} exact copies (by chance {percent(chance)}), "
         f"{percent(share)} nearer to training than to held-out rows (50 % is ideal)."
     )
     remedy = stop if grade == BAD else ""
@@ -271,7 +286,7 @@ def findings(
         found.append(Finding(key, sentence))
 
     private = privacy_found
-    if private.exact_copies > max(2 * (private.holdout_exact_copies or 0.0), 0.001):
+    if private.exact_copies > max(1.5 * _likely_at_most(private), 0.001):
         why = "" if alarmed else " Few distinct rows explain this, memorising explains it too."
         add("copies", f"{percent(private.exact_copies)} of the rows equal a training row.{why}")
     if private.holdout_exact_copies is not None and private.holdout_exact_copies > 0.5:

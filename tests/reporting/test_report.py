@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from sdv_wgangp.reporting import page, pairs, scores
-from sdv_wgangp.reporting.report import Report, build_report, prepare
+from sdv_wgangp.reporting.preparation import prepare
+from sdv_wgangp.reporting.report import Report, build_report
 
 METADATA = {
     "METADATA_SPEC_VERSION": "V1",
@@ -228,6 +229,15 @@ def test_an_auc_below_one_half_is_explained(copied, full):
     assert full.content.measure("detection.auc").note == ""
 
 
+def test_training_rows_that_are_slightly_changed_are_an_alarm():
+    real = people(400, 0)
+    near = real.assign(income=real["income"] * 1.0001)
+    report = build_report(real, near, METADATA, holdout=people(400, 1))
+    assert "training rows, slightly changed" in report.content.alarm
+    assert report.content.verdict("privacy").grade == "bad"
+    assert report.content.measure("privacy.copies").value == 0
+
+
 def test_copies_of_some_rows_are_bad_and_named():
     real, synthetic = people(400, 0), people(400, 1)
     synthetic.iloc[:60] = real.iloc[:60]
@@ -398,6 +408,14 @@ def test_provenance_names_files_by_their_digest(tmp_path):
         ),
         ({"synthetic": people(50, 0).assign(since="2020-31")}, "column 'since' .* no datetime"),
         ({"synthetic": people(50, 0).assign(age="old")}, "column 'age' is described as numerical"),
+        (
+            {"synthetic": people(50, 0).assign(age=np.inf)},
+            "column 'age' holds an infinite value in the synthetic data",
+        ),
+        (
+            {"synthetic": people(50, 0).assign(group=[["a"]] * 50)},
+            "column 'group' is described as categorical but holds lists",
+        ),
     ],
 )
 def test_errors_name_the_column_and_the_table(change, message):
