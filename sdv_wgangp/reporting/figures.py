@@ -296,20 +296,24 @@ def boxes(figure: Boxes, category: str) -> str:
                 )
             if group[2] is not None:
                 body += _line(x(group[2]), top, x(group[2]), top + 12, "median")
-        medians = [
-            "·" if g[2] is None else axis_label(g[2], axis, spread) for g in (real, synthetic)
+        said = [
+            ["·" if v is None else axis_label(v, axis, spread) for v in group]
+            for group in (real, synthetic)
         ]
+        label = f"{level}, quantiles: real {', '.join(said[0])}; synthetic {', '.join(said[1])}"
         rows += (
             f'<tr><th scope="row">{escape(shortened(level, LABEL))}</th>'
-            f'<td class="box">{svg(body, width, tall, f"Boxes of {level}")}</td>'
-            f"<td>{medians[0]}</td><td>{medians[1]}</td></tr>"
+            f'<td class="box">{svg(body, width, tall, label)}</td>'
+            f"<td>{said[0][2]}</td><td>{said[1][2]}</td></tr>"
         )
     scale = f"{axis_label(low, axis, spread)} to {axis_label(high, axis, spread)}"
+    name = shortened(category, 24)
     return (
         f'<table class="bars"><caption class="unseen">{escape(figure.number)} by '
-        f'{escape(category)}</caption><thead><tr><th scope="col">{escape(category)}</th>'
-        f'<th scope="col">{escape(scale)}</th><th scope="col">median, real</th>'
-        f'<th scope="col">synth.</th></tr></thead><tbody>{rows}</tbody></table>'
+        f"{escape(category)}</caption><thead><tr>"
+        f'<th scope="col">{escape(name)}</th><th scope="col">{escape(scale)}</th>'
+        '<th scope="col">median, real</th><th scope="col">synth.</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
         '<p class="soft small">Boxes from the 25 % to the 75 % quantile, lines from 5 to 95 %; '
         "of few rows the median alone.</p>"
     )
@@ -320,7 +324,7 @@ def scatter(figure: Scatter, first: str, second: str) -> str:
     across, up = len(figure.x) - 1, len(figure.y) - 1
     largest = max([share for _, _, share in (*figure.real, *figure.synthetic)] or [1.0])
     panels = ""
-    left, side = 46.0, 150.0
+    left, side = 56.0, 150.0
     spreads = figure.x[-1] - figure.x[0], figure.y[-1] - figure.y[0]
     for kind, dots in (("real", figure.real), ("synthetic", figure.synthetic)):
         body = f'<rect x="{left}" y="6" width="{side}" height="{side}" class="panel"/>'
@@ -332,13 +336,12 @@ def scatter(figure: Scatter, first: str, second: str) -> str:
                 f'class="{kind}"/>'
             )
         for edge, at, anchor in ((figure.x[0], left, "start"), (figure.x[-1], left + side, "end")):
-            body += _text(at, side + 21, axis_label(edge, figure.x_axis, spreads[0]), anchor, 200)
+            body += _text(at, side + 21, axis_label(edge, figure.x_axis, spreads[0]), anchor, 214)
         for edge, at in ((figure.y[0], side + 6), (figure.y[-1], 15)):
-            body += _text(left - 4, at, axis_label(edge, figure.y_axis, spreads[1]), "end", 200)
+            body += _text(left - 4, at, axis_label(edge, figure.y_axis, spreads[1]), "end", 214)
         label = f"{second} against {first}, {kind} rows"
-        panels += (
-            f"<figure>{svg(body, 204, side + 26, label)}<figcaption>{kind}</figcaption></figure>"
-        )
+        drawn = svg(body, left + side + 8, side + 26, label)
+        panels += f"<figure>{drawn}<figcaption>{kind}</figcaption></figure>"
     held = max(figure.withheld)
     logs = [
         f"{name}: logarithmic"

@@ -301,7 +301,7 @@ def _associations(content: Content) -> str:
         "pair (0 to 1), numbers cut at the tenths of the real rows. The colours of the difference "
         f"are three times as strong.{note}</p>"
         f'<div class="grid maps" style="grid-template-columns:repeat(auto-fill,minmax(min(100%,'
-        f'{150 + 34 * min(count, figures.MOST_MAPPED)}px),1fr))">{maps}</div>'
+        f'{210 + 34 * min(count, figures.MOST_MAPPED)}px),1fr))">{maps}</div>'
     )
 
 

@@ -54,8 +54,14 @@ def read_tables(
             names the column.
     """
     about = scores.single_table(metadata)
+    about["columns"] = {str(name): column for name, column in about["columns"].items()}
     tables = {"real": real, "synthetic": synthetic, "held-out": holdout}
-    tables = {name: table for name, table in tables.items() if table is not None}
+    tables = {
+        name: table.set_axis(table.columns.map(str), axis=1)
+        for name, table in tables.items()
+        if table is not None
+    }
+    real, synthetic = tables["real"], tables["synthetic"]
     for where, table in tables.items():
         if len(table) == 0:
             raise ValueError(f"the {where} data has no rows")

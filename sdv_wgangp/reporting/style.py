@@ -47,7 +47,7 @@ table { border-collapse:collapse; width:100%; font-size:.9rem;
 th, td { text-align:right; padding:6px 10px; border-top:1px solid var(--line);
   vertical-align:top; font-weight:400; }
 th:first-child, td.why { text-align:left; } tbody th { font-weight:600; min-width:7em;
-  overflow-wrap:break-word; }
+  overflow-wrap:anywhere; }
 thead th, caption { color:var(--soft); font-size:.84rem; } caption { text-align:left;
   padding:6px 10px; } thead th, thead td { border-top:0; }
 .scores tbody th { min-width:9em; } .scores td { white-space:nowrap; }
@@ -60,10 +60,12 @@ thead th, caption { color:var(--soft); font-size:.84rem; } caption { text-align:
 .columns tbody { border-top:2px solid var(--line); } .columns .type { font-weight:400;
   display:block; color:var(--soft); font-size:.84rem; }
 .columns td.why { white-space:normal; color:var(--soft); }
-.bars { margin-top:8px; } .bars th, .bars td { padding:3px 4px; border:0; vertical-align:middle; }
+.bars { margin-top:8px; table-layout:fixed; } .bars th, .bars td { padding:3px 4px; border:0;
+  vertical-align:middle; }
 .bars tbody th { font-weight:400; min-width:0; overflow-wrap:anywhere; font-size:.84rem;
-  width:34%; line-height:1.25; }
-.bars td { font-size:.82rem; white-space:nowrap; } .bars td.pair, .bars td.box { width:44%; }
+  line-height:1.25; }
+.bars td { font-size:.82rem; white-space:nowrap; } .bars thead :nth-child(1) { width:31%; } .bars
+  thead :nth-child(2) { width:33%; }
 .bars td.box svg { margin:0; } .pair i { display:block; height:7px; margin:1px 0; min-width:1px; }
 i.real, .key i.real { background:var(--real); } i.synthetic { background:var(--synthetic); }
 i.critic { background:var(--critic); }
