@@ -21,6 +21,7 @@ from sdv_wgangp.reporting.style import STYLE
 
 WIDE = 40  # columns that are drawn
 PAIRS = 10  # pairs in the table that is not folded
+MORE_PAIRS = 500  # pairs of the page; the JSON has all
 
 GRADES = {
     "good": ("✓", "good"),
@@ -270,14 +271,15 @@ def _pairs(content: Content) -> str:
     rows = [_pair_row(pair, held) for pair in content.pairs]
     more = ""
     if len(rows) > PAIRS:
+        rest = rows[PAIRS:MORE_PAIRS]
         more = figures.values_of(
-            f"The other {len(rows) - PAIRS} pairs",
-            figures.table(heads, rows[PAIRS : PAIRS + 500], "Further pairs"),
+            f"The next {len(rest)} of {len(rows)} pairs",
+            figures.table(heads, rest, "Further pairs"),
         )
     order = "score farthest below that of the held-out rows" if held else "lowest score"
     return (
         f"<p class='soft'>How two columns go together, the pairs with the {order} first.</p>{KEY}"
-        f'<div class="grid wide">{cards}</div><h3 style="margin:22px 0 8px">All pairs</h3>'
+        f'<div class="grid wide">{cards}</div><h3 style="margin:22px 0 8px">Scores of pairs</h3>'
         + figures.table(heads, rows[:PAIRS], "Pairs with the lowest scores")
         + more
     )
