@@ -90,7 +90,7 @@ figure { margin:0; min-width:0; } figcaption { font-size:.84rem; color:var(--sof
   position:sticky; left:0; background:var(--paper); }
 .heat thead th { vertical-align:bottom; padding:4px 2px; } .heat thead span { writing-mode:
   vertical-rl; transform:rotate(180deg); display:inline-block; white-space:nowrap; }
-.joint tbody th { min-width:4em; } .card .scroll { margin-top:10px; }
+.joint tbody th { min-width:6.5em; } .card .scroll { margin-top:10px; }
 .joint th, .joint td { font-size:.8rem; padding:4px 8px; } .joint td { white-space:nowrap; }
 .more { background:color-mix(in srgb,var(--more) calc(var(--v)*55%),var(--paper)); }
 .less { background:color-mix(in srgb,var(--less) calc(var(--v)*55%),var(--paper)); }
