@@ -167,13 +167,13 @@ def test_a_seeded_fit_repeats(fitted, tmp_path):
 
 
 def test_report_prints_scores_and_writes_the_page(fitted, capsys, tmp_path):
-    page = tmp_path / "report.html"
+    page, figures = tmp_path / "report.html", tmp_path / "report.json"
     code = cli.main(
         [
             *("report", str(fitted / "people.train.csv"), str(fitted / "synthetic.csv")),
             *("--holdout", str(fitted / "people.holdout.csv"), "--target", "group"),
             *("--metadata", str(fitted / "people.metadata.json"), "--html", str(page)),
-            *("--model", str(fitted / "people.pkl")),
+            *("--model", str(fitted / "people.pkl"), "--json", str(figures)),
         ]
     )
     printed = capsys.readouterr().out
@@ -184,6 +184,10 @@ def test_report_prints_scores_and_writes_the_page(fitted, capsys, tmp_path):
     for measure in ("overall, default", "nearest-record share", "AUC", "exact copies"):
         assert re.search(rf"{measure} +[0-9.]+", printed)
     assert f"report  {page}" in printed
+    assert f"json    {figures}" in printed
+    provenance = json.loads(figures.read_text(encoding="utf-8"))["provenance"]
+    assert [stamp["role"] for stamp in provenance["files"]] == list(cli.REPORT_FILES)
+    assert provenance["parameters"]["epochs"] == "1"
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
@@ -212,7 +216,7 @@ def test_demo_writes_everything_it_names(tmp_path, capsys):
     assert "1,363 real, 341 held-out and 1,363 synthetic rows, 5 columns scored" in printed
     assert "target 'lifeExp'" in printed
     written = {path.name for path in folder.iterdir()}
-    endings = ("pkl", "metadata.json", "train.csv", "holdout.csv", "synthetic.csv", "html")
+    endings = ("safetensors", "metadata.json", "train.csv", "holdout.csv", "synthetic.csv", "html")
     assert written == {f"gapminder.{ending}" for ending in endings}
     assert all(str(folder / name) in printed for name in written)
     assert "Training" in (folder / "gapminder.html").read_text(encoding="utf-8")

@@ -118,9 +118,11 @@ def run(options: argparse.Namespace) -> int:
             holdout=holdout,
             loss_values=synthesizer.get_loss_values(),
             title=title,
+            model=synthesizer,
+            fit_seconds=fitted - started,
         )
     files = {
-        "model": folder / f"{name}.pkl",
+        "model": folder / f"{name}.safetensors",
         "metadata": folder / f"{name}.metadata.json",
         "fitted rows": folder / f"{name}.train.csv",
         "held-out rows": folder / f"{name}.holdout.csv",

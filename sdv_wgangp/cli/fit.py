@@ -67,7 +67,7 @@ def add(commands: Any) -> None:
         "written beside the model",
     )
     add_loudness(parser)
-    add_reading(parser)
+    add_reading(parser, "DATA")
     add_parameters(parser)
     saved = parser.add_argument_group("checkpoints")
     saved.add_argument(

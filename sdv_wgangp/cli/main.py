@@ -38,8 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=(
             "examples:\n"
             "  sdv-wgangp demo\n"
-            "  sdv-wgangp fit people.csv --model people.pkl --holdout 0.1\n"
-            "  sdv-wgangp sample people.pkl --rows 10000 --output synthetic.csv\n"
+            "  sdv-wgangp fit people.csv --model people.safetensors --holdout 0.1\n"
+            "  sdv-wgangp sample people.safetensors --rows 10000 --output synthetic.csv\n"
             "  sdv-wgangp report people.train.csv synthetic.csv --holdout people.holdout.csv "
             "--html report.html\n"
         ),

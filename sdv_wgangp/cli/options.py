@@ -59,9 +59,16 @@ def add_loudness(parser: argparse.ArgumentParser) -> None:
     loud.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """What a text file leaves open, for those who know; otherwise it is detected, and said."""
-    group = parser.add_argument_group("the text file (detected and said, where not given)")
+def add_reading(parser: argparse.ArgumentParser, file: str) -> None:
+    """What a text file leaves open, for those who know; otherwise it is detected, and said.
+
+    Args:
+        parser: Of the command.
+        file: What its help calls the file.
+    """
+    group = parser.add_argument_group(
+        f"{file} as a text file", "What is not given is detected, and said."
+    )
     group.add_argument(
         "--separator", metavar="C", help="of values: one character, or comma, semicolon, tab, bar"
     )

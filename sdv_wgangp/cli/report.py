@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
-from sdv_wgangp.cli.options import add_command, reading
+from sdv_wgangp.cli.options import add_command, add_reading, given_format, reading
 from sdv_wgangp.cli.output import calm
 from sdv_wgangp.parameters import seed
 from sdv_wgangp.user_errors import UserError
+
+INPUTS = ("real", "synthetic", "holdout", "metadata", "model")
 
 
 def add(commands: Any) -> None:
@@ -22,7 +25,7 @@ def add(commands: Any) -> None:
         [
             "report people.csv synthetic.csv",
             "report people.train.csv synthetic.csv --holdout people.holdout.csv "
-            "--target income --model people.pkl --html report.html",
+            "--target income --model people.safetensors --html report.html",
         ],
     )
     parser.add_argument("real", metavar="REAL", help="the rows that the synthesizer was fitted to")
@@ -40,45 +43,68 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--model", metavar="M", help="the model, for its loss curves on the page")
     parser.add_argument("--html", metavar="OUT.html", help="also write a page with plots")
+    parser.add_argument("--json", metavar="OUT.json", help="also write all figures as JSON")
     parser.add_argument("--seed", type=reading(seed), metavar="N", help="of subsamples and models")
+    add_reading(parser, "REAL")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the scores, and write the page."""
+    """Print the scores, and write the page and the figures."""
+    from pandas.api.types import infer_dtype
+
     from sdv_wgangp import sdv_versions
-    from sdv_wgangp.cli.metadata import read_metadata
+    from sdv_wgangp.cli.metadata import read_metadata, text_columns
     from sdv_wgangp.cli.models import load_model
-    from sdv_wgangp.files import check_folder, read_table
+    from sdv_wgangp.files import Format, check_folder, check_outputs, read_table
     from sdv_wgangp.reporting.report import build_report
 
-    if options.html is not None:
-        check_folder(Path(options.html))
-    losses = None if options.model is None else load_model(options.model).get_loss_values()
-    real, synthetic = read_table(options.real), read_table(options.synthetic)
-    holdout = None if options.holdout is None else read_table(options.holdout)
+    outputs = [path for path in (options.html, options.json) if path is not None]
+    inputs = {name: getattr(options, name) for name in INPUTS}
+    check_outputs(outputs, [path for path in inputs.values() if path is not None])
+    for output in outputs:
+        check_folder(output)
+    model = None if options.model is None else load_model(options.model)
+    text = [] if options.metadata is None else text_columns(read_metadata(options.metadata))
+    form = given_format(options)
+    real = read_table(options.real, form, text, _note)
+    # What is text in the real table is text in the others, whatever it looks like there.
+    text += [name for name in real if infer_dtype(real[name], skipna=True) == "string"]
+    # These were written by this program, most likely, and the real one was not.
+    form = Format(na=form.na, dtype=form.dtype)
+    tables = {"synthetic": read_table(options.synthetic, form, text, _note)}
+    if options.holdout is not None:
+        tables["holdout"] = read_table(options.holdout, form, text, _note)
     if options.metadata is not None:
         metadata = read_metadata(options.metadata, real)
     else:
         # Nothing is generated here, so no column needs to be a key: all are compared.
         metadata = sdv_versions.detect_metadata(real, infer_keys=None)
-    for path, table in ((options.synthetic, synthetic), (options.holdout, holdout)):
-        if table is None:
-            continue
-        absent = [name for name in real if name not in table]
+    for name, table in tables.items():
+        absent = [column for column in real if column not in table]
         if absent:
-            raise UserError(f"{path}: has no column {absent[0]!r}, which {options.real} has")
+            raise UserError(
+                f"{inputs[name]}: has no column {absent[0]!r}, which {options.real} has"
+            )
     with calm():
         result = build_report(
             real,
-            synthetic,
+            tables["synthetic"],
             metadata,
             target=options.target,
-            holdout=holdout,
-            loss_values=losses,
+            holdout=tables.get("holdout"),
+            loss_values=None if model is None else model.get_loss_values(),
             title=f"{Path(options.synthetic).name} compared with {Path(options.real).name}",
             seed=options.seed or 0,
+            model=model,
+            files=inputs,
         )
     print(result.to_text())
     if options.html is not None:
         print(f"\nreport  {result.to_html(options.html)}")
+    if options.json is not None:
+        print(f"\njson    {result.to_json(options.json)}")
     return 0
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from html.parser import HTMLParser
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from sdv_wgangp.reporting import page, scores
-from sdv_wgangp.reporting.report import build_report, prepare
+from sdv_wgangp.reporting import page, pairs, scores
+from sdv_wgangp.reporting.preparation import prepare
+from sdv_wgangp.reporting.report import Report, build_report
 
 METADATA = {
     "METADATA_SPEC_VERSION": "V1",
@@ -49,7 +53,7 @@ def people(rows: int, seed: int) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def full():
+def full() -> Report:
     losses = pd.DataFrame(
         {
             "Epoch": range(30),
@@ -68,46 +72,65 @@ def full():
     )
 
 
-def values(report) -> dict[str, float]:
-    return {line.name: line.value for _, lines in report.sections() for line in lines}
+@pytest.fixture(scope="module")
+def copied() -> Report:
+    real = people(300, 0)
+    return build_report(real, real, METADATA, holdout=people(300, 1), target="group")
+
+
+def sentences(report: Report) -> list[str]:
+    return [finding.sentence for finding in report.content.findings]
+
+
+def keys(report: Report) -> set[str]:
+    return {measure.key for measure in report.content.measures()}
 
 
 def test_new_draws_of_the_same_distribution_score_like_held_out_rows(full):
-    found = values(full)
-    assert found["overall, all pairs"] > 0.9
-    assert found["against the real rows"] > 0.75
-    assert found["against the held-out rows"] > 0.75
-    assert found["AUC"] == pytest.approx(full.utility_real.auc, abs=0.05)
-    assert found["nearest-record share"] == pytest.approx(0.5, abs=0.06)
-    assert found["exact copies"] == 0
-    assert full.left_out == {"key": "id"}
-    assert full.findings() == []
+    found = {measure.key: measure for measure in full.content.measures()}
+    assert found["quality.overall_all_pairs"].value > 0.9
+    assert found["detection.score"].value > 0.75
+    assert found["detection.unseen"].value > 0.75
+    utility = found["utility.auc"]
+    assert utility.value == pytest.approx(utility.reference, abs=0.05)
+    assert found["privacy.nearest"].value == pytest.approx(0.5, abs=0.06)
+    assert found["privacy.copies"].value == 0
+    assert full.content.left_out == {"key": "id"}
+    assert sentences(full) == []
+    assert full.content.alarm == ""
+    assert [v.grade for v in full.content.verdicts] == ["good"] * 3
+    with pytest.raises(KeyError, match="no measure 'beauty'"):
+        full.content.measure("beauty")
 
 
-def test_text_states_version_thresholds_and_every_score(full):
+def test_text_begins_with_verdicts_and_states_version_thresholds_and_every_score(full):
     text = full.to_text()
-    assert f"SDMetrics {full.quality.sdmetrics_version}" in text
     assert max(len(line) for line in text.splitlines()) <= 80
-    for name in values(full):
-        assert name in text
-    assert f"{full.detection.score:.3f}" in text
+    assert text.index("fidelity: good") < text.index("utility: good") < text.index("SDMetrics")
+    assert f"SDMetrics {version('sdmetrics')}" in text
+    for measure in full.content.measures():
+        assert measure.label in text
+    assert f"{full.content.measure('detection.score').value:.3f}" in text
     assert "600 real, 300 held-out and 600 synthetic rows, 5 columns scored" in text
 
 
 class Page(HTMLParser):
-    """Collects the tags, the addresses that they load, and the text."""
+    """Collects the tags, the addresses that they load, the headings and the text."""
 
     VOID = frozenset({"meta", "br", "hr", "img", "link", "input"})
 
     def __init__(self) -> None:
         super().__init__()
         self.tags, self.addresses, self.text, self.open = [], [], [], []
+        self.identities, self.unnamed = [], []
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
-        self.addresses += [
-            value for name, value in attributes if name in ("src", "href", "srcset")
-        ]
+        given = dict(attributes)
+        self.addresses += [given[name] for name in ("src", "href", "srcset") if name in given]
+        self.identities += [given["id"]] if "id" in given else []
+        if given.get("role") in ("img", "region") and not given.get("aria-label"):
+            self.unnamed.append(tag)
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -122,6 +145,7 @@ def read(path) -> Page:
     parser = Page()
     parser.feed(path.read_text(encoding="utf-8"))
     assert parser.open == []
+    assert parser.unnamed == []
     return parser
 
 
@@ -129,46 +153,118 @@ def test_page_is_whole_and_needs_nothing_else(full, tmp_path):
     path = full.to_html(tmp_path / "report.html")
     source = path.read_text(encoding="utf-8")
     found = read(path)
-    assert found.addresses == []
+    assert all(address[1:] in found.identities for address in found.addresses)
+    assert {address[0] for address in found.addresses} == {"#"}
     assert not {"script", "link", "iframe", "img"} & set(found.tags)
     for outside in ("http://", "https://", "@import", "url("):
         assert outside not in source
-    # One figure per column, three heat maps, detection, losses.
-    assert found.tags.count("svg") == 5 + 3 + 1 + 1
     text = " ".join(found.text)
-    for heading in ("Column shapes", "Pair trends", "Detection", "Training"):
-        assert heading in text
+    for heading in ("Column shapes", "Pair trends", "Detection", "Training", "Provenance"):
+        assert heading in found.text
     assert "People & <others>" in text
     assert "Not scored: key (id)" in text
-    assert "missing: real" in text
+    assert "missing " in text
+    assert full.content.protection in text
+    assert "prefers-color-scheme:dark" in source
+    assert found.tags.count("caption") == found.tags.count("table")
+
+
+def test_page_begins_with_the_verdict_and_its_headings_go_down_one_by_one(full, tmp_path):
+    found = read(full.to_html(tmp_path / "report.html"))
+    levels = [int(tag[1]) for tag in found.tags if tag in ("h1", "h2", "h3")]
+    assert levels[:5] == [1, 2, 3, 3, 3]
+    assert max(np.diff(levels)) == 1
+    text = " ".join(found.text)
+    assert text.index("Boosted trees can hardly tell") < text.index("Scores and what they mean")
+
+
+def test_json_holds_everything_and_is_standard(full, tmp_path):
+    path = full.to_json(tmp_path / "report.json")
+
+    def fail(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    found = json.loads(path.read_text(encoding="utf-8"), parse_constant=fail)
+    assert found["version"] == 1
+    assert found["rows"] == {"real": 600, "synthetic": 600, "holdout": 300}
+    measures = {m["key"]: m["value"] for s in found["sections"] for m in s["measures"]}
+    assert measures["detection.score"] == full.content.measure("detection.score").value
+    assert [verdict["key"] for verdict in found["verdicts"]] == ["fidelity", "utility", "privacy"]
+    assert {column["name"] for column in found["columns"]} == set(people(1, 0))
+    assert len(found["pairs"]) == 10
+    assert found["provenance"]["versions"]["sdmetrics"]
 
 
 def test_without_holdout_target_and_losses_it_says_what_is_missing(tmp_path):
     report = build_report(people(300, 0), people(300, 1), METADATA)
-    names = values(report)
-    assert "nearest-record share" not in names
-    assert "AUC" not in names
-    assert "exact copies" in names
-    (finding,) = [text for text in report.findings() if "nearest-record share" in text]
-    assert "hold some out before fitting" in finding.replace("\n", " ")
+    assert not {"privacy.nearest", "utility.auc", "detection.unseen"} & keys(report)
+    assert "privacy.copies" in keys(report)
+    private, useful = report.content.verdict("privacy"), report.content.verdict("utility")
+    assert (private.grade, useful.grade) == ("unknown", "unknown")
+    assert "Hold real rows out before fitting" in private.remedy
+    assert "--target" in useful.remedy
+    assert "Without held-out rows" in report.content.verdict("fidelity").sentence
     found = read(report.to_html(tmp_path / "report.html"))
     assert "Training" not in found.text
+    assert "No held-out real rows were given" in " ".join(found.text)
 
 
-def test_copies_and_memorising_are_pointed_out():
-    real = people(300, 0)
-    report = build_report(real, real, METADATA, holdout=people(300, 1))
-    text = " ".join(report.findings())
-    assert "100.00 % of the synthetic rows equal a training row" in text
-    assert "nearer to training rows" in text
+def test_a_copy_of_the_training_rows_is_an_alarm(copied, tmp_path):
+    assert copied.content.alarm.startswith("100.0 % of the synthetic rows are exact copies")
+    grades = {verdict.key: verdict.grade for verdict in copied.content.verdicts}
+    assert grades == {"fidelity": "unknown", "utility": "unknown", "privacy": "bad"}
+    assert "Do not share" in copied.content.verdict("privacy").remedy
+    source = copied.to_html(tmp_path / "copy.html").read_text(encoding="utf-8")
+    assert source.index('class="alarm" role="alert"') < source.index('class="card verdict')
+    assert "Do not share" in source
+    assert copied.to_text().index("!!! 100.0 %") < copied.to_text().index("fidelity")
+
+
+def test_an_auc_below_one_half_is_explained(copied, full):
+    assert copied.content.measure("detection.score").value == 1
+    auc = copied.content.measure("detection.auc")
+    assert auc.value < 0.4
+    assert "not better than real" in auc.note
+    assert any("below one half" in sentence for sentence in sentences(copied))
+    assert full.content.measure("detection.auc").note == ""
+
+
+def test_training_rows_that_are_slightly_changed_are_an_alarm():
+    real = people(400, 0)
+    near = real.assign(income=real["income"] * 1.0001)
+    report = build_report(real, near, METADATA, holdout=people(400, 1))
+    assert "training rows, slightly changed" in report.content.alarm
+    assert report.content.verdict("privacy").grade == "bad"
+    assert report.content.measure("privacy.copies").value == 0
+
+
+def test_copies_of_some_rows_are_bad_and_named():
+    real, synthetic = people(400, 0), people(400, 1)
+    synthetic.iloc[:60] = real.iloc[:60]
+    report = build_report(real, synthetic, METADATA, holdout=people(300, 2))
+    assert report.content.alarm == ""
+    private = report.content.verdict("privacy")
+    assert private.grade == "bad"
+    assert "15.0 % exact copies" in private.sentence
+
+
+def test_repeated_real_rows_are_no_alarm_without_holdout():
+    rng = np.random.default_rng(0)
+    tables = [pd.DataFrame({"a": rng.integers(0, 3, 300), "b": rng.integers(0, 3, 300)})] * 2
+    about = {"columns": {"a": {"sdtype": "categorical"}, "b": {"sdtype": "categorical"}}}
+    report = build_report(tables[0], tables[1].sample(300, replace=True, random_state=0), about)
+    assert report.content.measure("privacy.copies").value == 1
+    assert report.content.alarm == ""
+    assert report.content.verdict("privacy").grade == "unknown"
 
 
 def test_held_out_rows_that_were_not_held_out_are_pointed_out():
     real = people(300, 0)
     report = build_report(real, people(300, 1), METADATA, holdout=real.iloc[:100])
     assert any(
-        "100 % of the held-out rows are among the real rows" in t for t in report.findings()
+        "100 % of the held-out rows are among the real rows" in text for text in sentences(report)
     )
+    assert report.content.verdict("privacy").grade == "unknown"
 
 
 def test_wrong_rows_are_explained_by_their_columns():
@@ -176,20 +272,25 @@ def test_wrong_rows_are_explained_by_their_columns():
     synthetic["income"] *= 50
     synthetic["group"] = "nobody"
     report = build_report(people(400, 0), synthetic, METADATA, target="group")
-    text = " ".join(report.findings())
+    text = " ".join(sentences(report))
     assert "recognise synthetic rows mostly by" in text
-    assert "Invalid values (out of range or unknown) in:" in text
-    assert report.utility.auc == 0.5
+    assert "Invalid values: " in text
+    assert "group (level that no real row has, 100.0 %)" in text
+    assert report.content.measure("utility.auc").value == 0.5
     assert "Classes of 'group' that no synthetic row has: " in text
+    assert report.content.verdict("fidelity").grade == "bad"
+    assert report.content.verdict("utility").grade == "bad"
+    broken = {(v.column, v.kind): v.count for v in report.content.violations}
+    assert broken["group", "level that no real row has"] == 400
+    assert ("income", "above the real range") in broken
 
 
 def test_regression_targets_give_r2_and_rmse_of_the_logarithm():
     report = build_report(
         people(500, 0), people(500, 1), METADATA, target="income", holdout=people(200, 2)
     )
-    names = values(report)
-    assert {"R2", "RMSE", "RMSE of the logarithm"} <= set(names)
-    assert names["R2"] > 0.1
+    assert {"utility.r2", "utility.rmse", "utility.log_rmse"} <= keys(report)
+    assert report.content.measure("utility.r2").value > 0.1
 
 
 def test_wide_tables_show_their_worst_columns(tmp_path, monkeypatch):
@@ -200,16 +301,13 @@ def test_wide_tables_show_their_worst_columns(tmp_path, monkeypatch):
     synthetic["c07"] += 9
     metadata = {"columns": {name: {"sdtype": "numerical"} for name in real}}
     report = build_report(real, synthetic, metadata)
-    shown = page.shown_columns(report)
+    shown = [column.name for column in page.shown_columns(report.content.columns)]
     assert len(shown) == 8
     assert shown[0] == "c07"
-    shapes = report.quality.shapes.set_index("Column")["Score"]
+    shapes = pd.Series({column.name: column.score for column in report.content.columns})
     assert shapes[shown].max() <= shapes.drop(shown).min()
-    found = read(report.to_html(tmp_path / "wide.html"))
-    text = " ".join(found.text)
+    text = " ".join(read(report.to_html(tmp_path / "wide.html")).text)
     assert "The table has 11 columns: shown are the 8 with the lowest score" in text
-    assert "Scores of the other 3 columns" in text
-    assert found.tags.count("svg") == 8 + 3 + 1
 
 
 def test_a_single_column_has_no_pairs(tmp_path):
@@ -217,13 +315,81 @@ def test_a_single_column_has_no_pairs(tmp_path):
     report = build_report(table, table, {"columns": {"x": {"sdtype": "numerical"}}})
     found = read(report.to_html(tmp_path / "one.html"))
     assert "Pair trends" not in found.text
-    assert any("No pair of real columns" in text for text in report.findings())
+    assert any("No pair of real columns" in text for text in sentences(report))
 
 
 def test_the_same_seed_gives_the_same_report():
     arguments = (people(300, 0), people(300, 1), METADATA)
     one, two = (build_report(*arguments, target="member", seed=3) for _ in range(2))
     assert one.to_text() == two.to_text()
+
+
+@pytest.mark.parametrize("where", ["both", "real", "synthetic", "holdout"])
+@pytest.mark.parametrize("name", ["age", "since", "group", "member"])
+def test_an_empty_column_is_no_failure(name, where, tmp_path):
+    tables = {"real": people(80, 0), "synthetic": people(80, 1), "holdout": people(60, 2)}
+    for which in ("real", "synthetic") if where == "both" else (where,):
+        tables[which][name] = None
+    report = build_report(tables["real"], tables["synthetic"], METADATA, holdout=tables["holdout"])
+    (column,) = [each for each in report.content.columns if each.name == name]
+    if where == "both":
+        assert report.content.left_out[name] == "empty in both tables"
+        assert any(f"not scored: {name}" in text for text in sentences(report))
+        assert column.score is None
+    elif where == "real":
+        assert column.hidden
+    read(report.to_html(tmp_path / "empty.html"))
+    json.loads(report.to_json(tmp_path / "empty.json").read_text(encoding="utf-8"))
+
+
+def test_a_table_of_empty_columns_is_refused_by_name():
+    table = pd.DataFrame({"a": [None] * 5, "b": range(5)})
+    about = {"columns": {"a": {"sdtype": "numerical"}, "b": {"sdtype": "id"}}}
+    with pytest.raises(ValueError, match="'a' is empty in both tables; 'b' is id"):
+        build_report(table, table, about)
+
+
+def test_names_are_escaped_everywhere(tmp_path):
+    evil = "<script>alert(1)</script>"
+    table = people(200, 0).rename(columns={"group": evil, "age": "</style>&'\""})
+    table[evil] = table[evil].replace({"senior": "<img src=x onerror=alert(2)>"})
+    columns = dict(METADATA["tables"]["people"]["columns"])
+    columns[evil], columns["</style>&'\""] = columns.pop("group"), columns.pop("age")
+    other = table.sample(200, replace=True, random_state=0)
+    report = build_report(
+        table, other, {"columns": columns}, target=evil, holdout=table[:50], title=evil
+    )
+    path = report.to_html(tmp_path / "evil.html")
+    found = read(path)
+    assert not {"script", "img"} & set(found.tags)
+    assert found.tags.count("style") == 1
+    assert "<img src=x onerror=alert(2)>" in " ".join(found.text)
+
+
+def test_provenance_names_files_by_their_digest(tmp_path):
+    path = tmp_path / "real.csv"
+    path.write_bytes(b"a\n1\n")
+
+    class Model:
+        def get_parameters(self):
+            return {"epochs": 7}
+
+        def get_info(self):
+            return {"class_name": "Model"}
+
+    losses = pd.DataFrame({"Epoch": range(3), "Generator Loss": 0.0})
+    report = build_report(
+        people(60, 0), people(60, 1), METADATA, files={"real": path, "holdout": None},
+        model=Model(), fit_seconds=1.25, loss_values=losses, seed=5,
+    )  # fmt: skip
+    known = report.content.provenance
+    (stamp,) = known.files
+    assert (stamp.role, stamp.name) == ("real", "real.csv")
+    assert stamp.sha256 == hashlib.sha256(b"a\n1\n").hexdigest()
+    assert known.parameters == {"epochs": "7"}
+    assert known.model == {"class_name": "Model", "epochs_trained": "3", "fit_seconds": "1.2"}
+    assert known.seed == 5
+    assert stamp.sha256 in report.to_html(tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -242,6 +408,14 @@ def test_the_same_seed_gives_the_same_report():
         ),
         ({"synthetic": people(50, 0).assign(since="2020-31")}, "column 'since' .* no datetime"),
         ({"synthetic": people(50, 0).assign(age="old")}, "column 'age' is described as numerical"),
+        (
+            {"synthetic": people(50, 0).assign(age=np.inf)},
+            "column 'age' holds an infinite value in the synthetic data",
+        ),
+        (
+            {"synthetic": people(50, 0).assign(group=[["a"]] * 50)},
+            "column 'group' is described as categorical but holds lists",
+        ),
     ],
 )
 def test_errors_name_the_column_and_the_table(change, message):
@@ -276,8 +450,7 @@ def test_associations_are_pearson_and_cramers_v():
         }
     )
     columns = dict.fromkeys(table, "categorical") | {"x": "numerical", "minus": "numerical"}
-    edges = {name: np.quantile(table[name], np.arange(1, 10) / 10) for name in ("x", "minus")}
-    result = page.associations(table, columns, edges)
+    result = np.array(pairs.associations(table, table, columns).real, dtype=float)
     names = list(columns)
     at = {(a, b): result[names.index(a), names.index(b)] for a in names for b in names}
     assert at["x", "minus"] == pytest.approx(-1)
@@ -292,7 +465,7 @@ def test_cramers_v_of_a_known_table():
     # [[30, 10], [10, 50]]: chi2 / n = (30*50 - 10*10)^2 / (40 * 60 * 40 * 60)
     x = np.repeat([0, 0, 1, 1], [30, 10, 10, 50])
     y = np.repeat([0, 1, 0, 1], [30, 10, 10, 50])
-    assert page._cramers_v(x, y) == pytest.approx(1_400 / 2_400)
+    assert pairs.cramers_v(x, y) == pytest.approx(1_400 / 2_400)
 
 
 def test_metadata_of_several_tables_is_refused():

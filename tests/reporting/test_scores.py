@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import doctest
+import importlib
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +14,7 @@ import pytest
 from sdmetrics.single_table import NewRowSynthesis
 
 from sdv_wgangp.reporting import scores
+from sdv_wgangp.reporting.scores import tables
 
 COLUMNS = {"key": "id", "x": "numerical", "when": "datetime", "kind": "categorical"}
 
@@ -74,7 +78,7 @@ def test_the_rarest_levels_over_both_tables_share_the_last_code():
     common = [f"c{i}" for i in range(254)]
     left = pd.DataFrame({"kind": common * 2 + ["rare1", "rare2"]})
     right = pd.DataFrame({"kind": [*common, "rare3", None]})
-    (first, second), categorical = scores._tree_tables({"kind": "categorical"}, [left, right])
+    (first, second), categorical = tables.tree_tables({"kind": "categorical"}, [left, right])
     assert categorical.tolist() == [True]
     assert np.unique(first[:508]).tolist() == list(range(254))
     assert first[508, 0] == first[509, 0] == second[254, 0] == 254
@@ -497,3 +501,101 @@ def test_privacy_of_a_constant_and_of_an_empty_column():
     result = scores.privacy(train, synthetic, {"x": "numerical", "y": "numerical"})
     assert result.exact_copies == 0.5
     assert np.isfinite(result.distance_to_closest)
+
+
+def test_twins_and_curves_of_distances():
+    train = pd.DataFrame({"x": [0.0, 0.0, 5.0, 10.0]})
+    result = scores.privacy(train, train[:2], {"x": "numerical"}, train[2:])
+    assert result.train_twins == 0.5
+    assert set(result.distances) == set(result.holdout_distances) == {0.0}
+    far = scores.privacy(train, train + 2.5, {"x": "numerical"})
+    assert far.holdout_distances is None
+    assert far.distances[0] == far.distances[-1] == pytest.approx(0.25)
+
+
+# --------------------------------------------------------------------------- validity
+
+
+def broken(real, synthetic, columns, holdout=None, **about):
+    about = {"columns": columns, **about}
+    return {
+        (found.column, found.kind): found
+        for found in scores.violations(real, synthetic, about, holdout)
+    }
+
+
+def test_values_that_break_a_rule_are_counted_by_column():
+    real = pd.DataFrame(
+        {
+            "key": ["A-1", "A-2", "A-3", "A-4"],
+            "size": [1.0, 2.0, 3.0, 4.0],
+            "day": pd.to_datetime(["2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01"]),
+            "kind": ["a", "b", "b", None],
+        }
+    )
+    synthetic = pd.DataFrame(
+        {
+            "key": ["A-1", "A-1", "B", None],
+            "size": [0.5, 4.5, 9.0, 2.0],
+            "day": pd.to_datetime(["2019-01-01", "2020-02-01", "2020-03-01", "2020-04-01"]),
+            "kind": ["c", None, "b", "a"],
+        }
+    )
+    columns = {
+        "key": {"sdtype": "id", "regex_format": r"A-\d"},
+        "size": {"sdtype": "numerical"},
+        "day": {"sdtype": "datetime"},
+        "kind": {"sdtype": "categorical"},
+    }
+    found = broken(real, synthetic, columns, real, primary_key="key")
+    assert {name: violation.count for name, violation in found.items()} == {
+        ("key", "does not match its regex_format"): 1,
+        ("key", "missing, which no real row is"): 1,
+        ("key", "key that occurs twice"): 2,
+        ("size", "below the real range"): 1,
+        ("size", "above the real range"): 2,
+        ("day", "below the real range"): 1,
+        ("kind", "level that no real row has"): 1,
+    }
+    above = found["size", "above the real range"]
+    assert (above.share, above.real, above.holdout) == (0.5, 0.0, 0.0)
+    assert broken(real, real, columns, primary_key="key") == {}
+
+
+def test_rules_that_the_real_rows_break_say_so_and_numbers_match_as_text():
+    real = pd.DataFrame({"code": [12.0, 345.0, np.nan]})
+    found = broken(real, real, {"code": {"sdtype": "id", "regex_format": "[0-9]{2}"}})
+    (violation,) = found.values()
+    assert violation.count == 1
+    assert violation.real == pytest.approx(1 / 3)
+    assert violation.holdout is None
+
+
+def test_a_pattern_that_is_none_names_its_column():
+    table = pd.DataFrame({"code": ["a"]})
+    with pytest.raises(ValueError, match="column 'code': its regex_format '\\(' is no regular"):
+        broken(table, table, {"code": {"sdtype": "id", "regex_format": "("}})
+
+
+# --------------------------------------------------------------------------- the package
+
+
+def test_sdmetrics_is_known_in_one_file():
+    package = Path(scores.__file__).parents[1]
+    knowing = [
+        source.name
+        for source in package.rglob("*.py")
+        if "import sdmetrics" in (text := source.read_text()) or "from sdmetrics" in text
+    ]
+    assert knowing == ["quality.py"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["columns", "figures", "formats", "pairs", "protection", "report", "scores.validity"],
+)
+def test_examples_run(name):
+    module = importlib.import_module(f"sdv_wgangp.reporting.{name}")
+    result = doctest.testmod(module)
+    assert result.failed == 0
+    assert result.attempted

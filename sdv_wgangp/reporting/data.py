@@ -1,0 +1,360 @@
+"""What a report says, as plain records: made by `report`, rendered by `text`, `page` and `json`.
+
+Every record holds numbers, text and other records alone. Values of the tables are in them only as
+far as `protection` lets them through, so no rendering can show more than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+VERSION = 1  # of the layout of these records, for readers of the JSON file
+SMALLEST = 10  # real rows that a level, a quantile or a cell must stand for to be shown
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+GOOD, FAIR, BAD, UNKNOWN = "good", "fair", "bad", "unknown"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One score, beside what real rows score in the place of the synthetic ones.
+
+    ``kind`` is "score" (in [0, 1] or an AUC, R2), "share" (of rows) or "number"; ``note`` says
+    when the value does not mean what it seems to.
+    """
+
+    key: str
+    label: str
+    value: float | None
+    reference: float | None = None
+    kind: str = "score"
+    meaning: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Measures that belong together."""
+
+    key: str
+    title: str
+    measures: tuple[Measure, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sentence on fidelity, utility or privacy (``key``) and what to do about it.
+
+    ``grade`` is "good", "fair", "bad" or "unknown"; ``remedy`` is empty where nothing is to be
+    done.
+    """
+
+    key: str
+    grade: str
+    sentence: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence about something that deserves a look."""
+
+    key: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One column of one table.
+
+    ``missing`` and ``zeros`` are shares of all rows. ``mean``, ``sd`` and ``quantiles`` (at
+    `QUANTILES`; None where fewer than `SMALLEST` rows lie beyond) are rounded; those of datetimes
+    are text. They are None for categories and for columns whose values are not shown.
+    """
+
+    rows: int
+    distinct: int
+    missing: float
+    zeros: float | None = None
+    mean: float | str | None = None
+    sd: float | str | None = None
+    quantiles: tuple[float | str | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Shares of the non-missing rows with each level, most frequent real level first.
+
+    ``others`` real levels (and those that no real row has) are counted in the last bar together.
+    """
+
+    labels: tuple[str, ...]
+    real: tuple[float, ...]
+    synthetic: tuple[float, ...]
+    others: int = 0
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Shares of the non-missing rows between ``edges``, which are round numbers.
+
+    ``axis`` is "linear", "log" (the edges are values all the same) or "datetime" (days since
+    1970). What lies beyond is gathered in the outer bins where ``gathered``.
+    """
+
+    edges: tuple[float, ...]
+    real: tuple[float, ...]
+    synthetic: tuple[float, ...]
+    axis: str = "linear"
+    gathered: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its score by SDMetrics, what it looks like, and why values are not shown.
+
+    ``score`` is None where the column is not scored; ``hidden`` is empty where values are shown.
+    """
+
+    name: str
+    sdtype: str
+    score: float | None
+    reference: float | None
+    metric: str
+    hidden: str
+    real: Summary
+    synthetic: Summary
+    figure: Bars | Histogram | None = None
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A joint table of two categories: shares of rows, None where too few rows stand behind."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    real: tuple[tuple[float | None, ...], ...]
+    synthetic: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """A number for each level of a category: quantiles .05, .25, .5, .75, .95 or None."""
+
+    number: str
+    levels: tuple[str, ...]
+    real: tuple[tuple[float | str | None, ...], ...]
+    synthetic: tuple[tuple[float | str | None, ...], ...]
+    is_datetime: bool = False
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Two numbers on a grid: ``(x, y, share of rows)`` of every cell of enough rows.
+
+    ``x`` and ``y`` are the edges of the cells; ``x_axis`` and ``y_axis`` are as in `Histogram`.
+    ``withheld`` is the share of the real and the synthetic rows in cells of too few rows.
+    """
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    x_axis: str
+    y_axis: str
+    real: tuple[tuple[int, int, float], ...]
+    synthetic: tuple[tuple[int, int, float], ...]
+    withheld: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two columns: SDMetrics' score of their trend, and whether its default counts them."""
+
+    first: str
+    second: str
+    score: float
+    reference: float | None
+    counts_by_default: bool
+    figure: Cells | Boxes | Scatter | None = None
+
+
+@dataclass(frozen=True)
+class Associations:
+    """Pearson correlation of numbers, Cramer's V of other pairs, ``[columns][columns]``."""
+
+    columns: tuple[str, ...]
+    real: tuple[tuple[float | None, ...], ...]
+    synthetic: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Rows of both tables in the plane of the real rows' two main components.
+
+    Points lie on a grid of 60 steps over [0, 1], the outermost .5 % at its edge; ``explained`` are
+    the shares of variance.
+    """
+
+    explained: tuple[float, float]
+    real: tuple[tuple[float, float], ...]
+    synthetic: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class MissingPattern:
+    """Columns that are missing together, and the shares of rows where just these are.
+
+    ``columns`` None stands for all patterns of too few real rows.
+    """
+
+    columns: tuple[str, ...] | None
+    real: float
+    synthetic: float
+    holdout: float | None
+
+
+@dataclass(frozen=True)
+class Rare:
+    """How many levels of a category are found again, the rare ones apart.
+
+    ``frequent`` and ``rare`` are numbers of real levels, of at least and of fewer than `SMALLEST`
+    rows; ``..._synthetic`` and ``..._holdout`` how many of these the other tables have.
+    """
+
+    column: str
+    frequent: int
+    frequent_synthetic: int
+    frequent_holdout: int | None
+    rare: int
+    rare_synthetic: int
+    rare_holdout: int | None
+    rows: float
+    rows_synthetic: float
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Quantiles of the distance to the closest training row."""
+
+    shares: tuple[float, ...]
+    synthetic: tuple[float, ...]
+    holdout: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Values of a column that break what the metadata or the real rows say.
+
+    ``count`` is of synthetic rows; ``share``, ``real`` and ``holdout`` are shares of the rows.
+    """
+
+    column: str
+    kind: str
+    count: int
+    share: float
+    real: float
+    holdout: float | None
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How much AUC boosted trees lose without a column."""
+
+    column: str
+    lost: float
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How the detection was measured."""
+
+    rows: int
+    aucs: tuple[float, ...]
+    telling: tuple[Telling, ...]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Loss curves: values at ``epochs`` of each series."""
+
+    epochs: tuple[float, ...]
+    series: Mapping[str, tuple[float | None, ...]]
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """A file that went into the report."""
+
+    role: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the tables and scores come from, as far as it is known."""
+
+    made: str
+    seed: int
+    versions: Mapping[str, str]
+    files: tuple[FileStamp, ...] = ()
+    model: Mapping[str, str] | None = None
+    parameters: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that a report says.
+
+    ``alarm`` is empty, or the one sentence that outweighs all others.
+    """
+
+    title: str
+    rows: Mapping[str, int]
+    scored: int
+    target: str | None
+    alarm: str
+    verdicts: tuple[Verdict, ...]
+    findings: tuple[Finding, ...]
+    sections: tuple[Section, ...]
+    columns: tuple[Column, ...]
+    left_out: Mapping[str, str]
+    pairs: tuple[Pair, ...]
+    associations: Associations | None
+    plane: Plane | None
+    missing: tuple[MissingPattern, ...]
+    rare: tuple[Rare, ...]
+    distances: Distances
+    violations: tuple[Violation, ...]
+    detection: Detection
+    losses: Losses | None
+    protection: str
+    provenance: Provenance
+
+    def measures(self) -> Iterator[Measure]:
+        """All measures, in the order of the sections."""
+        for section in self.sections:
+            yield from section.measures
+
+    def measure(self, key: str) -> Measure:
+        """The measure of that key, such as ``"quality.overall"``.
+
+        Raises:
+            KeyError: this report has none.
+        """
+        for measure in self.measures():
+            if measure.key == key:
+                return measure
+        raise KeyError(f"the report has no measure {key!r}")
+
+    def verdict(self, key: str) -> Verdict:
+        """The verdict on "fidelity", "utility" or "privacy"."""
+        return next(verdict for verdict in self.verdicts if verdict.key == key)
+
+    def describe(self) -> str:
+        """Rows and columns in one sentence."""
+        held = f", {self.rows['holdout']:,} held-out" if "holdout" in self.rows else ""
+        return (
+            f"{self.rows['real']:,} real{held} and {self.rows['synthetic']:,} synthetic rows, "
+            f"{self.scored} columns scored"
+        )

@@ -1,0 +1,95 @@
+"""Every score of a report, of the synthetic rows and of held-out rows in their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sdv_wgangp.reporting import scores
+from sdv_wgangp.reporting.preparation import Tables
+
+MODEL_ROWS = 50_000  # the trees of detection and utility see at most so many rows of a table
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of the synthetic rows, and of the held-out rows in their place (``unseen``).
+
+    ``quality_all`` is SDMetrics' quality over all pairs, ``detection_unseen`` that of the
+    synthetic against the held-out rows, ``utility_real`` that of a model of real rows.
+    """
+
+    quality: scores.Quality
+    quality_all: scores.Quality
+    diagnostic: scores.Diagnostic
+    detection: scores.Detection
+    privacy: scores.Privacy
+    utility: scores.Utility | None
+    utility_real: scores.Utility | None
+    detection_unseen: scores.Detection | None
+    unseen: Unseen | None
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """What held-out rows score in the place of the synthetic ones."""
+
+    quality: scores.Quality
+    quality_all: scores.Quality
+    diagnostic: scores.Diagnostic
+    detection: scores.Detection
+
+
+def score(tables: Tables, target: str | None = None, seed: int = 0) -> Scores:
+    """All scores; trees are trained on samples of tables with more than 50,000 rows.
+
+    Args:
+        tables: What is compared.
+        target: A column to predict, for utility.
+        seed: Of all subsamples and models.
+    """
+    real, synthetic, holdout = tables.real, tables.synthetic, tables.holdout
+    about, columns = tables.about_raw, tables.scored
+    rng = np.random.default_rng(seed)
+
+    def few(table: pd.DataFrame) -> pd.DataFrame:
+        if len(table) <= MODEL_ROWS:
+            return table
+        return table.iloc[np.sort(rng.choice(len(table), MODEL_ROWS, replace=False))]
+
+    some_real, some_synthetic = few(real), few(synthetic)
+    utility = utility_real = None
+    if target is not None:
+        if holdout is None:
+            order = rng.permutation(len(real))
+            cut = len(real) - len(real) // 3
+            known_rows, test = real.iloc[order[:cut]], real.iloc[order[cut:]]
+        else:
+            known_rows, test = real, holdout
+        regression = scores.is_regression(real[target], columns[target])
+        arguments = (few(test), target, columns, regression, seed)
+        utility = scores.tstr(some_synthetic, *arguments)
+        utility_real = scores.tstr(few(known_rows), *arguments)
+    unseen = detection_unseen = None
+    if holdout is not None:
+        some_holdout = few(holdout)
+        unseen = Unseen(
+            quality=scores.quality(real, holdout, about, seed=seed),
+            quality_all=scores.quality(real, holdout, about, all_pairs=True, seed=seed),
+            diagnostic=scores.diagnostic(tables.raw[0], tables.raw[2], about, seed=seed),
+            detection=scores.detection(some_real, some_holdout, columns, seed=seed),
+        )
+        detection_unseen = scores.detection(some_holdout, some_synthetic, columns, seed=seed)
+    return Scores(
+        quality=scores.quality(real, synthetic, about, seed=seed),
+        quality_all=scores.quality(real, synthetic, about, all_pairs=True, seed=seed),
+        diagnostic=scores.diagnostic(tables.raw[0], tables.raw[1], about, seed=seed),
+        detection=scores.detection(some_real, some_synthetic, columns, seed=seed, explain=True),
+        privacy=scores.privacy(real, synthetic, columns, holdout, seed=seed),
+        utility=utility,
+        utility_real=utility_real,
+        detection_unseen=detection_unseen,
+        unseen=unseen,
+    )
