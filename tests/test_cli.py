@@ -18,7 +18,7 @@ import pytest
 from safetensors.torch import load_file
 
 from sdv_wgangp import __version__, cli, files, saving, sdv_versions, user_errors
-from sdv_wgangp.cli import demo, fit, models, options, output, status
+from sdv_wgangp.cli import demo, fit, models, options, output, report, status
 from sdv_wgangp.cli.metadata import read_metadata
 from sdv_wgangp.parameters import PARAMETERS, Flag
 from sdv_wgangp.synthesizers.single_table import WGANGPMFSSynthesizer
@@ -186,7 +186,7 @@ def test_report_prints_scores_and_writes_the_page(fitted, capsys, tmp_path):
     assert f"report  {page}" in printed
     assert f"json    {figures}" in printed
     provenance = json.loads(figures.read_text(encoding="utf-8"))["provenance"]
-    assert [stamp["role"] for stamp in provenance["files"]] == list(cli.REPORT_FILES)
+    assert [stamp["role"] for stamp in provenance["files"]] == list(report.INPUTS)
     assert provenance["parameters"]["epochs"] == "1"
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sdv_wgangp.persistence.durable import write_durably
 from sdv_wgangp.reporting import (
     columns,
     json,
@@ -55,7 +56,7 @@ class Report:
 
 def _write(path: str | Path, content: str) -> Path:
     path = Path(path)
-    path.write_text(content, encoding="utf-8")
+    write_durably(path, content.encode())
     return path
 
 
