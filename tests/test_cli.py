@@ -650,11 +650,10 @@ def test_a_model_that_cannot_be_saved_is_kept_elsewhere(fitted, tmp_path, monkey
 
         monkeypatch.setattr(WGANGPMFSSynthesizer, "save_model", fail)
         fit = ["fit", fitted / "people.csv", "--model", tmp_path / "m.safetensors", "--epochs", 1]
-        assert cli.main(list(map(str, fit))) == 0
+        assert cli.main([*map(str, fit), "--quiet"]) == 1
         kept = tmp_path / folder / "m.pkl"
         told = capsys.readouterr()
         assert f"the model is {kept}" in told.err
-        assert f"model     {kept}" in told.out
         assert len(models.load_model(kept).sample(5)) > 0
     assert not (tmp_path / "m.safetensors").exists()
 

@@ -119,11 +119,18 @@ def run(options: argparse.Namespace) -> int:
         given_or_detected,
         metadata_path,
         read_metadata,
+        stem_of,
         text_columns,
         write_metadata,
     )
     from sdv_wgangp.cli.models import save_model, split
-    from sdv_wgangp.files import check_folder, check_outputs, read_table, write_table
+    from sdv_wgangp.files import (
+        check_folder,
+        check_outputs,
+        is_stream,
+        read_table,
+        write_table,
+    )
     from sdv_wgangp.models.tabular import NonFiniteLossError
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
@@ -131,13 +138,15 @@ def run(options: argparse.Namespace) -> int:
     model = Path(options.model)
     held = []
     if options.holdout is not None:
-        held = [model.with_name(f"{model.stem}.{name}.csv") for name in ("train", "holdout")]
+        held = [model.with_name(f"{stem_of(model)}.{name}.csv") for name in ("train", "holdout")]
     inputs = [options.data]
     described = metadata_path(model)
     if options.metadata is not None and described.resolve() != Path(options.metadata).resolve():
         inputs.append(options.metadata)
     outputs = [model, described, *held]
     check_outputs(outputs, inputs)
+    if is_stream(model):
+        raise UserError(f"{model}: is a pipe or a device; give a file for the model")
     for output in outputs:
         check_folder(output)
     given = None if options.metadata is None else read_metadata(options.metadata)
@@ -165,11 +174,11 @@ def run(options: argparse.Namespace) -> int:
         write_metadata(metadata, described)
         raise UserError(f"{one_line(error)}; that model was written to {model}") from error
     seconds = time.perf_counter() - started
-    with calm(options.quiet):
-        model = save_model(synthesizer, model)
+    with calm():  # also with --quiet: where the model is, if it is elsewhere
+        kept = save_model(synthesizer, model)
     write_metadata(metadata, described)
     say(f"fitted {len(frame):,} rows, {len(frame.columns)} columns in {seconds:.1f} s")
-    say(f"model     {model}")
+    say(f"model     {kept}")
     say(f"metadata  {described}")
     if held:
         say(f"fitted rows {held[0]}, held-out rows {held[1]}; after sampling, compare with:")
@@ -177,7 +186,7 @@ def run(options: argparse.Namespace) -> int:
             f"  sdv-wgangp report {held[0]} SYNTHETIC.csv --holdout {held[1]} "
             f"--metadata {described}"
         )
-    return 0
+    return 0 if kept == model else 1
 
 
 def _set_checkpoints(synthesizer: Any, options: argparse.Namespace) -> None:

@@ -14,6 +14,8 @@ from sdv_wgangp.cli.output import few
 from sdv_wgangp.files import write_text
 from sdv_wgangp.user_errors import UserError, one_line
 
+MODEL_SUFFIXES = (".safetensors", ".pkl", ".pickle")
+
 
 def read_metadata(path: str | Path, frame: pd.DataFrame | None = None) -> Metadata:
     """SDV's metadata from JSON, checked against the columns of ``frame``.
@@ -47,7 +49,17 @@ def read_metadata(path: str | Path, frame: pd.DataFrame | None = None) -> Metada
 
 def metadata_path(model: Path) -> Path:
     """Where the metadata of a model is written."""
-    return model.with_name(model.stem + ".metadata.json")
+    return model.with_name(stem_of(model) + ".metadata.json")
+
+
+def stem_of(model: Path) -> str:
+    """The name of a model without the suffix of its kind; another may be part of the name.
+
+    Example:
+        >>> stem_of(Path("people.safetensors")), stem_of(Path("runs-1.5"))
+        ('people', 'runs-1.5')
+    """
+    return model.stem if model.suffix.lower() in MODEL_SUFFIXES else model.name
 
 
 def sdtypes(metadata: Metadata) -> dict[str, str]:

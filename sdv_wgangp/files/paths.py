@@ -29,6 +29,12 @@ def kind_of(path: str | Path) -> str:
     )
 
 
+def kind_of_text(path: str | Path) -> str:
+    """The suffix of a text file, packed or not: ".csv", ".tsv" or ".txt"."""
+    path = Path(str(path).lower())
+    return path.with_suffix("").suffix if path.suffix in COMPRESSED else path.suffix
+
+
 def check_folder(path: str | Path) -> None:
     """Check that a file can be made, by making one beside it.
 
@@ -53,7 +59,7 @@ def check_folder(path: str | Path) -> None:
 
 def is_stream(path: Path) -> bool:
     """Whether it is a pipe, a terminal or a device, which is written as it is."""
-    return path.exists() and not path.is_file()
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:

@@ -13,6 +13,7 @@ import csv
 import gzip
 import io
 import lzma
+import re
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,16 +26,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from sdv_wgangp.files.paths import kind_of
+from sdv_wgangp.files.paths import kind_of, kind_of_text
 from sdv_wgangp.user_errors import UserError, one_line
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 SAMPLE = 2**18  # bytes that are looked at to detect a format
 # What stands for a missing value where all the rest of a column are numbers.
-MARKS = ("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "?", "-", ".")
+MARKS = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "?", "-", ".")
 KINDS = ("text", "number")
 WHOLE, LEADING_ZERO = r"^[+-]?[0-9]+$", r"^[+-]?0[0-9]+$"
 THOUSANDS = r"^[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+$"
+POINTS = r"^[+-]?([0-9]*\.?[0-9]+|[0-9]{1,3}(\.[0-9]{3})+)$"
 DECIMAL_COMMA = r"^[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?$"
 
 
@@ -114,6 +116,8 @@ def read_table(
         raise UserError(f"{path}: there is no such file")
     if path.is_dir():
         raise UserError(f"{path}: is a folder; give a file")
+    if kind == "parquet" and form != Format():
+        raise UserError(f"{path}: says what its columns are; options of text files are not for it")
     frame = _read_parquet(path) if kind == "parquet" else _TextFile(path, form, say).read(text)
     if len(frame) == 0 or len(frame.columns) == 0:
         raise UserError(f"{path}: the table has no rows")
@@ -152,15 +156,18 @@ class _TextFile:
                 start = file.read(SAMPLE)
         except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
             raise UserError(f"{path}: cannot be read as csv ({one_line(error)})") from error
-        self._encoding = form.encoding or _encoding_of(start)
+        self._encoding = _encoding_of(start, form.encoding)
         lines = self._lines(start)
-        self._skipped, told = 0, form.separator
-        if lines and lines[0].lower().startswith("sep=") and len(lines[0]) == 5:
-            self._skipped, told = 1, told or lines[0][4]
+        self._skipped, told = _leading_blanks(lines), form.separator
         lines = lines[self._skipped :]
+        if lines and re.fullmatch(r"(?i)sep=.\s*", lines[0]):
+            told = told or lines[0][4]
+            blanks = _leading_blanks(lines[1:])
+            self._skipped, lines = self._skipped + 1 + blanks, lines[1 + blanks :]
         if not lines:
             raise UserError(f"{path}: the table has no rows")
-        self._separator = told or separator_of(lines)
+        usual = "\t" if kind_of_text(path) == ".tsv" else None
+        self._separator = told or separator_of(lines, usual)
         first = next(csv.reader(lines, delimiter=self._separator), [])
         self._header = form.header
         if form.header is None:
@@ -168,7 +175,7 @@ class _TextFile:
             cells = [cell.strip() for cell in first]
             if cells and all(_is_number(cell) for cell in cells):
                 raise UserError(
-                    f"{path}: the first line, {lines[0][:60]!r}, names no columns: with "
+                    f"{path}: the first line, {lines[0].strip()[:60]!r}, names no columns: with "
                     "--no-header it is a row like the others, with --header these are names"
                 )
         self._names = first if self._header else [f"column {i + 1}" for i in range(len(first))]
@@ -205,22 +212,24 @@ class _TextFile:
         return openers.get(suffix, open)(self._path, "rb")
 
     def _lines(self, start: bytes) -> list[str]:
-        """Whole lines of the beginning, blank ones left out."""
+        """Whole lines of the beginning, with their ends."""
         try:
             # Of the last character some bytes may be missing.
             text = io.TextIOWrapper(
-                io.BytesIO(start), self._encoding, "ignore" if len(start) == SAMPLE else "strict"
+                io.BytesIO(start),
+                self._encoding,
+                "ignore" if len(start) == SAMPLE else "strict",
+                newline="",
             ).read()
         except (UnicodeDecodeError, LookupError) as error:
             raise self._no_text(error) from error
-        lines = text.splitlines()
-        if len(start) == SAMPLE:
-            lines = lines[:-1]
-        return [line for line in lines if line.strip()]
+        lines = list(io.StringIO(text, newline=""))
+        return lines[:-1] if len(start) == SAMPLE else lines
 
     def _no_text(self, error: Exception) -> UserError:
         return UserError(
-            f"{self._path}: the file is not {self._encoding} text ({one_line(error)}); give its "
+            f"{self._path}: the file is not {self._encoding.removesuffix('-sig')} text "
+            f"({one_line(error)}); give its "
             "--encoding, often cp1252 or utf-16, or save it as UTF-8"
         )
 
@@ -293,11 +302,14 @@ class _TextFile:
         if kind == "text" or len(present) == 0:
             return _as_text(values) if len(present) else np.full(len(values), np.nan)
         trimmed = pc.utf8_trim_whitespace(values)
-        if decimal == ",":
-            trimmed = pc.replace_substring(trimmed, ",", ".")
-        number = _as_number(trimmed)
-        if number is None:
-            number = self._with_marks(name, trimmed)
+        number = None
+        if decimal == "." or not pc.any(pc.match_substring(trimmed, ".")).as_py():
+            plain = pc.replace_substring(trimmed, decimal, ".")
+            number = _as_number(plain)
+            if number is None:
+                number = self._with_marks(name, plain)
+        elif pc.all(pc.match_substring_regex(trimmed, POINTS)).as_py():
+            self._tell(f"{name!r} has points where decimals have commas, and is text")
         if number is None:
             if kind == "number":
                 wrong = next(each for each in present.to_pylist() if not _is_number(each))
@@ -305,14 +317,25 @@ class _TextFile:
                     f"{self._path}: column {name!r} is to be numbers and has {wrong!r}; "
                     f"give --na {wrong} if that is a missing value"
                 )
-            return _as_truth(trimmed) if _is_truth(trimmed) else _as_text(values)
+            return _as_truth(trimmed) if _is_truth(trimmed) else self._text_or_truth(name, values)
         if kind is None and pc.any(pc.match_substring_regex(trimmed, LEADING_ZERO)).as_py():
             self._tell(f"{name!r} has leading zeros and is text")
             return _as_text(values)
+        if number.dtype == object and kind == "number":
+            return values.to_pandas().astype(float)
         if number.dtype == object:
             self._tell(f"{name!r} has more digits than a number can hold and is text")
             return _as_text(values)
         return number
+
+    def _text_or_truth(self, name: str, values: pa.ChunkedArray) -> pd.Series:
+        """Truth values among which a mark stands for a missing value; otherwise text."""
+        marked = pc.is_in(values, pa.array(MARKS))
+        kept = pc.if_else(marked, None, values)
+        if kept.null_count == len(kept) or not pc.any(marked).as_py() or not _is_truth(kept):
+            return _as_text(values)
+        self._tell_marks(name, values, "truth values")
+        return _as_truth(kept)
 
     def _with_marks(self, name: str, values: pa.ChunkedArray) -> pd.Series | None:
         """Numbers among which one of the usual marks stands for a missing value."""
@@ -321,10 +344,13 @@ class _TextFile:
             return None
         number = _as_number(kept)
         if number is not None:
-            marks = pc.unique(values.filter(pc.is_in(values, pa.array(MARKS)))).to_pylist()
-            count = kept.null_count - values.null_count
-            self._tell(f"{name!r} has numbers, and {_listed(marks)} {count:,} times: missing")
+            self._tell_marks(name, values, "numbers")
         return number
+
+    def _tell_marks(self, name: str, values: pa.ChunkedArray, others: str) -> None:
+        marked = values.filter(pc.is_in(values, pa.array(MARKS)))
+        marks = pc.unique(marked).to_pylist()
+        self._tell(f"{name!r} has {others}, and {_listed(marks)} {len(marked):,} times: missing")
 
     def _tell(self, text: str) -> None:
         self._say(f"{self._path.name}: {text}")
@@ -333,30 +359,40 @@ class _TextFile:
 # --------------------------------------------------------------------------- detection
 
 
-def separator_of(lines: Sequence[str]) -> str:
+def separator_of(lines: Sequence[str], usual: str | None = None) -> str:
     """The separator under which all lines have as many values as the first, and the most.
+
+    Args:
+        lines: Of the beginning.
+        usual: What is taken where several would do, or none.
 
     Example:
         >>> separator_of(["a;b", "1,5;2,5"])
         ';'
     """
-    best, most = ",", 1
+    found: list[tuple[bool, bool, int, str]] = []
     for separator in SEPARATORS:
         try:
-            widths = [len(row) for row in csv.reader(lines, delimiter=separator)]
+            widths = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
         except csv.Error:
             continue
         # A quoted value may go on behind the lines that are here.
         same = sum(width == widths[0] for width in widths)
-        if widths[0] > most and same >= 0.9 * len(widths):
-            best, most = separator, widths[0]
-    return best
+        if widths[0] > 1 and same >= 0.9 * len(widths):
+            found.append((same == len(widths), separator == usual, widths[0], separator))
+    return max(found, key=lambda each: each[:3])[3] if found else usual or ","
 
 
-def _encoding_of(start: bytes) -> str:
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+def _encoding_of(start: bytes, told: str | None) -> str:
+    if told is None and start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
-    return "utf-8-sig"
+    # The mark at the beginning of some files is no part of the first column's name.
+    utf8 = told is None or told.lower().replace("_", "-") in ("utf-8", "utf8")
+    return "utf-8-sig" if utf8 or told is None else told
+
+
+def _leading_blanks(lines: Sequence[str]) -> int:
+    return next((i for i, line in enumerate(lines) if line.strip()), len(lines))
 
 
 def _named(separator: str) -> str:
@@ -403,7 +439,9 @@ def _as_number(values: pa.ChunkedArray) -> pd.Series | None:
         numbers = pc.cast(pc.replace_substring_regex(values, r"^\+", ""), pa.float64())
     except pa.ArrowInvalid:
         return None
-    return numbers.to_pandas()
+    # "1e400" is a number that no float can hold.
+    beyond = pc.and_(pc.is_inf(numbers), pc.match_substring_regex(values, "[0-9]"))
+    return None if pc.any(beyond).as_py() else numbers.to_pandas()
 
 
 def _is_truth(values: pa.ChunkedArray) -> bool:

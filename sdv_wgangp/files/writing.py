@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from sdv_wgangp.files.paths import check_folder, is_stream, kind_of
+from sdv_wgangp.files.paths import check_folder, is_stream, kind_of, kind_of_text
 from sdv_wgangp.persistence.durable import partial_file
 from sdv_wgangp.user_errors import UserError, one_line
 
@@ -49,7 +49,7 @@ class TableWriter:
             if self.path.suffix.lower() == ".zip":
                 raise UserError(f"{path}: writing .zip is not supported; use .csv or .csv.gz")
             check_folder(self.path)
-        self._separator = "\t" if ".tsv" in self.path.suffixes else ","
+        self._separator = "\t" if kind_of_text(self.path) == ".tsv" else ","
         self._place = contextlib.ExitStack()
         self._partial: Any = None
         self._parquet: Any = None
@@ -102,7 +102,7 @@ class TableWriter:
                     else each
                     for each in table.schema
                 ]
-                self._schema = pyarrow.schema(fields)
+                self._schema = pyarrow.schema(fields, metadata=table.schema.metadata)
                 self._parquet = parquet.ParquetWriter(self._partial, self._schema)
             self._parquet.write_table(
                 pyarrow.Table.from_pandas(frame, schema=self._schema, preserve_index=False)

@@ -149,10 +149,8 @@ def prepare(tables: list[pd.DataFrame], about: Mapping) -> list[pd.DataFrame]:
             for v in values:
                 _check_hashable(v, sdtype)
             plain = [pd.api.types.is_numeric_dtype(v) for v in values]
-            ready = [
-                _as_text(v) if is_number and not all(plain) else v
-                for v, is_number in zip(values, plain, strict=True)
-            ]
+            # Truth values and integers with missing ones may be objects in one of the tables.
+            ready = [v if all(plain) or not any(plain) else _as_text(v) for v in values]
         else:
             continue
         for table, v in zip(tables, ready, strict=True):
@@ -174,7 +172,10 @@ def _datetimes(values: pd.Series, form: str | None) -> pd.Series:
     if pd.api.types.is_datetime64_any_dtype(values):
         return values
     try:
-        return pd.to_datetime(values, format=form)
+        found = pd.to_datetime(values, format=form)
+        # Of a zone with summer time there are two offsets.
+        mixed = not pd.api.types.is_datetime64_any_dtype(found)
+        return pd.to_datetime(values, format=form, utc=True) if mixed else found
     except (TypeError, ValueError) as error:
         expected = f" of the format {form!r}" if form else ""
         raise ValueError(

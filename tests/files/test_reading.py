@@ -104,6 +104,31 @@ def test_files_without_a_header_are_told(read):
     assert read("1,2\n3,4\n", form=Format(header=True)).to_dict("list") == {"1": [3], "2": [4]}
 
 
+@pytest.mark.parametrize("before", ["\n\n", "\r\n", "  \n", "sep=,\n\n", "\nsep=,\n"])
+def test_blank_lines_before_the_header(read, before):
+    assert read(before + "a,b\n1,2\n3,4\n").to_dict("list") == {"a": [1, 3], "b": [2, 4]}
+    with pytest.raises(UserError, match=f"line {before.count(chr(10)) + 3} has 3 values"):
+        read(before + "a,b\n1,2\n3,4,5\n")
+
+
+def test_names_keep_their_characters(read):
+    assert list(read('"a\nx",b\u2028z\n1,2\n')) == ["a\nx", "b\u2028z"]
+    told = read("a,b\n1,2\n", encoding="utf-8-sig", form=Format(encoding="utf-8"))
+    assert list(told) == ["a", "b"]
+
+
+def test_a_tsv_has_tabs_and_the_consistent_separator_wins(read):
+    assert list(read("a,x\tb\n1,5\t2\n2,5\t3\n", "t.tsv")) == ["a,x", "b"]
+    assert read("text\na, b\nc\n", "t.tsv")["text"].tolist() == ["a, b", "c"]
+    assert list(read("a,x;b\n1,5;2\n2;3\n")) == ["a,x", "b"]
+
+
+def test_points_beside_decimal_commas_are_no_decimals(read):
+    frame = read("price;people;day\n1,5;1.101;01.02.2020\n2,5;31.131;02.02.2020\n")
+    assert frame["people"].tolist() == ["1.101", "31.131"]
+    assert read.said[1:] == ["t.csv: 'people' has points where decimals have commas, and is text"]
+
+
 # --------------------------------------------------------------------------- lines
 
 
@@ -186,6 +211,20 @@ def test_truth_values_and_empty_columns(read):
     assert frame["e"].isna().all()
 
 
+def test_blanks_and_marks_among_truth_values(read):
+    frame = read("x,t\n ,True\n5,NA\n1,false\n")
+    assert frame["x"].isna().tolist() == [True, False, False]
+    assert frame["t"].tolist()[::2] == [True, False]
+    assert frame["t"].isna().tolist() == [False, True, False]
+    assert len(read.said) == 2
+
+
+def test_numbers_that_no_float_holds_are_text(read):
+    assert read("x\n1e400\n1\n")["x"].tolist() == ["1e400", "1"]
+    long = read("k\n12345678901234567890\n1\n", form=Format(dtype={"k": "number"}))
+    assert long["k"].tolist() == [12345678901234567890.0, 1.0]
+
+
 def test_a_type_that_does_not_fit_is_named(read):
     with pytest.raises(
         UserError, match=r"column 'x' is to be numbers and has 'n\.a\.'; give --na"
@@ -246,5 +285,7 @@ def test_named_indexes_are_columns(tmp_path):
     frame = pd.DataFrame({"x": [1, 2]}, index=pd.Index(["a", "b"], name="key"))
     frame.to_parquet(path)
     assert read_table(path).to_dict("list") == {"key": ["a", "b"], "x": [1, 2]}
+    with pytest.raises(UserError, match="options of text files are not for it"):
+        read_table(path, Format(na=("1",)))
     frame.reset_index(drop=True).iloc[::-1].to_parquet(path)
     assert read_table(path).to_dict("list") == {"x": [2, 1]}

@@ -110,6 +110,13 @@ def test_pipes_and_standard_output(tmp_path, capsys):
     assert capsys.readouterr().out == "x,word\n1,a\n2,b\n"
 
 
+def test_parquet_keeps_the_types_of_pandas(tmp_path):
+    whole = pd.array([2**53 + 1, None, 2**53 + 3], "Int64")
+    frame = pd.DataFrame({"k": whole, "t": pd.array([True, None, False], "boolean")})
+    write_table(frame, tmp_path / "t.parquet")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "t.parquet"), frame)
+
+
 def test_outputs_that_are_inputs_are_refused(tmp_path):
     data, other = tmp_path / "d.csv", tmp_path / "e.csv"
     data.write_text("a\n1\n")

@@ -477,7 +477,10 @@ def test_a_target_that_follows_from_another_column_has_classes(frame):
             "meta_feature_distance must be one of tracked, product",
         ),
         ({"meta_feature_schedule": "late"}, "meta_feature_schedule must be one of constant, warm"),
-        ({"meta_feature_subsets": 0}, "meta_feature_subsets must be a whole number of at least 1, not 0"),
+        (
+            {"meta_feature_subsets": 0},
+            "meta_feature_subsets must be a whole number of at least 1",
+        ),
         ({"meta_feature_fraction": 1.5}, r"meta_feature_fraction must be in \(0, 1\], not 1.5"),
         ({"meta_feature_weight": {"var": 1.0}}, "names 'var', which is not in meta_features"),
         (
