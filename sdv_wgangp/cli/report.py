@@ -98,11 +98,13 @@ def run(options: argparse.Namespace) -> int:
             model=model,
             files=inputs,
         )
-    print(result.to_text())
+    # The files first: whoever reads the text may close it after the first lines.
+    written = []
     if options.html is not None:
-        print(f"\nreport  {result.to_html(options.html)}")
+        written.append(f"report  {result.to_html(options.html)}")
     if options.json is not None:
-        print(f"\njson    {result.to_json(options.json)}")
+        written.append(f"json    {result.to_json(options.json)}")
+    print("\n\n".join([result.to_text(), *written]))
     return 0
 
 
