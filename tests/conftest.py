@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,29 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
     threads = max((os.cpu_count() or 1) // workers, 1)
     torch.set_num_threads(threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+# Fits, processes of their own, thousands of sizes: all tests of these take minutes together. What
+# else there is has the mark "fast" (`pytest -m fast`).
+SLOW = (
+    *("benchmarks", "soak", "single_table", "models", "calibration", "reporting", "plots"),
+    *("ops/test_status.py", "ops/test_tree_scores.py", "ops/test_critic_step.py"),
+    *(
+        "ops/test_penalty.py",
+        "persistence/test_model_files.py",
+        "persistence/test_earlier_files.py",
+    ),
+    *("training/test_trackers.py", "training/test_training.py", "training/test_checkpoints.py"),
+    *("test_cli.py", "test_docs.py", "test_examples.py", "test_multi_table.py", "test_package.py"),
+    *("test_reproducible.py", "test_compatibility.py", "test_recipes.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(root).as_posix()
+        if not place.startswith(SLOW):
+            item.add_marker("fast")
 
 
 @pytest.fixture(autouse=True)

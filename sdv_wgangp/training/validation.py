@@ -93,7 +93,7 @@ class HeldOutScore:
         rows = np.concatenate([self._real, self._features(generated)])
         is_real = np.arange(len(rows)) < len(self._real)
         areas = fold_areas(rows, is_real, self._fit, FOLDS, self._seed)
-        return float(2 - 2 * max(np.mean(areas), 0.5))
+        return 2 - 2 * max(float(np.mean(areas)), 0.5)
 
     def _fit(self, rows: np.ndarray, is_real: np.ndarray) -> Probability:
         trees = HistGradientBoostingClassifier(
