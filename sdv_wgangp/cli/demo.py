@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdv_wgangp.cli.options import add_command, add_loudness, add_parameters, given_parameters
-from sdv_wgangp.cli.output import calm, few, printer
+from sdv_wgangp.cli.output import calm, printer
 from sdv_wgangp.user_errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def run(options: argparse.Namespace) -> int:
         frame, metadata = _download(name)
     target = options.target or target
     if target is not None and target not in frame:
+        from sdv_wgangp.reporting.formats import few
+
         raise UserError(f"--target {target}: {name} has the columns {few(list(frame))}")
     folder.mkdir(parents=True, exist_ok=True)
     train, holdout = split(frame, 0.2, seed=0)

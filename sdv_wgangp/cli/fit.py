@@ -116,7 +116,8 @@ def run(options: argparse.Namespace) -> int:
     """Fit, and write the model."""
     from sdv_wgangp import sdv_versions
     from sdv_wgangp.cli.metadata import (
-        given_or_detected,
+        check_columns,
+        detected,
         metadata_path,
         read_metadata,
         stem_of,
@@ -152,7 +153,9 @@ def run(options: argparse.Namespace) -> int:
     given = None if options.metadata is None else read_metadata(options.metadata)
     text = () if given is None else text_columns(given)
     frame = read_table(options.data, given_format(options), text, say)
-    metadata = given_or_detected(options.metadata, frame, model, say)
+    if given is not None:
+        check_columns(given, options.metadata, frame)
+    metadata = detected(frame, model, say) if given is None else given
     if options.holdout is not None:
         frame, rest = split(frame, options.holdout, options.random_state or 0)
         for path, table in zip(held, (frame, rest), strict=True):

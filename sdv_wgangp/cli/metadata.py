@@ -10,18 +10,18 @@ import pandas as pd
 from sdv.metadata import Metadata
 
 from sdv_wgangp import sdv_versions
-from sdv_wgangp.cli.output import few
 from sdv_wgangp.files import write_text
+from sdv_wgangp.reporting.formats import few
 from sdv_wgangp.user_errors import UserError, one_line
 
 MODEL_SUFFIXES = (".safetensors", ".pkl", ".pickle")
 
 
-def read_metadata(path: str | Path, frame: pd.DataFrame | None = None) -> Metadata:
-    """SDV's metadata from JSON, checked against the columns of ``frame``.
+def read_metadata(path: str | Path) -> Metadata:
+    """SDV's metadata from JSON.
 
     Raises:
-        UserError: it is missing, invalid, or describes other columns.
+        UserError: it is missing, invalid, or of several tables.
     """
     path = Path(path)
     if not path.is_file():
@@ -29,22 +29,27 @@ def read_metadata(path: str | Path, frame: pd.DataFrame | None = None) -> Metada
     try:
         metadata = Metadata.load_from_json(str(path))
         metadata.validate()
-        name = sdv_versions.table_name(metadata)
+        sdv_versions.table_name(metadata)
     except Exception as error:  # SDV, json and KeyError alike: the file is not what it should be
         raise UserError(f"{path}: is not SDV metadata of one table ({one_line(error)})") from error
-    if frame is not None:
-        described = set(metadata.tables[name].columns)
-        unknown = [column for column in frame if column not in described]
-        absent = sorted(described - set(frame))
-        if absent:
-            raise UserError(
-                f"{path}: describes column {absent[0]!r}, which the data does not have"
-            )
-        if unknown:
-            raise UserError(
-                f"{path}: does not describe column {unknown[0]!r} of the data; add it or drop it"
-            )
     return metadata
+
+
+def check_columns(metadata: Metadata, path: str | Path, frame: pd.DataFrame) -> None:
+    """Check that metadata describe the columns of a table, and no others.
+
+    Raises:
+        UserError: They do not; names ``path``, where they are from, and a column.
+    """
+    described = set(sdtypes(metadata))
+    unknown = [column for column in frame if column not in described]
+    absent = sorted(described - set(frame))
+    if absent:
+        raise UserError(f"{path}: describes column {absent[0]!r}, which the data does not have")
+    if unknown:
+        raise UserError(
+            f"{path}: does not describe column {unknown[0]!r} of the data; add it or drop it"
+        )
 
 
 def metadata_path(model: Path) -> Path:
@@ -79,17 +84,12 @@ def write_metadata(metadata: Metadata, path: Path) -> None:
     write_text(path, json.dumps(metadata.to_dict(), indent=4) + "\n")
 
 
-def given_or_detected(
-    given: str | None, frame: pd.DataFrame, model: Path, say: Callable[[str], None]
-) -> Metadata:
-    """The given metadata or the detected one.
+def detected(frame: pd.DataFrame, model: Path, say: Callable[[str], None]) -> Metadata:
+    """The metadata that SDV detects in a table.
 
     Raises:
-        UserError: What is given does not fit the table, or what is detected differs from what
-            stands beside the model already.
+        UserError: They differ from what stands beside the model already.
     """
-    if given is not None:
-        return read_metadata(given, frame)
     beside = metadata_path(model)
     metadata = sdv_versions.detect_metadata(frame)
     if beside.exists() and (found := _difference(read_metadata(beside), metadata)):

@@ -6,7 +6,7 @@ import argparse
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sdv_wgangp.user_errors import one_line
@@ -46,9 +46,3 @@ def calm(quiet: bool = False) -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-def few(names: Sequence[str], most: int = 8) -> str:
-    """Names in a line, the first of them where there are many."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

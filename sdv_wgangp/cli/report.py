@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     from pandas.api.types import infer_dtype
 
     from sdv_wgangp import sdv_versions
-    from sdv_wgangp.cli.metadata import read_metadata, text_columns
+    from sdv_wgangp.cli.metadata import check_columns, read_metadata, text_columns
     from sdv_wgangp.cli.models import load_model
     from sdv_wgangp.files import Format, check_folder, check_outputs, read_table
     from sdv_wgangp.reporting.report import build_report
@@ -64,7 +64,8 @@ def run(options: argparse.Namespace) -> int:
     for output in outputs:
         check_folder(output)
     model = None if options.model is None else load_model(options.model)
-    text = [] if options.metadata is None else text_columns(read_metadata(options.metadata))
+    metadata = None if options.metadata is None else read_metadata(options.metadata)
+    text = [] if metadata is None else text_columns(metadata)
     form = given_format(options)
     real = read_table(options.real, form, text, _note)
     # What is text in the real table is text in the others, whatever it looks like there.
@@ -74,8 +75,8 @@ def run(options: argparse.Namespace) -> int:
     tables = {"synthetic": read_table(options.synthetic, form, text, _note)}
     if options.holdout is not None:
         tables["holdout"] = read_table(options.holdout, form, text, _note)
-    if options.metadata is not None:
-        metadata = read_metadata(options.metadata, real)
+    if metadata is not None:
+        check_columns(metadata, options.metadata, real)
     else:
         # Nothing is generated here, so no column needs to be a key: all are compared.
         metadata = sdv_versions.detect_metadata(real, infer_keys=None)
