@@ -26,7 +26,8 @@ class MLPCritic(nn.Module):
         hidden: Widths of the hidden layers, at least one.
         random: Source of the initial weights.
         pac: Rows judged together.
-        dropout: Share of hidden units dropped in training; CTGAN's critic has 0.5.
+        dropout: Fraction of the hidden units dropped in training; CTGAN's critic has 0.5.
+        slope: Of the rectifiers below 0.
 
     Attributes:
         layers: Those after the first, an `nn.ModuleList`.
@@ -42,11 +43,13 @@ class MLPCritic(nn.Module):
         random: torch.Generator,
         pac: int = 1,
         dropout: float = 0.0,
+        slope: float = LEAKY_SLOPE,
     ):
         super().__init__()
         if not hidden:
             raise ValueError("discriminator_dim must name at least one layer, like (256, 256)")
         self.levels, self.dense, self.pac, self.dropout = levels, dense, pac, dropout
+        self.slope = slope
         self.level_weight = nn.Parameter(torch.empty(pac * levels, hidden[0]))
         self.dense_weight = nn.Parameter(torch.empty(pac * dense, hidden[0]))
         self.bias = nn.Parameter(torch.empty(hidden[0]))
@@ -81,7 +84,7 @@ class MLPCritic(nn.Module):
         """Scores of unpacked rows, shape ``[rows/pac]``."""
         hidden = self.first(*self.pack(levels, dense))
         for layer in self.layers:
-            hidden = functional.leaky_relu(hidden, LEAKY_SLOPE)
+            hidden = functional.leaky_relu(hidden, self.slope)
             hidden = functional.dropout(hidden, self.dropout, self.training)
             hidden = layer(hidden)
         return hidden.squeeze(1)

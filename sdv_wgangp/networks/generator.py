@@ -11,14 +11,7 @@ from torch.nn import functional
 
 from sdv_wgangp.encoding.layout import Layout
 
-# Columns that determine each other have to take their randomness from the shared noise; with
-# small logits it comes from the sampling of each column alone, and the generator starts far from
-# any dependence. So the first weights of the logits are larger than usual by this factor.
-LOGIT_SPREAD = 6.0
 LOG_SCALE_RANGE = (-8.0, 2.0)
-# A given cell has to outdo the noise, and Adam moves every weight by its learning rate at most:
-# the weights of given levels, from zero on, count this much.
-CONDITION_GAIN = 8.0
 
 
 class Conditions(NamedTuple):
@@ -37,20 +30,16 @@ class Conditions(NamedTuple):
     def rows(self) -> int:
         return len(self.levels)
 
-    def summed(self, table: torch.Tensor) -> torch.Tensor:
-        """`CONDITION_GAIN` times the sum of a table's rows ``[levels, width]`` at the given
-        cells, ``[rows, width]``."""
-        return functional.embedding_bag(
-            self.levels, table, mode="sum", per_sample_weights=self._counts(table.dtype)
-        )
+    def summed(self, table: torch.Tensor, gain: float) -> torch.Tensor:
+        """``gain`` times the sum of a table's rows ``[levels, width]`` at the given cells,
+        ``[rows, width]``."""
+        weights = self.fixed.to(table.dtype) * gain
+        return functional.embedding_bag(self.levels, table, mode="sum", per_sample_weights=weights)
 
-    def derivative(self, width: int, dtype: torch.dtype) -> torch.Tensor:
-        """Of the sum along the table's rows, ``[rows, width]``."""
+    def derivative(self, width: int, dtype: torch.dtype, gain: float) -> torch.Tensor:
+        """Of `summed` along the table's rows, ``[rows, width]``."""
         hot = torch.zeros(self.rows, width, dtype=dtype, device=self.levels.device)
-        return hot.scatter_(1, self.levels, self._counts(dtype))
-
-    def _counts(self, dtype: torch.dtype) -> torch.Tensor:
-        return self.fixed.to(dtype) * CONDITION_GAIN
+        return hot.scatter_(1, self.levels, self.fixed.to(dtype) * gain)
 
     def impose(self, levels: torch.Tensor) -> None:
         """Put the given cells into drawn ones ``[batch rows, columns]``, in place."""
@@ -65,10 +54,15 @@ class Residual(nn.Module):
     Args:
         width_in, width: Of what comes in and of what the block adds.
         levels: Of the rows, if the block reads conditions; else 0.
+        gain: Factor of what given levels add.
     """
 
-    def __init__(self, width_in: int, width: int, levels: int = 0):
+    # Of generators in files that do not hold it, too.
+    gain: float = 8.0
+
+    def __init__(self, width_in: int, width: int, levels: int = 0, gain: float = gain):
         super().__init__()
+        self.gain = gain
         self.linear = nn.Linear(width_in, width)
         self.norm = nn.BatchNorm1d(width)
         # From zero: a level that is never given stays without effect.
@@ -76,10 +70,15 @@ class Residual(nn.Module):
 
     def forward(self, x: torch.Tensor, conditions: Conditions | None = None) -> torch.Tensor:
         z = self.linear(x)
-        if conditions is not None and self.condition is not None:
-            given = conditions.summed(self.condition)
-            z = torch.cat([z[: conditions.rows] + given, z[conditions.rows :]])
+        if (given := self.given(conditions)) is not None:
+            z = torch.cat([z[: len(given)] + given, z[len(given) :]])
         return torch.cat([torch.relu(self.norm(z)), x], dim=1)
+
+    def given(self, conditions: Conditions | None) -> torch.Tensor | None:
+        """What is added for given cells, ``[given rows, width]``; None where nothing is."""
+        if conditions is None or self.condition is None:
+            return None
+        return conditions.summed(self.condition, self.gain)
 
 
 class Generator(nn.Module):
@@ -98,6 +97,11 @@ class Generator(nn.Module):
         layout: The table's layout.
         random: Source of the initial weights.
         conditioned: How many blocks read conditions, counted from the first; 0: it takes none.
+        logit_spread: Factor of the first weights of the logits. Columns that determine each other
+            have to take their randomness from the shared noise; with small logits it comes from
+            the sampling of each column alone, and training starts far from any dependence.
+        condition_gain: Factor of what given levels add. A given cell has to outdo the noise, and
+            Adam moves every weight, from zero on, by its learning rate at most.
 
     Attributes:
         body: The blocks, an `nn.Sequential`.
@@ -112,15 +116,17 @@ class Generator(nn.Module):
         layout: Layout,
         random: torch.Generator,
         conditioned: int = 0,
+        *,
+        logit_spread: float = 6.0,
+        condition_gain: float = Residual.gain,
     ):
         super().__init__()
         self.embedding_dim = embedding_dim
         self.conditional = conditioned > 0
         blocks, width = [], embedding_dim
         for index, block_width in enumerate(hidden):
-            blocks.append(
-                Residual(width, block_width, layout.levels if index < conditioned else 0)
-            )
+            levels = layout.levels if index < conditioned else 0
+            blocks.append(Residual(width, block_width, levels, condition_gain))
             width += block_width
         # PyTorch's stubs know of a container's layers only that they are modules.
         self.body = cast("Iterable[Residual]", nn.Sequential(*blocks))
@@ -129,10 +135,15 @@ class Generator(nn.Module):
         self.positions = nn.Linear(width, 2 * self.position_count) if self.position_count else None
         initialise(self, random)
         with torch.no_grad():
-            self.logits.weight.mul_(LOGIT_SPREAD)
+            self.logits.weight.mul_(logit_spread)
             self.logits.bias.copy_(layout.frequencies.clamp_min(1e-9).log())
             if self.positions is not None:
                 self.positions.bias.zero_()
+
+    @property
+    def condition_gain(self) -> float:
+        """Factor of what given levels add."""
+        return next(iter(self.body)).gain
 
     def draw(self, rows: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Noise and jitter for `forward`."""

@@ -18,8 +18,6 @@ from sdv_wgangp.networks.generator import LOG_SCALE_RANGE, Conditions, Generator
 from sdv_wgangp.ops.reference import block_of
 
 WIDTH_UNIT = 32
-# Logits that are held at a time where they are not needed afterwards.
-CHUNK_LOGITS = 2**22
 
 
 class _LogitHead:
@@ -29,10 +27,13 @@ class _LogitHead:
         generator: Its head is taken over by `refresh`.
         offsets: The columns' blocks of levels, shape ``[columns + 1]``, int64.
         dtype: Of the products.
+        held_logits: Logits that are held at a time where they are not needed afterwards.
     """
 
-    def __init__(self, generator: Generator, offsets: torch.Tensor, dtype: torch.dtype):
-        self.head, self.offsets = generator.logits, offsets
+    def __init__(
+        self, generator: Generator, offsets: torch.Tensor, dtype: torch.dtype, held_logits: int
+    ):
+        self.head, self.offsets, self.held_logits = generator.logits, offsets, held_logits
         self.levels, width = self.head.weight.shape
         # Products of an odd width are several times slower: rows of zeros make it a round one.
         padded = -(-self.levels // WIDTH_UNIT) * WIDTH_UNIT
@@ -71,7 +72,7 @@ class _LogitHead:
 
     def draw_levels(self, features: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         """The levels alone, a part of the rows at a time."""
-        rows = max(CHUNK_LOGITS // len(self._padded), 1)
+        rows = max(self.held_logits // len(self._padded), 1)
         parts = zip(features.split(rows), uniforms.split(rows), strict=True)
         return torch.cat([self.draw(*part)[0] for part in parts])
 
@@ -113,28 +114,94 @@ class Generated:
     conditions: Conditions | None
 
 
-class TrainingPass:
-    """Draws rows from a generator and brings gradients at them back to its weights.
+class GeneratorPass:
+    """What both passes have in common: the heads, and drawing.
 
     Args:
-        generator: Its blocks are normalised with each batch's own statistics; their running
-            averages stay as they are.
+        generator: What is drawn from.
         offsets: The columns' blocks of levels, shape ``[columns + 1]``, int64.
         bfloat16: Whether products are done in bfloat16.
+        held_logits: Logits that `draw` holds at a time.
     """
 
     @torch.no_grad()
-    def __init__(self, generator: Generator, offsets: torch.Tensor, bfloat16: bool):
+    def __init__(
+        self,
+        generator: Generator,
+        offsets: torch.Tensor,
+        bfloat16: bool,
+        held_logits: int = 2**22,
+    ):
         self.generator, self.offsets = generator, offsets
         self.dtype = operand_type(bfloat16)
         self.hidden = sum(block.linear.out_features for block in generator.body)
-        self.logits = _LogitHead(generator, offsets, self.dtype)
+        self.logits = _LogitHead(generator, offsets, self.dtype, held_logits)
+        self._take_over(generator)
+
+    def _take_over(self, generator: Generator) -> None:
+        """Make what a pass keeps beside the heads."""
+
+    @torch.no_grad()
+    def draw(
+        self,
+        noise: torch.Tensor,
+        jitter: torch.Tensor,
+        uniforms: torch.Tensor,
+        conditions: Conditions | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Levels ``[rows, columns]`` and positions ``[rows, positions]`` in (0, 1).
+
+        Args:
+            noise, jitter: Standard normal, as for `Generator.forward`.
+            uniforms: In [0, 1), shape ``[rows, columns]``; they choose the levels.
+            conditions: Cells that are given, of a generator that reads conditions: those of the
+                first rows; in a `SamplingPass` those of every row, or one row of them for all.
+
+        Raises:
+            FloatingPointError: The logits are no distribution. (On CUDA nothing is raised here:
+                the losses tell.)
+        """
+        features = self._make_features(noise, conditions)
+        levels = self.logits.draw_levels(features, uniforms)
+        if conditions is not None:
+            self._impose(conditions, levels)
+        return levels, self._positions(features, jitter)[0]
+
+    def _make_features(self, noise: torch.Tensor, conditions: Conditions | None) -> torch.Tensor:
+        """What the heads read, the last block's units first, ``[rows, features]``."""
+        raise NotImplementedError
+
+    def _impose(self, conditions: Conditions, levels: torch.Tensor) -> None:
+        """Put the given cells into drawn ones, in place."""
+        conditions.impose(levels)
+
+    def _positions(
+        self, features: torch.Tensor, jitter: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Positions, their scores and stretches; without positions all of them are empty."""
+        head = self.generator.positions
+        if head is None:
+            return jitter, jitter, jitter
+        scores, stretches = ops.position_head(
+            features, head.weight, head.bias, jitter, *LOG_SCALE_RANGE
+        )
+        return torch.special.ndtr(scores), scores, stretches
+
+
+class TrainingPass(GeneratorPass):
+    """Draws rows from a generator and brings gradients at them back to its weights.
+
+    The blocks are normalised with each batch's own statistics; their running averages stay as
+    they are.
+    """
+
+    def _take_over(self, generator: Generator) -> None:
         # Always the same memory: a CUDA graph holds on to it.
         self.weights = [block.linear.weight.to(self.dtype, copy=True) for block in generator.body]
         if generator.positions is not None:
             self.position_weight = generator.positions.weight.to(self.dtype, copy=True)
         if generator.conditional:
-            self._column_of_level = block_of(offsets, len(generator.logits.bias))
+            self._column_of_level = block_of(self.offsets, len(generator.logits.bias))
         # Those of matrices stay in the type their products come in: half the memory.
         self._gradients: dict[torch.Tensor, torch.Tensor] = {
             parameter: torch.zeros_like(
@@ -165,42 +232,20 @@ class TrainingPass:
         uniforms: torch.Tensor,
         conditions: Conditions | None = None,
     ) -> Generated:
-        """Draw rows, with what `backward` has to know.
-
-        Args:
-            noise, jitter: Standard normal, as for `Generator.forward`.
-            uniforms: In [0, 1), shape ``[rows, columns]``; they choose the levels.
-            conditions: Cells that are given, of a generator that reads conditions.
-
-        Raises:
-            FloatingPointError: The logits are no distribution. (On CUDA nothing is raised here:
-                the losses tell.)
-        """
-        features, normals, inverses = self._make_features(noise, conditions)
+        """Draw rows as `draw` does, with what `backward` has to know."""
+        features, normals, inverses = self._normalised(noise, conditions)
         levels, logits = self.logits.draw(features, uniforms)
         if conditions is not None:
             conditions.impose(levels)
-        positions, scores, stretches = self._place(features, jitter)
+        positions, scores, stretches = self._positions(features, jitter)
         return Generated(
             levels, positions, features, normals, inverses, logits, scores, stretches, conditions
         )
 
-    @torch.no_grad()
-    def draw(
-        self,
-        noise: torch.Tensor,
-        jitter: torch.Tensor,
-        uniforms: torch.Tensor,
-        conditions: Conditions | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Levels ``[rows, columns]`` and positions ``[rows, positions]`` alone; see `forward`."""
-        features = self._make_features(noise, conditions)[0]
-        levels = self.logits.draw_levels(features, uniforms)
-        if conditions is not None:
-            conditions.impose(levels)
-        return levels, self._place(features, jitter)[0]
+    def _make_features(self, noise: torch.Tensor, conditions: Conditions | None) -> torch.Tensor:
+        return self._normalised(noise, conditions)[0]
 
-    def _make_features(
+    def _normalised(
         self, noise: torch.Tensor, conditions: Conditions | None
     ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         """`Generated.features`, `Generated.normals` and `Generated.inverses`."""
@@ -210,8 +255,8 @@ class TrainingPass:
         start = self.hidden
         for block, weight in zip(self.generator.body, self.weights, strict=True):
             product = ops.multiply(features[:, start:], weight.T)
-            if conditions is not None and block.condition is not None:
-                product[: conditions.rows] += conditions.summed(block.condition)
+            if (given := block.given(conditions)) is not None:
+                product[: len(given)] += given
             stop, start = start, start - weight.shape[0]
             norm = block.norm
             inverses.append(
@@ -220,22 +265,10 @@ class TrainingPass:
             normals.append(product)
         return features, normals, inverses
 
-    def _place(
-        self, features: torch.Tensor, jitter: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Positions, their scores and stretches; without positions all of them are empty."""
-        head = self.generator.positions
-        if head is None:
-            return jitter, jitter, jitter
-        scores, stretches = ops.position_head(
-            features, head.weight, head.bias, jitter, *LOG_SCALE_RANGE
-        )
-        return torch.special.ndtr(scores), scores, stretches
-
     @torch.no_grad()
     def backward(
         self,
-        made: Generated,
+        generated: Generated,
         to_codes: torch.Tensor,
         to_positions: torch.Tensor,
         slopes: torch.Tensor,
@@ -245,7 +278,7 @@ class TrainingPass:
         """Set `gradients`.
 
         Args:
-            made: What `forward` gave; it is used up.
+            generated: What `forward` gave; it is used up.
             to_codes: The loss's gradient at the one-hot codes, shape ``[rows, levels]``, of the
                 type of products; it is used up.
             to_positions: At the positions, shape ``[rows, positions]``.
@@ -254,8 +287,8 @@ class TrainingPass:
             to_conditions: A further gradient at what is added for given cells, block by block:
                 what `backward_of_conditions` gave.
         """
-        generator, features, gradients = self.generator, made.features, self._gradients
-        head, conditions = generator.logits, made.conditions
+        generator, features, gradients = self.generator, generated.features, self._gradients
+        head, conditions = generator.logits, generated.conditions
         given: tuple[int, torch.Tensor] | None = None  # rows, and what is added along weights
         if conditions is not None:
             # A cell that is given was not drawn: nothing comes back through its logits, whose
@@ -265,24 +298,33 @@ class TrainingPass:
             slopes[:, : conditions.rows].masked_fill_(conditions.fixed, 0)
             # A product adds the same rows up as a scatter does, and always in the same order, also
             # on a GPU.
-            given = conditions.rows, conditions.derivative(len(head.bias), self.dtype)
+            given = (
+                conditions.rows,
+                conditions.derivative(len(head.bias), self.dtype, generator.condition_gain),
+            )
         gradients[head.bias].copy_(
             ops.code_gradient(
-                to_codes, made.logits, head.bias, made.levels, self.offsets, slopes, tables
+                to_codes,
+                generated.logits,
+                head.bias,
+                generated.levels,
+                self.offsets,
+                slopes,
+                tables,
             )
         )
         ops.multiply(to_codes.T, features, gradients[head.weight])
         back = ops.multiply(to_codes, self.logits.weight[:, : self.hidden])
         if generator.positions is not None:
-            to_head = self._at_position_head(made, to_positions)
+            to_head = self._at_position_head(generated, to_positions)
             gradients[generator.positions.bias].copy_(to_head.sum(0))
             to_head = to_head.to(self.dtype)
             ops.multiply(to_head.T, features, gradients[generator.positions.weight])
             ops.multiply(to_head, self.position_weight[:, : self.hidden], back, add=True)
         start = 0
-        further: Sequence[torch.Tensor | None] = to_conditions or [None] * len(self.weights)
+        extra: Sequence[torch.Tensor | None] = to_conditions or [None] * len(self.weights)
         parts = zip(
-            generator.body, self.weights, made.normals, made.inverses, further, strict=True
+            generator.body, self.weights, generated.normals, generated.inverses, extra, strict=True
         )
         for block, weight, normal, inverse, more in reversed(list(parts)):
             stop, norm = start + weight.shape[0], block.norm
@@ -313,7 +355,7 @@ class TrainingPass:
     @torch.no_grad()
     def backward_of_conditions(
         self,
-        made: Generated,
+        generated: Generated,
         to_logits: torch.Tensor,
         to_positions: torch.Tensor,
         slopes: torch.Tensor,
@@ -324,7 +366,7 @@ class TrainingPass:
         The statistics of the batch are constants here, so rows have nothing to do with each other.
 
         Args:
-            made: What `forward` gave; it stays as it is.
+            generated: What `forward` gave; it stays as it is.
             to_logits: The gradient at the logits of the first rows, ``[some rows, levels]``.
             to_positions, slopes, tables: As for `backward`, of these rows.
 
@@ -333,20 +375,26 @@ class TrainingPass:
         """
         generator, rows = self.generator, len(to_logits)
         bias = generator.logits.bias
-        to_codes = torch.zeros_like(made.logits[:rows])
+        to_codes = torch.zeros_like(generated.logits[:rows])
         ops.code_gradient(
-            to_codes, made.logits[:rows], bias, made.levels[:rows], self.offsets, slopes, tables
+            to_codes,
+            generated.logits[:rows],
+            bias,
+            generated.levels[:rows],
+            self.offsets,
+            slopes,
+            tables,
         )
         to_codes += to_logits
         back = ops.multiply(to_codes, self.logits.weight[:, : self.hidden])
         if generator.positions is not None:
-            to_head = self._at_position_head(made, to_positions).to(self.dtype)
+            to_head = self._at_position_head(generated, to_positions).to(self.dtype)
             ops.multiply(to_head, self.position_weight[:, : self.hidden], back, add=True)
         found, start = [], 0
-        parts = zip(generator.body, self.weights, made.inverses, strict=True)
+        parts = zip(generator.body, self.weights, generated.inverses, strict=True)
         for block, weight, inverse in reversed(list(parts)):
             stop = start + weight.shape[0]
-            open_units = made.features[:rows, start:stop] > 0
+            open_units = generated.features[:rows, start:stop] > 0
             to_block = back[:, start:stop] * open_units * (block.norm.weight * inverse)
             found.append(to_block.to(self.dtype))
             if stop < self.hidden:
@@ -354,29 +402,26 @@ class TrainingPass:
             start = stop
         return found[::-1]
 
-    def _at_position_head(self, made: Generated, to_positions: torch.Tensor) -> torch.Tensor:
+    def _at_position_head(self, generated: Generated, to_positions: torch.Tensor) -> torch.Tensor:
         """The gradient at what the head of the positions gives for the first rows."""
         rows = len(to_positions)
-        density = made.scores[:rows].square().mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
+        density = (
+            generated.scores[:rows].square().mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
+        )
         to_scores = density.mul_(to_positions)
-        return torch.cat([to_scores, to_scores * made.stretches[:rows]], 1)
+        return torch.cat([to_scores, to_scores * generated.stretches[:rows]], 1)
 
 
-class SamplingPass:
+class SamplingPass(GeneratorPass):
     """Draws rows from a trained generator, whose normalisation is folded into its products.
 
-    Args:
-        generator: In evaluation mode.
-        offsets, bfloat16: As for `TrainingPass`.
+    The generator is in evaluation mode.
 
     Raises:
         ValueError: The generator has no running statistics.
     """
 
-    @torch.no_grad()
-    def __init__(self, generator: Generator, offsets: torch.Tensor, bfloat16: bool):
-        self.generator = generator
-        self.dtype = operand_type(bfloat16)
+    def _take_over(self, generator: Generator) -> None:
         self.layers: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         for block in generator.body:
             norm, linear = block.norm, block.linear
@@ -390,31 +435,10 @@ class SamplingPass:
             bias = norm.bias + scale * (linear.bias - mean)
             folded = scale[:, None] * linear.weight
             self.layers.append((folded.to(self.dtype), bias.to(self.dtype), scale))
-        self.hidden = sum(len(bias) for _, bias, _ in self.layers)
-        self.logits = _LogitHead(generator, offsets, self.dtype)
         self._features: torch.Tensor | None = None
 
-    @torch.no_grad()
-    def draw(
-        self,
-        noise: torch.Tensor,
-        jitter: torch.Tensor,
-        uniforms: torch.Tensor,
-        conditions: Conditions | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Levels ``[rows, columns]`` and positions ``[rows, positions]``; see `TrainingPass`.
-
-        Conditions are those of every row, or one row of them for all.
-        """
-        features = self._make_features(noise, conditions)
-        levels = self.logits.draw_levels(features, uniforms)
-        if conditions is not None:
-            torch.where(conditions.fixed, conditions.levels, levels, out=levels)
-        if self.generator.positions is None:
-            return levels, jitter
-        head = self.generator.positions
-        scores, _ = ops.position_head(features, head.weight, head.bias, jitter, *LOG_SCALE_RANGE)
-        return levels, torch.special.ndtr(scores)
+    def _impose(self, conditions: Conditions, levels: torch.Tensor) -> None:
+        torch.where(conditions.fixed, conditions.levels, levels, out=levels)
 
     @torch.no_grad()
     def probabilities(
@@ -435,9 +459,9 @@ class SamplingPass:
         start = self.hidden
         for block, (weight, bias, scale) in zip(self.generator.body, self.layers, strict=True):
             stop, start = start, start - len(bias)
-            made = features[:, start:stop]
-            ops.multiply(features[:, stop:], weight.T, made)
-            if conditions is not None and block.condition is not None:
-                bias = bias + (scale * conditions.summed(block.condition)).to(self.dtype)
-            made.add_(bias).relu_()
+            units = features[:, start:stop]
+            ops.multiply(features[:, stop:], weight.T, units)
+            if (given := block.given(conditions)) is not None:
+                bias = bias + (scale * given).to(self.dtype)
+            units.add_(bias).relu_()
         return features

@@ -10,13 +10,6 @@ from torch import nn
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.ops import ViewTables, row_views, row_views_backward
 
-# Ranks are kept off 0 and 1 by this much before they become normal scores (|score| < 3.9).
-RANK_MARGIN = 5e-5
-# Whitened channels are clamped here; directions with less variance than the floor are not blown
-# up further.
-WHITE_CLAMP = 4.0
-WHITE_FLOOR = 1e-4
-
 
 class Views(nn.Module):
     """Dense channels of a row, shape ``[rows, width]``, and the gradient back through them.
@@ -34,6 +27,11 @@ class Views(nn.Module):
     Args:
         layout: The table's layout.
         whiten: Whether to add the third kind. Needs `fit_whitening` before the first use.
+        clamp: Bound of the whitened channels.
+        floor: Of the variances, in units of the largest: directions with less are not blown up
+            more than that.
+        margin: Ranks are kept off 0 and 1 by this much before they become normal scores (by
+            default these are below 3.9).
     """
 
     tables: torch.Tensor
@@ -42,8 +40,17 @@ class Views(nn.Module):
     scored: torch.Tensor
     whitening: torch.Tensor
 
-    def __init__(self, layout: Layout, whiten: bool = True):
+    def __init__(
+        self,
+        layout: Layout,
+        whiten: bool = True,
+        *,
+        clamp: float = 4.0,
+        floor: float = 1e-4,
+        margin: float = 5e-5,
+    ):
         super().__init__()
+        self.clamp, self.floor, self.margin = clamp, floor, margin
         widths = layout.offsets.diff()
         positioned = layout.positioned
         place = torch.full((layout.columns,), -1)
@@ -72,8 +79,8 @@ class Views(nn.Module):
             self.ordered,
             self.scored,
             self.whitening,
-            RANK_MARGIN,
-            WHITE_CLAMP,
+            self.margin,
+            self.clamp,
         )
 
     @property
@@ -95,7 +102,7 @@ class Views(nn.Module):
         scores = scores - scores.mean(0)
         covariance = scores.T @ scores / max(len(scores) - 1, 1)
         values, vectors = torch.linalg.eigh(covariance)
-        values = values.clamp_min(WHITE_FLOOR * values[-1].clamp_min(1e-12))
+        values = values.clamp_min(self.floor * values[-1].clamp_min(1e-12))
         self.whitening.copy_((vectors * values.rsqrt()) @ vectors.T)
 
     def forward(self, levels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -93,8 +93,7 @@ class AutogradColumnGenerator(TableRows):
         features = generated.noise
         for block in self.network.body:
             z = block.linear(features)
-            if block.condition is not None:
-                given = conditions.summed(block.condition)
+            if (given := block.given(conditions)) is not None:
                 z = torch.cat([z[: len(given)] + given, z[len(given) :]])
             variance, mean = torch.var_mean(z.detach(), 0, correction=0)
             normal = (z - mean) * (variance + block.norm.eps).rsqrt()

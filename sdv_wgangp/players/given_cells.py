@@ -11,7 +11,8 @@ does too.
    chosen, a value of it with probability proportional to ``log(1 + rows)`` (Xu et al. 2019,
    section 4.3, training-by-sampling), and then a row among those with this value. Real and
    generated rows then follow the same distribution, if not the table's, and no bias arises.
-3. The critic reads one channel for each column that may be given: `MASK_SCALE` where it is.
+3. The critic reads one channel for each column that may be given: 0, or ``mask_scale`` where the
+   cell is.
 """
 
 from __future__ import annotations
@@ -22,10 +23,6 @@ import torch
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
-
-# The penalty on the critic's gradient knows no channel that does not count. With a channel of
-# this height a weight is smaller by as much for the same effect, and the penalty feels its square.
-MASK_SCALE = 4.0
 
 
 def given_columns(layout: Layout, conditional_rows: int) -> torch.Tensor:
@@ -43,6 +40,9 @@ class ConditionSampler:
         table: The training rows, on the device.
         rows: Conditional rows in a batch.
         log_frequency: See `TrainingSettings`.
+        mask_scale: Height of the channels. The penalty on the critic's gradient knows none that
+            does not count; the higher a channel, the smaller the weight that has the same effect,
+            and the penalty feels its square.
     """
 
     def __init__(
@@ -52,9 +52,10 @@ class ConditionSampler:
         table: EncodedTable,
         rows: int,
         log_frequency: bool,
+        mask_scale: float = 4.0,
     ):
         device = table.codes.device
-        self.rows = rows
+        self.rows, self.mask_scale = rows, mask_scale
         self.columns = columns.to(device)
         self._most = min(len(columns), layout.columns - 1)
         # Of every column its place among those that may be given, or the one behind them.
@@ -113,7 +114,7 @@ class ConditionSampler:
     def channels(self, fixed: torch.Tensor, rows: int) -> torch.Tensor:
         """What the critic reads of a mask ``[n, columns]``: ``[rows, len(self.columns)]``."""
         channels = torch.zeros(rows, len(self.columns), device=fixed.device)
-        channels[: len(fixed)] = fixed.index_select(1, self.columns) * MASK_SCALE
+        channels[: len(fixed)] = fixed.index_select(1, self.columns) * self.mask_scale
         return channels
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sdv_wgangp import ops
-from sdv_wgangp.networks.critic import LEAKY_SLOPE, MLPCritic
+from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.ops import PENALTIES_BETWEEN
 from sdv_wgangp.players.protocols import Losses
 from sdv_wgangp.players.rows import Rows, RowsGradient
@@ -41,10 +41,10 @@ class CompiledCritic:
         packed = len(real.levels) // critic.pac
         penalty, weight = objective.penalty_at(step)
         between = penalty in PENALTIES_BETWEEN
-        share = None
+        epsilon = None
         if between:
-            share = torch.rand(packed, 1, device=real.levels.device, generator=random)
-            share = share.to(self.parameters[0].dtype)
+            epsilon = torch.rand(packed, 1, device=real.levels.device, generator=random)
+            epsilon = epsilon.to(self.parameters[0].dtype)
         masks = critic.masks((3 if between else 2) * packed, random)
         reals, fakes = (critic.pack(rows.levels, rows.dense) for rows in (real, fake))
         derivatives, loss = None, None
@@ -54,11 +54,11 @@ class CompiledCritic:
         losses = ops.critic_step(
             *reals,
             *fakes,
-            share,
+            epsilon,
             self.parameters,
             self._gradients,
             masks=masks or (),
-            slope=LEAKY_SLOPE,
+            slope=critic.slope,
             penalty=penalty,
             weight=weight,
             derivatives=derivatives,
@@ -79,7 +79,7 @@ class CompiledCritic:
             opposite = None if others is None else self._score(others)
             derivatives = objective.generator_derivatives(scores, opposite)
         loss, to_codes, to_dense = ops.critic_row_gradient(
-            *packed, self.parameters, slope=LEAKY_SLOPE, derivatives=derivatives
+            *packed, self.parameters, slope=critic.slope, derivatives=derivatives
         )
         if derivatives is not None:
             loss = objective.generator_loss(scores, opposite)
@@ -89,7 +89,7 @@ class CompiledCritic:
     def _score(
         self, packed: tuple[Tensor, Tensor], masks: list[Tensor] | tuple[()] = ()
     ) -> Tensor:
-        return ops.critic_scores(*packed, self.parameters, masks=masks, slope=LEAKY_SLOPE)
+        return ops.critic_scores(*packed, self.parameters, masks=masks, slope=self.critic.slope)
 
     def _scores(
         self,

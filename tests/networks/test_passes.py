@@ -35,7 +35,7 @@ def layout(request):
 
 def make(layout, hidden=(16, 24, 8), conditioned=0):
     random = torch.Generator().manual_seed(0)
-    generator = Generator(5, hidden, layout, random, conditioned)
+    generator = Generator(5, hidden, layout, random, conditioned, condition_gain=3.0)
     with torch.no_grad():  # away from the weights that hide mistakes
         for block in generator.body:
             block.norm.weight.uniform_(0.5, 1.5, generator=random)
@@ -143,7 +143,7 @@ def test_a_gradient_that_only_conditions_follow(layout):
     for block in generator.body:
         z = block.linear(features)
         if block.condition is not None:
-            z = torch.cat([z[:20] + conditions.summed(block.condition), z[20:]])
+            z = torch.cat([z[:20] + block.given(conditions), z[20:]])
         variance, mean = torch.var_mean(z.detach(), 0, correction=0)
         normal = (z - mean) * (variance + block.norm.eps).rsqrt()
         out = torch.relu(normal * block.norm.weight + block.norm.bias)
@@ -170,6 +170,14 @@ def test_a_gradient_that_only_conditions_follow(layout):
         found, plain = differences[name]
         scale = float(exact.abs().max())
         torch.testing.assert_close(found - plain, exact, rtol=1e-4, atol=1e-4 * scale)
+
+
+def test_the_first_logits_spread_as_far_as_is_asked(layout):
+    def first(**options):
+        generator = Generator(5, (8,), layout, torch.Generator().manual_seed(0), **options)
+        return generator.logits.weight
+
+    torch.testing.assert_close(first(logit_spread=1.5) * 4, first())
 
 
 def test_no_given_cell_is_no_condition(layout):
@@ -227,10 +235,9 @@ def test_bfloat16_products_change_little(layout):
         assert (one - other).norm() <= 0.15 * one.norm() + 1e-4  # some rectifiers switch
 
 
-def test_levels_alone_are_the_same_levels(layout, monkeypatch):
+def test_levels_alone_are_the_same_levels(layout):
     generator, noise, uniforms, _ = make(layout)
-    passes = TrainingPass(generator, layout.offsets, bfloat16=False)
-    monkeypatch.setattr("sdv_wgangp.networks.passes.CHUNK_LOGITS", 7 * 32)
+    passes = TrainingPass(generator, layout.offsets, bfloat16=False, held_logits=7 * 32)
     with_logits = passes.forward(*noise, uniforms)
     levels, positions = passes.draw(*noise, uniforms)
     assert torch.equal(with_logits.levels, levels)

@@ -8,7 +8,7 @@ import torch
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.networks.views import WHITE_CLAMP, Views
+from sdv_wgangp.networks.views import Views
 
 
 def encoded(frame):
@@ -63,7 +63,10 @@ def test_whitened_channels_have_unit_covariance():
     covariance = torch.cov(white.T)
     # the clamp takes a little off the tails
     torch.testing.assert_close(covariance, torch.eye(3), atol=0.03, rtol=0)
-    assert white.abs().max() <= WHITE_CLAMP
+    assert 2 < white.abs().max() <= views.clamp
+    near = Views(layout, clamp=2.0)
+    near.fit_whitening(levels, positions)
+    torch.testing.assert_close(near(levels, positions)[:, -3:], white.clamp(-2, 2))
 
 
 def test_columns_with_missing_values_are_not_whitened():

@@ -11,7 +11,7 @@ import torch
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.players.given_cells import MASK_SCALE, ConditionSampler, given_columns
+from sdv_wgangp.players.given_cells import ConditionSampler, given_columns
 from sdv_wgangp.training.settings import TrainingSettings
 
 ROWS = 500
@@ -108,7 +108,7 @@ def test_channels_of_the_critic(encoded):
     fixed = torch.zeros(2, 5, dtype=torch.bool)
     fixed[0, 1] = fixed[1, 2] = fixed[1, 4] = True
     channels = drawn.channels(fixed, 3)
-    assert (channels / MASK_SCALE).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+    assert (channels / drawn.mask_scale).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(
