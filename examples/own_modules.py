@@ -53,7 +53,7 @@ if __name__ == "__main__":
     own = objective("wgan-gp", penalty_weight=0.1)
     run = run_of(Generator(), Critic(), own, noise=draw, seed=0, lr=(3e-3, 6e-3), ema_decay=0.98)
     train(run, TensorSource(data, 64), 20, [lambda log: print(log.epoch, log.losses)])
-    generated = run.average.settle([])(*draw(data, run.random))
+    generated = run.average.update_bn([])(*draw(data, run.random))
     for name, batch in (("real", data), ("generated", generated)):
         sizes = [batch.values[batch.loud == label].std().item() for label in (0, 1)]
         print(f"{name:<9} standard deviation {sizes[0]:.2f} quiet, {sizes[1]:.2f} loud")

@@ -47,7 +47,7 @@ if __name__ == "__main__":
         )
         random = torch.Generator().manual_seed(1)
         train(run, TensorSource(ring(12_800, random), 128, critic_steps=2), epochs=6)
-        points = run.average.settle([])(torch.randn(2_500, 4, generator=random))
+        points = run.average.update_bn([])(torch.randn(2_500, 4, generator=random))
         distance, mode = torch.cdist(points, CENTERS).min(dim=1)
         counts = torch.bincount(mode[distance < 3 * STD], minlength=MODES)
         covered = int((counts >= 20).sum())

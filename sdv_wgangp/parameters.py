@@ -596,12 +596,28 @@ _TABLE = (
         "factor of the scores of conditional distributions", later=True,
     ),
     Parameter(
-        "min_steps_per_epoch", None, Whole(least=1, optional=True), TRAINING,
-        "generator steps that an epoch has at least (default: 120)", "steps", later=True,
+        "min_steps_per_epoch", 120, Whole(least=1), TRAINING,
+        "generator steps that an epoch has at least", "steps", later=True,
     ),
     Parameter(
         "precision", "medium", Choice(names=("medium", "highest")), TRAINING,
         "of matrix products, medium for bfloat16 where the processor has it", later=True,
+    ),
+    Parameter(
+        "tracking_decay", 0.98, Part(most=1, ends="[)"), MATCHING,
+        "decay of the moving average that the distance tracked compares", later=True,
+    ),
+    Parameter(
+        "sinkhorn_epsilon", 0.05, Number(positive=True), MATCHING,
+        "smoothing of the distance sinkhorn, in units of the mean cost", later=True,
+    ),
+    Parameter(
+        "sinkhorn_iterations", 50, Whole(least=1), MATCHING,
+        "iterations of the distance sinkhorn", later=True,
+    ),
+    Parameter(
+        "sliced_projections", 32, Whole(least=1), MATCHING,
+        "random directions of the distance sliced", later=True,
     ),
 )  # fmt: skip
 PARAMETERS: dict[str, Parameter] = {parameter.name: parameter for parameter in _TABLE}

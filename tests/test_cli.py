@@ -328,6 +328,10 @@ TEXTS = {
     "conditional_weight": "0.5",
     "min_steps_per_epoch": "7",
     "precision": "highest",
+    "tracking_decay": "0.9",
+    "sinkhorn_epsilon": "0.1",
+    "sinkhorn_iterations": "20",
+    "sliced_projections": "8",
 }
 
 

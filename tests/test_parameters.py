@@ -29,7 +29,7 @@ from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 from sdv_wgangp.synthesizers import arguments as input_arguments
 from sdv_wgangp.training import settings
 from sdv_wgangp.training.optimizers import OPTIMIZERS
-from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
+from sdv_wgangp.training.settings import TrainingSettings
 
 # Settings that are for those who look into the training, not for users.
 INTERNAL = {"cuda_graph"}
@@ -97,8 +97,7 @@ def test_choices_are_those_there_are(name, known):
     assert PARAMETERS[name].kind.names == known
 
 
-def test_the_help_states_the_defaults_that_stand_elsewhere():
-    assert f"(default: {MIN_STEPS_PER_EPOCH})" in PARAMETERS["min_steps_per_epoch"].help
+def test_the_help_states_the_default_that_stands_elsewhere():
     assert f"(default: {WEIGHT_CLIP} with wgan)" in PARAMETERS["weight_clip"].help
 
 
@@ -189,7 +188,7 @@ def test_texts_that_say_nothing_of_use(name, text, message):
         ({"meta_features": [1]}, r"meta_features must be None, 'auto' or a list of names, not"),
         ({"locales": [1]}, "locales must be None or a locale or a list of locales, not"),
         ({"weight_clip": 0}, "weight_clip must be None or a finite number above 0, not 0"),
-        ({"min_steps_per_epoch": 0}, "min_steps_per_epoch must be None or a whole number of at"),
+        ({"min_steps_per_epoch": 0}, "min_steps_per_epoch must be a whole number of at least 1"),
         ({"discriminator_dropout": 1}, r"discriminator_dropout must be in \[0, 1\), not 1$"),
         ({"ema_decay": "x"}, r"ema_decay must be in \[0, 1\), not 'x'; 0 switches it off$"),
         ({"gradient_penalty": "r3"}, "gradient_penalty must be one of None, wgan-gp, .* not 'r3'"),

@@ -12,7 +12,7 @@ from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
-from sdv_wgangp.objectives.feature_table import PAIR_ROWS, FeatureTable, Target
+from sdv_wgangp.objectives.feature_table import FeatureTable, Target
 from sdv_wgangp.objectives.matching import MetaFeatureObjective, real_batches
 from sdv_wgangp.objectives.meta_features import META_FEATURES
 from sdv_wgangp.players.given_cells import ConditionSampler, given_columns
@@ -31,9 +31,6 @@ from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.sources import shuffled_batches
 from sdv_wgangp.training.table_source import TableSource
-
-# Batches that the final statistics of the normalisation are taken from.
-NORM_BATCHES = 50
 
 
 class Releasing:
@@ -62,6 +59,8 @@ class TableTraining:
         table: The training rows; copied to the device once.
         target: The column that meta-features relate others to, if any.
         about: What checkpoints are to know beside the run (`Run.about`).
+        norm_batches: Batches that the final statistics of the normalisation are taken from.
+        pair_rows: Rows that the strengths of pairs of columns are measured on.
 
     Attributes:
         run, source: For `training.loop.train`.
@@ -82,7 +81,10 @@ class TableTraining:
         table: EncodedTable,
         target: Target | None = None,
         about: Mapping[str, Any] | None = None,
+        norm_batches: int = 50,
+        pair_rows: int = 2_000,
     ):
+        self.norm_batches, self.pair_rows = norm_batches, pair_rows
         self.settings, self._random, self._views = settings, random, views
         self._layout, device = layout, random.device
         pac = getattr(critic, "pac", 1)
@@ -176,7 +178,7 @@ class TableTraining:
         features = [META_FEATURES[name] for name in settings.meta_features]
         known = FeatureTable.of(self._layout, target, self._random.device)
         if any(feature.blocks > 1 for feature in features):
-            known = known.with_pairs(source.levels(batches.flatten()[:PAIR_ROWS]))
+            known = known.with_pairs(source.levels(batches.flatten()[: self.pair_rows]))
         codes = any(feature.reads != "channels" for feature in features)
         objective = MetaFeatureObjective(
             settings.meta_features,
@@ -192,6 +194,10 @@ class TableTraining:
             subsets=settings.meta_feature_subsets,
             fraction=settings.meta_feature_fraction,
             schedule=settings.meta_feature_schedule,
+            tracking_decay=settings.tracking_decay,
+            sinkhorn_epsilon=settings.sinkhorn_epsilon,
+            sinkhorn_iterations=settings.sinkhorn_iterations,
+            sliced_projections=settings.sliced_projections,
         )
         return MetaFeatures(objective, self._views, levels, codes, self._conditional)
 
@@ -238,25 +244,25 @@ class TableTraining:
 
     def result(self) -> Generator:
         """The averaged generator as it is now, in evaluation mode."""
-        return self._settle(self._random)
+        return self._averaged(self._random)
 
     def preview(self) -> Generator:
         """The same, to be looked at: the training goes on as if it had not been called.
 
         It is not a copy.
         """
-        aside = torch.Generator(self._random.device)
-        return self._settle(aside.manual_seed(self._random.initial_seed() + 1))
+        own = torch.Generator(self._random.device)
+        return self._averaged(own.manual_seed(self._random.initial_seed() + 1))
 
-    def _settle(self, random: torch.Generator) -> Generator:
+    def _averaged(self, random: torch.Generator) -> Generator:
         """The averaged generator with batch statistics of its own, in training's precision."""
         with matmul_precision(self.settings.precision):
-            return self.average.settle(
-                (self._settling_batch(random) for _ in range(NORM_BATCHES)),
+            return self.average.update_bn(
+                (self._norm_batch(random) for _ in range(self.norm_batches)),
                 self.average.module.features,
             )
 
-    def _settling_batch(self, random: torch.Generator) -> tuple[Any, ...]:
+    def _norm_batch(self, random: torch.Generator) -> tuple[Any, ...]:
         """Noise, and conditions in the same part of the rows as in training.
 
         The blocks' units were normalised with this mixture when they learned what they do;

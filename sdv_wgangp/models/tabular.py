@@ -327,7 +327,7 @@ class TabularModel(TableSampling):
         """All that a training depends on, beside versions and processor."""
         return {
             **fitting.table_fingerprint(frame, discrete, ordinal),
-            "settings": self.settings.plain(),
+            "settings": self.settings,
             **self._architecture.plain(),
             "rounded": self.rounded,
             "target": self.target,

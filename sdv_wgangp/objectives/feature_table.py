@@ -10,12 +10,6 @@ import torch
 from sdv_wgangp.encoding.association import cramers_v
 from sdv_wgangp.encoding.layout import Layout
 
-# Cells of all pairwise tables together. A batch of 500 rows says little about more of them, and
-# they cost a product of the rows with every cell.
-PAIR_CELLS = 2**14
-# Rows of the training table that the strengths of the pairs are measured on.
-PAIR_ROWS = 2_000
-
 
 @dataclass(frozen=True)
 class Target:
@@ -66,6 +60,9 @@ class FeatureTable:
             (`with_pairs` chooses them).
         groups: The pairs, by the block that they have in common.
         pair_ends: Where the cells of each pair end, int64 ``[pairs]``.
+        pair_cells: Room for the cells of all pairs without the target together. A batch of 500
+            rows says little about more than the default, and they cost a product of the rows with
+            every cell.
     """
 
     offsets: tuple[int, ...]
@@ -76,6 +73,7 @@ class FeatureTable:
     pairs: tuple[tuple[int, int], ...] = ()
     groups: tuple[PairGroup, ...] = ()
     pair_ends: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    pair_cells: int = 2**14
 
     @classmethod
     def of(
@@ -123,7 +121,7 @@ class FeatureTable:
         """Whether `with_pairs` finds any."""
         widths = sorted(self.width(block) for block in self.blocks)
         of_target = self.target is not None and self.target.column in self.blocks
-        return len(widths) > 1 and (of_target or widths[0] * widths[1] <= PAIR_CELLS)
+        return len(widths) > 1 and (of_target or widths[0] * widths[1] <= self.pair_cells)
 
     @property
     def target_channel(self) -> int | None:
@@ -138,7 +136,7 @@ class FeatureTable:
         return sum(self.width(a) * self.width(b) for a, b in self.pairs)
 
     def with_pairs(self, levels: torch.Tensor) -> FeatureTable:
-        """The table with its pairs of blocks, the strongest that `PAIR_CELLS` have room for.
+        """The table with its pairs of blocks, the strongest that ``pair_cells`` have room for.
 
         All pairs with the target are in, whatever they take: at most its codes times the levels.
         Of the others the one with the largest Cramer's V (with the bias correction of Bergsma
@@ -146,15 +144,15 @@ class FeatureTable:
         pair that does not fit is left out, and smaller ones after it may still fit.
 
         Args:
-            levels: Level of every cell of training rows, ``[rows, columns]``, int64; `PAIR_ROWS`
-                of them are enough.
+            levels: Level of every cell of training rows, ``[rows, columns]``, int64; 2,000 of
+                them are enough.
 
         Raises:
             ValueError: No pair fits.
         """
         target = None if self.target is None else self.target.column
         levels = levels.cpu().T.contiguous().T  # a column's cells side by side
-        left, chosen, candidates = PAIR_CELLS, [], []
+        left, chosen, candidates = self.pair_cells, [], []
         for place, first in enumerate(self.blocks):
             rest = self.blocks[place + 1 :]
             of_target = [second for second in rest if target in (first, second)]
@@ -163,9 +161,10 @@ class FeatureTable:
             rest = [
                 second
                 for second in rest
-                if second not in of_target and self.width(first) * self.width(second) <= PAIR_CELLS
+                if second not in of_target
+                and self.width(first) * self.width(second) <= self.pair_cells
             ]
-            strengths = self._strengths(levels, first, rest)
+            strengths = self.strengths(levels, first, rest)
             candidates += [(-v, first, second) for v, second in zip(strengths, rest, strict=True)]
         for _, first, second in sorted(candidates):
             cells = self.width(first) * self.width(second)
@@ -174,8 +173,8 @@ class FeatureTable:
                 left -= cells
         if not chosen:
             raise ValueError(
-                f"no two columns have a joint table of at most {PAIR_CELLS} cells: leave out the "
-                "meta-features of pairs of columns, or name a target"
+                f"no two columns have a joint table of at most {self.pair_cells} cells: leave out "
+                "the meta-features of pairs of columns, or name a target"
             )
         pairs = tuple(sorted(chosen))
         device = self.frequencies.device
@@ -188,8 +187,8 @@ class FeatureTable:
             self, pairs=pairs, groups=tuple(groups), pair_ends=torch.from_numpy(ends).to(device)
         )
 
-    def _strengths(self, levels: torch.Tensor, first: int, others: list[int]) -> np.ndarray:
-        """Cramer's V of a block with others."""
+    def strengths(self, levels: torch.Tensor, first: int, others: list[int]) -> np.ndarray:
+        """Cramer's V of a block with others, ``[others]``; see `with_pairs`."""
         if not others:
             return np.zeros(0)
         widths = np.array([self.width(other) for other in others], np.int64)

@@ -1,7 +1,7 @@
 """The gradient penalty of any critic, by automatic differentiation.
 
 Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", equation 3: with interpolates
-``x = real + a (fake - real)``, ``a`` uniform per row,
+``x = real + epsilon (fake - real)``, epsilon uniform per row,
 
     penalty = weight * mean over rows of (|| d critic(x) / dx || - 1)^2
 
@@ -24,7 +24,7 @@ def critic_penalty(
     critic: Callable[[torch.Tensor], torch.Tensor],
     real: torch.Tensor,
     fake: torch.Tensor,
-    share: torch.Tensor | None,
+    epsilon: torch.Tensor | None,
     weight: float,
     kind: str,
 ) -> torch.Tensor:
@@ -34,8 +34,8 @@ def critic_penalty(
         critic: Maps rows ``[rows, ...]`` (of a table, sequences, images) to scores ``[rows]``.
             Rows must not influence each other (no batch normalisation).
         real, fake: Shape ``[rows, ...]``, float32 or float64. Neither receives a gradient.
-        share: Place of each interpolate between its real and its fake row, shape ``[rows, 1]`` in
-            [0, 1], whatever the shape of the rows; None for penalties without interpolates.
+        epsilon: Place of each interpolate between its real and its fake row, shape ``[rows, 1]``
+            in [0, 1], whatever the shape of the rows; None for penalties without interpolates.
         weight: The paper's lambda, finite and not negative.
         kind: One of `PENALTIES`.
 
@@ -43,15 +43,15 @@ def critic_penalty(
         The penalty, a scalar with a graph to the critic's parameters.
 
     Raises:
-        ValueError: If the kind is unknown, or a share is missing.
+        ValueError: If the kind is unknown, or epsilon is missing.
         RuntimeError: Names the argument whose shape or dtype is wrong.
     """
     if kind not in PENALTIES:
         raise ValueError(f"penalty must be one of {', '.join(PENALTIES)}, got {kind}")
     if kind in PENALTIES_BETWEEN:
-        if share is None:
-            raise ValueError(f"share must be given for penalty {kind}")
-        between = ops.interpolate(real.detach(), fake.detach(), share.detach())
+        if epsilon is None:
+            raise ValueError(f"epsilon must be given for penalty {kind}")
+        between = ops.interpolate(real.detach(), fake.detach(), epsilon.detach())
         return _penalty_at(critic, between, weight, kind)
     total = real.new_zeros(())
     for name, rows in (("r1", real), ("r2", fake)):

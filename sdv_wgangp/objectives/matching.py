@@ -9,7 +9,7 @@ generated and on real rows.
 
 **Scale.** Statistics have units of their own, and their noise. Every coordinate of m is divided
 by its standard deviation for a single row, ``sigma = sqrt(rows) sd(m over real batches)``
-(floored at `SIGMA_FLOOR`, or rare levels would count most), then multiplied by that of a uniform
+(floored at ``sigma_floor``, or rare levels would count most), then multiplied by that of a uniform
 rank, ``12^(-1/2)``. So the squared differences of all meta-features, which D adds up over
 coordinates, are in the unit of the squared difference of two mean ranks; batch sizes do not
 change what a weight means; and a coordinate weighs by what can be known of it.
@@ -19,10 +19,10 @@ Var m``, which rewards generators that vary less than the table. The distances d
 do about it.
 
 *tracked* (default)
-    ``2 <m, M - m_real>`` with the moving average M of m over some 50 batches, held constant
-    together with ``m_real``. Its expected gradient is that of ``|E m - m_real|^2`` (up to the
-    batch's own share in M, a fiftieth), without the noise of a product of two batches. Reported
-    is ``|M - m_real|^2``.
+    ``2 <m, M - m_real>`` with the moving average M of m over some 50 batches
+    (``tracking_decay``), held constant together with ``m_real``. Its expected gradient is that
+    of ``|E m - m_real|^2`` (up to the batch's own share in M, a fiftieth), without the noise of a
+    product of two batches. Reported is ``|M - m_real|^2``.
 
 *product*
     ``<m1 - m_real, m2 - m_real>`` over two halves of the batch. Of independent halves the
@@ -58,14 +58,9 @@ from sdv_wgangp.objectives.feature_table import FeatureTable
 from sdv_wgangp.objectives.meta_features import META_FEATURES, check_meta_features
 
 DISTANCES = ("tracked", "product", "transport", "sinkhorn", "sliced", "wasserstein_1d")
-# Share of the steps after which "warmup" is over, and "decay" begins.
-WARMUP_SHARE, DECAY_FROM = 0.1, 0.5
+# Progress at which "decay" begins, as the learning rates do.
+DECAY_FROM = 0.5
 SCHEDULES = ("constant", "warmup", "decay")
-# Training batches that ``m_real`` is learned from: this many at least, and up to so many until
-# every row has been in one.
-REAL_BATCHES, MOST_REAL_BATCHES = 50, 1_000
-TRACKING_DECAY = 0.98
-SIGMA_FLOOR = 0.1
 UNIFORM_SIGMA = 12**-0.5
 
 
@@ -137,9 +132,12 @@ def sample_size(distance: str, fraction: float, rows: int) -> int:
     return size
 
 
-def real_batches(rows: int, batch_size: int) -> int:
-    """How many batches of a table's rows to learn ``m_real`` from."""
-    return min(max(REAL_BATCHES, -(-rows // batch_size)), MOST_REAL_BATCHES)
+def real_batches(rows: int, batch_size: int, least: int = 50, most: int = 1_000) -> int:
+    """How many batches of a table's rows to learn ``m_real`` from.
+
+    Until every row has been in one, but ``least`` at least and ``most`` at most.
+    """
+    return min(max(least, -(-rows // batch_size)), most)
 
 
 class MetaFeatureObjective:
@@ -156,8 +154,16 @@ class MetaFeatureObjective:
         distance: One of `DISTANCES`.
         subsets: How many subsets make a cloud.
         fraction: Share of the batch in each, in (0, 1].
-        schedule: "constant"; "warmup", rising from 0 in the first tenth of the training; "decay",
+        schedule: "constant"; "warmup", rising from 0 in the beginning of the training; "decay",
             falling to 0 in the last half of it.
+        tracking_decay: Of the moving average of "tracked", per step, in [0, 1).
+        sinkhorn_epsilon, sinkhorn_iterations: See `transport.sinkhorn`.
+        sliced_projections: Directions of "sliced".
+        sigma_floor: Least standard deviation that a coordinate is divided by, for a single row.
+        warmup: Part of the training after which "warmup" is over.
+
+    Attributes:
+        scale: Factors of the statistics, ``[size]`` for each name.
 
     Raises:
         ValueError: A name, distance or schedule is unknown, a subset has less than two rows, a
@@ -177,17 +183,26 @@ class MetaFeatureObjective:
         subsets: int = 10,
         fraction: float = 0.5,
         schedule: str = "constant",
+        tracking_decay: float = 0.98,
+        sinkhorn_epsilon: float = 0.05,
+        sinkhorn_iterations: int = 50,
+        sliced_projections: int = 32,
+        sigma_floor: float = 0.1,
+        warmup: float = 0.1,
     ):
         self.names = check_meta_features(names)
         self.table, self.distance = table, distance
         self._weights = check_weights(self.names, weight)
         self._features = [META_FEATURES[name] for name in self.names]
         self._schedule, self._subsets, self._fraction = schedule, subsets, fraction
-        self._random = random
+        self._random, self._warmup = random, warmup
+        self._tracking_decay, self._sigma_floor = tracking_decay, sigma_floor
+        self._sinkhorn = sinkhorn_epsilon, sinkhorn_iterations
+        self._projections = sliced_projections
         self._done, self._phase = 0, 0.0
-        self._scale, self._target = self._learn(real, rows)
+        self.scale, self._target = self._learn(real, rows)
         self._tracked = [target.clone() for target in self._target]
-        self._share = torch.ones((), device=random.device)
+        self._rate = torch.ones((), device=random.device)
         self._factor = torch.ones((), device=random.device)
 
     def _learn(
@@ -208,7 +223,7 @@ class MetaFeatureObjective:
         of_a_row = (few / (1 - few / rows if few < rows else 1)) ** 0.5
         scale = [
             UNIFORM_SIGMA
-            / (of_a_row * torch.stack(values).std(0, correction=0)).clamp_min(SIGMA_FLOOR)
+            / (of_a_row * torch.stack(values).std(0, correction=0)).clamp_min(self._sigma_floor)
             for values in zip(*single, strict=True)
         ]
         means = [torch.stack(values).mean(0) for values in zip(*sampled, strict=True)]
@@ -263,7 +278,7 @@ class MetaFeatureObjective:
         self._done += 1
         self._phase = phase
         # Early on the average is young: it is the plain mean of the batches so far.
-        self._share.fill_(max(1 - TRACKING_DECAY, 1 / self._done))
+        self._rate.fill_(max(1 - self._tracking_decay, 1 / self._done))
         self._factor.fill_(self.factor)
 
     def state_dict(self) -> dict[str, Any]:
@@ -281,38 +296,38 @@ class MetaFeatureObjective:
         """The schedule's factor of the current step."""
         part = self._phase
         if self._schedule == "warmup":
-            return min(1.0, part / WARMUP_SHARE)
+            return min(1.0, part / self._warmup)
         if self._schedule == "decay":
             return min(1.0, max(0.0, (1 - part) / (1 - DECAY_FROM)))
         return 1.0
 
-    def loss(self, made: Batch, real: Batch | None = None) -> Matched:
+    def loss(self, fake: Batch, real: Batch | None = None) -> Matched:
         """Loss of one generated batch and its gradient there; moves the averages.
 
         `advance` comes before it.
 
         Args:
-            made: Generated rows.
+            fake: Generated rows.
             real: As many real rows, where `needs_real`.
 
         Raises:
             ValueError: Real rows are needed, and there are none.
         """
-        leaves = _leaves(made)
+        leaves = _leaves(fake)
         if self.needs_real:
             if real is None:
                 raise ValueError(
                     f"meta_feature_distance {self.distance!r} compares generated rows with real "
                     "ones: give the real batch"
                 )
-            index = self._draw_subsets(len(made.channels))
+            index = self._draw_subsets(len(fake.channels))
             with torch.no_grad():
                 theirs = self._values(_subsets(real, index))
             samples = _subsets(leaves, index)
         else:
             theirs, samples = self._target, self._samples(leaves)
         losses, distances = self._compare(self._values(samples), theirs)
-        total = made.channels.new_zeros(())
+        total = fake.channels.new_zeros(())
         for weight, loss in zip(self._weights, losses, strict=True):
             total = total + weight * loss.to(total.dtype)
         total = self._factor * total
@@ -320,13 +335,13 @@ class MetaFeatureObjective:
         gradient = BatchGradient(*(None if leaf is None else leaf.grad for leaf in leaves))
         return Matched(total.detach(), gradient, torch.stack(distances).detach().to(total.dtype))
 
-    def _samples(self, made: Batch) -> Batch:
+    def _samples(self, rows: Batch) -> Batch:
         """The rows that statistics are taken of where there are no clouds, ``[..., rows, width]``:
         all of them, or two halves."""
         if self.distance == "tracked":
-            return made
-        half = len(made.channels) // 2
-        return _mapped(lambda part: part[: 2 * half].unflatten(0, (2, half)), made)
+            return rows
+        half = len(rows.channels) // 2
+        return _mapped(lambda part: part[: 2 * half].unflatten(0, (2, half)), rows)
 
     def _draw_subsets(self, rows: int) -> torch.Tensor:
         """Rows of each subset, ``[subsets, size]``, without repetition within one.
@@ -345,7 +360,7 @@ class MetaFeatureObjective:
         pairs = list(zip(values, others, strict=True))
         if self.distance == "tracked":
             for tracked, value in zip(self._tracked, values, strict=True):
-                tracked.lerp_(value.detach(), self._share)
+                tracked.lerp_(value.detach(), self._rate)
             residuals = [m - real for m, real in zip(self._tracked, others, strict=True)]
             losses = [2 * (m * rest).sum() for m, rest in zip(values, residuals, strict=True)]
             return losses, [rest.square().sum() for rest in residuals]
@@ -355,7 +370,7 @@ class MetaFeatureObjective:
         elif self.distance == "transport":
             distances = [transport.exact(*pair) for pair in pairs]
         elif self.distance == "sinkhorn":
-            distances = list(transport.sinkhorn(values, others))
+            distances = list(transport.sinkhorn(values, others, *self._sinkhorn))
         elif self.distance == "sliced":
             distances = [transport.sliced(*pair, self._lines(pair[0])) for pair in pairs]
         else:
@@ -364,7 +379,7 @@ class MetaFeatureObjective:
 
     def _lines(self, cloud: torch.Tensor) -> torch.Tensor:
         """Directions to project a cloud to."""
-        shape = cloud.shape[-1], transport.SLICES
+        shape = cloud.shape[-1], self._projections
         return torch.randn(shape, device=cloud.device, generator=self._random)
 
     @torch.no_grad()
@@ -379,7 +394,7 @@ class MetaFeatureObjective:
     def _values(self, rows: Batch) -> list[torch.Tensor]:
         """The same on their common scale."""
         raw = self._raw(rows)
-        return [value * scale for value, scale in zip(raw, self._scale, strict=True)]
+        return [value * scale for value, scale in zip(raw, self.scale, strict=True)]
 
 
 def _mapped(function: Callable[[torch.Tensor], torch.Tensor], batch: Batch) -> Batch:

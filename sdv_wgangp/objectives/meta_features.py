@@ -12,13 +12,14 @@ except that `cor` and `cov` keep their sign. `register_meta_feature` adds others
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from sdv_wgangp.objectives.feature_table import PAIR_CELLS, FeatureTable
+from sdv_wgangp.objectives.feature_table import FeatureTable
 from sdv_wgangp.ops import (
     correlation,
     moments,
@@ -153,9 +154,9 @@ def contingency(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
 
     The cells of a pair (a, b) of ``table.pairs`` stand together, b's levels by a's. Wide tables
     have more pairs than can be looked at: `FeatureTable.with_pairs` takes all pairs with the
-    target, then the most strongly associated ones, as many as `feature_table.PAIR_CELLS` holds.
+    target, then the most strongly associated ones, as many as ``table.pair_cells`` holds.
     """
-    return _joint_shares(codes, table).to(codes.dtype)
+    return _joint_frequencies(codes, table).to(codes.dtype)
 
 
 def joint_entropy(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
@@ -163,14 +164,14 @@ def joint_entropy(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
 
     An empty cell adds nothing; its slope, infinite in truth, is that of half a row.
     """
-    share = _joint_shares(codes, table)
-    bits = -share * share.clamp_min(0.5 / codes.shape[-2]).log2()
+    joint = _joint_frequencies(codes, table)
+    bits = -joint * joint.clamp_min(0.5 / codes.shape[-2]).log2()
     # Sums of consecutive cells, without atomics and in float64: differences of running sums.
     ends = bits.cumsum(-1).index_select(-1, table.pair_ends - 1)
     return torch.diff(ends, prepend=ends.new_zeros((*ends.shape[:-1], 1))).to(codes.dtype)
 
 
-def _joint_shares(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
+def _joint_frequencies(codes: torch.Tensor, table: FeatureTable) -> torch.Tensor:
     """`contingency` in float64, exact whatever products the networks are multiplied with."""
     return _PairProducts.apply(codes.double(), table) / codes.shape[-2]
 
@@ -346,6 +347,26 @@ def register_meta_feature(
     )
 
 
+@contextmanager
+def own_meta_features() -> Iterator[dict[str, MetaFeature]]:
+    """What is registered within it is forgotten at its end; gives the registry.
+
+    Example:
+        >>> with own_meta_features() as known:
+        ...     register_meta_feature("third", lambda x: x.pow(3).mean(-2))
+        ...     "third" in known
+        True
+        >>> "third" in META_FEATURES
+        False
+    """
+    before = dict(META_FEATURES)
+    try:
+        yield META_FEATURES
+    finally:
+        META_FEATURES.clear()
+        META_FEATURES.update(before)
+
+
 def check_meta_features(names: Iterable[str]) -> tuple[str, ...]:
     """The names as a tuple; those that "auto" stands for.
 
@@ -404,7 +425,7 @@ def _obstacle(feature: MetaFeature, table: FeatureTable) -> str | None:
     if feature.blocks > 1 and not table.has_pairs:
         return (
             f"meta-feature {feature.name!r} looks at joint tables of two columns, and none has at "
-            f"most {PAIR_CELLS} cells: leave it out, or name a target"
+            f"most {table.pair_cells} cells: leave it out, or name a target"
         )
     return None
 

@@ -17,10 +17,6 @@ from scipy.optimize import linear_sum_assignment
 
 from sdv_wgangp.ops import wasserstein_1d
 
-SINKHORN_EPSILON = 0.05
-SINKHORN_ITERATIONS = 50
-SLICES = 32
-
 
 def exact(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """``W_2^2``, exactly: what `ot.emd2` of POT computes.
@@ -51,8 +47,8 @@ def exact(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def sinkhorn(
     x: Sequence[torch.Tensor],
     y: Sequence[torch.Tensor],
-    epsilon: float = SINKHORN_EPSILON,
-    iterations: int = SINKHORN_ITERATIONS,
+    epsilon: float = 0.05,
+    iterations: int = 50,
 ) -> torch.Tensor:
     r"""Debiased Sinkhorn divergences (Feydy et al. 2019, equation 3), without a host round trip.
 
@@ -92,7 +88,7 @@ def sliced(x: torch.Tensor, y: torch.Tensor, directions: torch.Tensor) -> torch.
 
     Args:
         x, y: ``[points, k]``.
-        directions: Random and standard normal, ``[k, slices]``; made unit vectors here.
+        directions: Random and standard normal, ``[k, projections]``; made unit vectors here.
 
     Returns:
         A scalar.

@@ -7,7 +7,7 @@ import hashlib
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -42,6 +42,36 @@ def fingerprint_of(**parts: Any) -> dict[str, Any]:
         {'settings': {'betas': [0.0, 0.9]}, 'data': 'float32 [2] sha256:af5570f5a1810b7a'}
     """
     return {name: _plain(part, name) for name, part in parts.items()}
+
+
+def completed(saved: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """A fingerprint that an earlier release saved, with what it did not know of its dataclasses.
+
+    Fields that it has no value of are taken for their defaults: it trained as these do.
+
+    Args:
+        saved: What `fingerprint_of` gave then.
+        parts: What it is asked to give now.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Settings:
+        ...     rate: float
+        ...     decay: float = 0.5
+        >>> completed({"settings": {"rate": 1.0}}, {"settings": Settings(2.0)})
+        {'settings': {'rate': 1.0, 'decay': 0.5}}
+    """
+    found = dict(saved)
+    for name, part in parts.items():
+        if is_dataclass(part) and isinstance(saved.get(name), Mapping):
+            defaults = {
+                each.name: _plain(each.default, f"{name}.{each.name}")
+                for each in fields(part)
+                if each.default is not MISSING and each.name not in saved[name]
+            }
+            found[name] = {**saved[name], **defaults}
+    return found
 
 
 def differences(saved: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> list[str]:

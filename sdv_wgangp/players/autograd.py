@@ -322,7 +322,7 @@ class AutogradCritic(_Module):
             objective: Losses of the scores, and the penalty.
             step: Critic steps made before.
             real, fake: Batches of one structure, ``[rows, ...]`` each part.
-            random: Of the interpolates, one share for each row that the module reads.
+            random: Of the interpolates, one epsilon for each row that the module reads.
 
         Raises:
             ValueError: Scores are not one a row, or no logits; or there is batch normalisation
@@ -332,15 +332,15 @@ class AutogradCritic(_Module):
         if kind != "none":
             self._check_rows_are_apart()
         real, fake = (mapped(Tensor.detach, self._view(rows)) for rows in (real, fake))
-        share = None
+        epsilon = None
         if kind in PENALTIES_BETWEEN:
-            share = torch.rand(row_count(real), 1, device=random.device, generator=random)
+            epsilon = torch.rand(row_count(real), 1, device=random.device, generator=random)
         self.module.zero_grad(set_to_none=True)
         with self._precision.lowered():
             of_fake, of_real = self._scores(fake), self._scores(real)
         loss = objective.critic_loss(of_real, of_fake)
         with self._precision.full(), _twice_differentiable(self.module, random.device.type):
-            cost = batch_penalty(self._scores, real, fake, share, weight, kind)
+            cost = batch_penalty(self._scores, real, fake, epsilon, weight, kind)
         scaled(loss + cost, self._precision.factor).backward()
         gradients = self._precision.unscaled([each.grad for each in self.parameters])
         return gradients, Losses(("loss", "penalty"), torch.stack([loss.detach(), cost.detach()]))
@@ -395,19 +395,19 @@ def batch_penalty(
     critic: Callable[[Batch], Tensor],
     real: Batch,
     fake: Batch,
-    share: Tensor | None,
+    epsilon: Tensor | None,
     weight: float,
     kind: str,
 ) -> Tensor:
     """`objectives.gradient_penalty.critic_penalty` for batches of any structure.
 
     The norm of a row's gradient is over all elements of all its floating parts together. These are
-    interpolated with the same share; integers are the real row's.
+    interpolated with the same epsilon; integers are the real row's.
 
     Args:
         critic: Maps a batch to scores ``[rows]``. Rows must not influence each other.
         real, fake: Batches of one structure; floating parts are float32 or float64.
-        share: ``[rows, 1]`` in [0, 1]; None for penalties without interpolates.
+        epsilon: ``[rows, 1]`` in [0, 1]; None for penalties without interpolates.
         weight: The paper's lambda, finite and not negative.
         kind: One of `sdv_wgangp.ops.PENALTIES`.
 
@@ -415,16 +415,16 @@ def batch_penalty(
         The penalty, a scalar with a graph to the critic's parameters.
 
     Raises:
-        ValueError: If the kind is unknown, a share is missing, or nothing in a row is floating.
+        ValueError: If the kind is unknown, epsilon is missing, or nothing in a row is floating.
         RuntimeError: Names the argument whose shape or dtype is wrong.
     """
     if isinstance(real, Tensor):
-        share = None if share is None else share.to(real.dtype)
-        return critic_penalty(critic, real, fake, share, weight, kind)
+        epsilon = None if epsilon is None else epsilon.to(real.dtype)
+        return critic_penalty(critic, real, fake, epsilon, weight, kind)
     if not any(leaf.is_floating_point() for leaf in leaves(real)):
         raise ValueError("a gradient penalty needs a floating part in the rows, got integers only")
     flat = _flattened(real), _flattened(fake)
-    share = None if share is None else share.to(flat[0].dtype)
+    epsilon = None if epsilon is None else epsilon.to(flat[0].dtype)
     total = flat[0].new_zeros(())
     for part in kind.split("+"):
         rest = fake if part == "r2" else real
@@ -432,7 +432,7 @@ def batch_penalty(
         def of_flat(rows: Tensor, rest: Batch = rest) -> Tensor:
             return critic(_unflattened(rows, rest))
 
-        total = total + critic_penalty(of_flat, *flat, share, weight, part)
+        total = total + critic_penalty(of_flat, *flat, epsilon, weight, part)
     return total
 
 

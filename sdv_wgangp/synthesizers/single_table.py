@@ -142,10 +142,15 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
             out, in [0, 1).
         conditional_weight: Factor of the scores of conditional distributions, which only what
             generates rows under conditions follows; 0 switches them off.
-        min_steps_per_epoch: Generator steps that an epoch has at least; None for 120. Fewer make
-            a draft of a small table.
+        min_steps_per_epoch: Generator steps that an epoch has at least. Fewer make a draft of a
+            small table.
         precision: Of the matrix products: "medium" is bfloat16 where the processor has it,
             "highest" float32.
+        tracking_decay: Decay per step of the moving average of statistics that the distance
+            "tracked" compares, in [0, 1).
+        sinkhorn_epsilon, sinkhorn_iterations: Of the distance "sinkhorn": its smoothing, in units
+            of the mean cost between two clouds, and how often its potentials are updated.
+        sliced_projections: Random directions of the distance "sliced", new in each step.
 
     Raises:
         SynthesizerInputError: A parameter is out of range; names it and the range.
@@ -204,8 +209,12 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         betas: Sequence[float] = (0.0, 0.9),
         discriminator_dropout: float = 0.0,
         conditional_weight: float = 1.0,
-        min_steps_per_epoch: int | None = None,
+        min_steps_per_epoch: int = 120,
         precision: str = "medium",
+        tracking_decay: float = 0.98,
+        sinkhorn_epsilon: float = 0.05,
+        sinkhorn_iterations: int = 50,
+        sliced_projections: int = 32,
     ):
         arguments = dict(locals())  # before there are other variables
         # SDV's transformers keep the list itself.

@@ -33,8 +33,8 @@ class WeightAverage:
         return {**self._trained.state_dict(), **dict(self.module.named_parameters())}
 
     @torch.no_grad()
-    def settle(self, batches: Iterable[tuple], part: Callable | None = None) -> nn.Module:
-        """The averaged module in evaluation mode.
+    def update_bn(self, batches: Iterable[tuple], part: Callable | None = None) -> nn.Module:
+        """The averaged module in evaluation mode, as `torch.optim.swa_utils.update_bn` makes it.
 
         Batch statistics belong to the weights they were taken with, so they are taken anew from
         ``batches`` of inputs, as plain averages. Other buffers are those of the trained module.

@@ -43,7 +43,7 @@ class GraphedUpdate:
         calls = self._calls.get(phase, 0)
         self._calls[phase] = calls + 1
         if calls < self.WARM_UP:
-            return self._aside(run, own)
+            return self._on_own_stream(run, own)
         if phase not in self._graphs:
             graph = torch.cuda.CUDAGraph()
             graph.register_generator_state(run.random)
@@ -59,12 +59,12 @@ class GraphedUpdate:
         run.gradients.update(gradients)
         return losses
 
-    def _aside(self, run: Any, drawn: Tensor) -> Losses:
+    def _on_own_stream(self, run: Any, drawn: Tensor) -> Losses:
         """The update on a stream of its own, as captures are made."""
-        current, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-        aside.wait_stream(current)
+        current, own = torch.cuda.current_stream(), torch.cuda.Stream()
+        own.wait_stream(current)
         try:
-            with torch.cuda.stream(aside):
+            with torch.cuda.stream(own):
                 return self._update(run, drawn)
         finally:
-            current.wait_stream(aside)
+            current.wait_stream(own)

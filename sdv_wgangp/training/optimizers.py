@@ -42,7 +42,7 @@ class Optimizer(Protocol):
         """Continue from a `state_dict`."""
 
 
-def average_share(steps: int, decay: float) -> float:
+def average_rate(steps: int, decay: float) -> float:
     """How far a moving average goes to the weights of a step; ``steps`` were made before.
 
     The weight of the past grows from 0 as ``(1 + steps) / (10 + steps)`` up to ``decay``, so that
@@ -62,7 +62,7 @@ class Adam:
         decay: L2 penalty on the weights.
         average: Parameters of the average, in the order of ``parameters``, or none.
         average_decay: Weight of the past in each step of the average, in [0, 1)
-            (`average_share`).
+            (`average_rate`).
         ahead: Steps whose rates `advance` sets.
         beta: Decay of the average of squares, the second beta.
         epsilon: Added to its root.
@@ -102,10 +102,10 @@ class Adam:
         """
         rates = []
         for factor in factors:
-            share = average_share(self.steps, self.average_decay)
+            to_average = average_rate(self.steps, self.average_decay)
             self.rate = self.base_rate * factor
             self.steps += 1
-            rates.append([self.rate, (1 - self.beta**self.steps) ** -0.5, share])
+            rates.append([self.rate, (1 - self.beta**self.steps) ** -0.5, to_average])
         self._rates.copy_(torch.tensor(rates, dtype=torch.float64))
 
     @torch.no_grad()
@@ -180,9 +180,9 @@ class TorchOptimizer:
         self.optimizer.param_groups[0]["lr"] = self.base_rate * self._factors[step]
         self.optimizer.step()
         if self.average:
-            share = average_share(self.steps, self.average_decay)
+            rate = average_rate(self.steps, self.average_decay)
             for average, parameter in zip(self.average, self.parameters, strict=True):
-                move = share * (parameter - average)
+                move = rate * (parameter - average)
                 # As `adam_step`: what was learned outlives a step that fails.
                 average.add_(torch.where(move.square().isfinite(), move, 0))
         self.steps += 1
@@ -245,12 +245,12 @@ def make_optimizer(
     if name == "adam" and betas[0] == 0:
         return Adam(parameters, rate, decay, average, average_decay, ahead, betas[1])
     if name == "adam":
-        made: torch.optim.Optimizer = torch.optim.Adam(
+        optimizer: torch.optim.Optimizer = torch.optim.Adam(
             parameters, rate, (betas[0], betas[1]), weight_decay=decay
         )
     else:
-        made = torch.optim.RMSprop(parameters, rate, alpha=betas[1], weight_decay=decay)
-    return TorchOptimizer(made, average, average_decay)
+        optimizer = torch.optim.RMSprop(parameters, rate, alpha=betas[1], weight_decay=decay)
+    return TorchOptimizer(optimizer, average, average_decay)
 
 
 @torch.no_grad()

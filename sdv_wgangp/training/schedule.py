@@ -8,9 +8,6 @@ from typing import Any
 
 from sdv_wgangp.objectives.matching import DECAY_FROM
 
-# A decay from the full rates that `Schedule.hasten` begins lasts this share of the progress made.
-SHORT_DECAY = 0.25
-
 
 class Schedule:
     """Constant learning rates, then a linear decay to 0 that is complete when training ends.
@@ -24,6 +21,8 @@ class Schedule:
         seconds: Wall-clock time from now on; None for as much as it takes.
         clock: Seconds since some moment.
         decay_from: Progress at which the decay begins, in [0, 1]; 1 is for rates that stay.
+        short_decay: How long a decay lasts that `hasten` begins, as a fraction of the progress
+            made.
 
     Attributes:
         steps: How many were made.
@@ -35,10 +34,12 @@ class Schedule:
         seconds: float | None = None,
         clock: Callable[[], float] = time.perf_counter,
         decay_from: float = DECAY_FROM,
+        short_decay: float = 0.25,
     ):
         self.total, self.steps = steps, 0
         self._seconds, self._clock, self._started = seconds, clock, clock()
         self._end, self._length = 1.0, 1 - decay_from  # of the decay
+        self._short_decay = short_decay
 
     @property
     def limited(self) -> bool:
@@ -83,8 +84,8 @@ class Schedule:
 
     def factors(self, parts: int) -> list[float]:
         """Of the learning rates, in the ``parts`` equal parts of the next step."""
-        made = [self._progress(self.steps + part / parts) for part in range(parts)]
-        return [self._factor(share) for share in made]
+        progress = [self._progress(self.steps + part / parts) for part in range(parts)]
+        return [self._factor(each) for each in progress]
 
     def advance(self) -> None:
         """A step begins."""
@@ -96,7 +97,7 @@ class Schedule:
         A decay that is as short already stays as it is.
         """
         now = self.progress
-        length = SHORT_DECAY * now
+        length = self._short_decay * now
         if length < self._length:
             self._end, self._length = now + length * self._factor(now), length
 
@@ -126,7 +127,7 @@ class Schedule:
         return min(1.0, max(0.0, (self._end - progress) / self._length))
 
     def _progress(self, steps: float) -> float:
-        made = steps / self.total if self.total else 1.0
+        progress = steps / self.total if self.total else 1.0
         if self._seconds is None:
-            return min(made, 1.0)
-        return min(max(made, (self._clock() - self._started) / self._seconds), 1.0)
+            return min(progress, 1.0)
+        return min(max(progress, (self._clock() - self._started) / self._seconds), 1.0)

@@ -24,9 +24,10 @@ class TrainingSettings:
     Where ``max_seconds`` is too short for all epochs, time takes the place of the steps.
 
     Attributes:
-        epochs: An epoch has ``rows // batch_size`` generator steps, at least
-            `MIN_STEPS_PER_EPOCH`; the critic sees the table ``discriminator_steps`` times in it.
-        min_steps_per_epoch: That least number; None for the module's.
+        epochs: An epoch has ``rows // batch_size`` generator steps, and the critic sees the table
+            ``discriminator_steps`` times in it.
+        min_steps_per_epoch: The least number of generator steps: a small table is seen several
+            times within an epoch, or 200 epochs would be a few hundred steps.
         batch_size: Rows in a step, a multiple of ``pac``.
         discriminator_steps: Critic steps for each generator step.
         generator_lr, discriminator_lr: Learning rates, in [0, 1].
@@ -53,6 +54,11 @@ class TrainingSettings:
             clouds only.
         meta_feature_fraction: Share of a batch in a subset, in (0, 1].
         meta_feature_schedule: Of the weight: "constant", "warmup" or "decay".
+        tracking_decay: Decay per step of the moving average of statistics that "tracked" compares,
+            in [0, 1).
+        sinkhorn_epsilon, sinkhorn_iterations: Smoothing of "sinkhorn", in units of the mean cost,
+            and iterations of its potentials (`objectives.transport.sinkhorn`).
+        sliced_projections: Random directions of "sliced", new in each step.
         conditional_share: Share of the rows of each batch for which some cells are given, in
             [0, 0.5]: the generator learns to make up the others (`players.given_cells`). 0 trains
             without conditions, and so do batches of one pack.
@@ -87,7 +93,7 @@ class TrainingSettings:
     """
 
     epochs: int = 200
-    min_steps_per_epoch: int | None = None
+    min_steps_per_epoch: int = 120
     batch_size: int = 500
     discriminator_steps: int = 2
     generator_lr: float = 5e-4
@@ -109,6 +115,10 @@ class TrainingSettings:
     meta_feature_subsets: int = 10
     meta_feature_fraction: float = 0.5
     meta_feature_schedule: str = "constant"
+    tracking_decay: float = 0.98
+    sinkhorn_epsilon: float = 0.05
+    sinkhorn_iterations: int = 50
+    sliced_projections: int = 32
     conditional_share: float = 0.1
     conditional_weight: float = 1.0
     log_frequency: bool = True
@@ -159,8 +169,7 @@ class TrainingSettings:
 
     def steps_per_epoch(self, rows: int) -> int:
         """Generator steps of an epoch of so many training rows."""
-        least = self.min_steps_per_epoch
-        return max(rows // self.batch_size, MIN_STEPS_PER_EPOCH if least is None else least)
+        return max(rows // self.batch_size, self.min_steps_per_epoch)
 
     def conditional_rows(self, pac: int = 1) -> int:
         """How many rows of a batch are conditional."""
@@ -210,17 +219,13 @@ def objective_of(
     )
 
 
-def conditional_rows(batch_size: int, share: float, pac: int) -> int:
+def conditional_rows(batch_size: int, fraction: float, pac: int) -> int:
     """How many rows of a batch are conditional: whole packs, at most half of them.
 
     At least two rows are left without conditions.
     """
     packs = batch_size // pac
-    if not share or packs < 2:
+    if not fraction or packs < 2:
         return 0
-    rows = min(max(round(share * packs), 1), packs // 2) * pac
+    rows = min(max(round(fraction * packs), 1), packs // 2) * pac
     return rows if batch_size - rows >= 2 else 0
-
-
-# A small table is seen several times within an epoch, or 200 epochs would be a few hundred steps.
-MIN_STEPS_PER_EPOCH = 120

@@ -18,42 +18,39 @@ from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
 from sdv_wgangp.training.schedule import Schedule
 
-# Fewer held-out rows say too little; more cost time and say nothing new (a check sees as many
-# generated ones).
-MIN_HELD_OUT, MAX_HELD_OUT = 50, 10_000
-FOLDS = 3
-TREES = 100
 # What scikit-learn's trees accept in a categorical column.
 MAX_LEVELS = 255
-# Progress from one check to the next, and the largest share of the progress (that is, of the
-# time, where it is limited) that checks may take.
-CHECK_INTERVAL = 0.05
-CHECK_SHARE = 0.2
 
 
-def held_out_rows(rows: int, fraction: float) -> int:
-    """How many of a table's rows to hold out, at most `MAX_HELD_OUT`.
+def held_out_rows(rows: int, fraction: float, least: int = 50, most: int = 10_000) -> int:
+    """How many of a table's rows to hold out.
+
+    Args:
+        rows: Of the table.
+        fraction: Of them, in (0, 1).
+        least: Fewer say too little.
+        most: More cost time and say nothing new (a check sees as many generated ones).
 
     Raises:
-        ValueError: They are fewer than `MIN_HELD_OUT`.
+        ValueError: They are fewer than ``least``.
     """
     held = int(rows * fraction)
-    if held < MIN_HELD_OUT:
-        enough = math.ceil(100 * MIN_HELD_OUT / rows) / 100 if rows else 1
+    if held < least:
+        enough = math.ceil(100 * least / rows) / 100 if rows else 1
         remedy = "switch early_stopping off"
         if enough <= 0.5:
             remedy = f"raise validation_fraction to {enough:g} or {remedy}"
         raise ValueError(
-            f"early_stopping needs at least {MIN_HELD_OUT} held-out rows, and validation_fraction "
+            f"early_stopping needs at least {least} held-out rows, and validation_fraction "
             f"{fraction:g} of {rows} rows is {held}: {remedy}"
         )
-    return min(held, MAX_HELD_OUT)
+    return min(held, most)
 
 
 class HeldOutScore:
     """How hard boosted trees find it to tell generated rows from held-out ones.
 
-    The score is ``1 - (2 max(AUC, 1/2) - 1)``, the AUC being the mean over three folds: 1 where
+    The score is ``1 - (2 max(AUC, 1/2) - 1)``, the AUC being the mean over the folds: 1 where
     the trees only guess, 0 where they are always right (`calibration.two_sample`). The trees see
     the ranks of the columns with an order, and all codes: as categories where there is no order
     and they are not too many, else as numbers (of a category these are in the order of frequency).
@@ -61,18 +58,23 @@ class HeldOutScore:
     ones.
 
     Args:
-        held_out: Encoded rows, of which there are at least `MIN_HELD_OUT`.
+        held_out: Encoded rows, as many as `held_out_rows` says.
         layout: The table's layout.
         seed: Of the folds and the trees.
+        folds: Of the cross-validation.
+        trees: In a fold.
 
     Attributes:
         noise: Standard error of the score of rows that cannot be told apart, from the variance of
             the rank-sum statistic (Mann and Whitney 1947).
     """
 
-    def __init__(self, held_out: EncodedTable, layout: Layout, seed: int):
+    def __init__(
+        self, held_out: EncodedTable, layout: Layout, seed: int, folds: int = 3, trees: int = 100
+    ):
         self._layout, self._seed = layout, seed
-        self._real = self._features(held_out)
+        self._folds, self._trees = folds, trees
+        self._real = self.features(held_out)
         categorical = (layout.offsets.diff() <= MAX_LEVELS).numpy()
         categorical[layout.ordered.numpy()] = False
         self._categorical = np.concatenate([np.zeros(len(layout.ordered), bool), categorical])
@@ -90,21 +92,21 @@ class HeldOutScore:
         Args:
             generated: Encoded, not calibrated.
         """
-        rows = np.concatenate([self._real, self._features(generated)])
+        rows = np.concatenate([self._real, self.features(generated)])
         is_real = np.arange(len(rows)) < len(self._real)
-        areas = fold_areas(rows, is_real, self._fit, FOLDS, self._seed)
+        areas = fold_areas(rows, is_real, self._fit, self._folds, self._seed)
         return 2 - 2 * max(float(np.mean(areas)), 0.5)
 
     def _fit(self, rows: np.ndarray, is_real: np.ndarray) -> Probability:
         trees = HistGradientBoostingClassifier(
-            max_iter=TREES,
+            max_iter=self._trees,
             categorical_features=self._categorical,
             early_stopping=False,
             random_state=self._seed,
         ).fit(rows, is_real)
         return lambda others: trees.predict_proba(others)[:, 1]
 
-    def _features(self, table: EncodedTable) -> np.ndarray:
+    def features(self, table: EncodedTable) -> np.ndarray:
         """Ranks of the ordered columns, then all codes; float32 ``[rows, ordered + columns]``."""
         layout = self._layout
         levels = layout.level_index(table)
@@ -133,6 +135,9 @@ class EarlyStopping:
         preview: Gives the generator to score; the training goes on as if it had not been called.
         noise: Standard error of the score.
         patience: How many checks.
+        interval: Progress from one check to the next.
+        overhead: Largest part of the progress (that is, of the time, where it is limited) that
+            checks may take.
 
     Attributes:
         score: As given.
@@ -145,10 +150,13 @@ class EarlyStopping:
         preview: Callable[[], nn.Module],
         noise: float,
         patience: int,
+        interval: float = 0.05,
+        overhead: float = 0.2,
     ):
         self.score, self._preview = score, preview
         self._noise, self._patience = noise, patience
-        self._highest, self._waited, self._next = -math.inf, 0, CHECK_INTERVAL
+        self._highest, self._waited, self._next = -math.inf, 0, interval
+        self._interval, self._overhead = interval, overhead
         self._epochs = 0  # that it was told of
         self.best: nn.Module | None = None
 
@@ -175,7 +183,7 @@ class EarlyStopping:
         score = self.score(generator)
         now = schedule.progress
         # Progress that the check itself has made is time that training has lost.
-        self._next = now + max(CHECK_INTERVAL, (now - before) / CHECK_SHARE)
+        self._next = now + max(self._interval, (now - before) / self._overhead)
         if score >= self._highest - self._noise:
             self.best = copy.deepcopy(generator)
         self._waited = 0 if score > self._highest else self._waited + 1

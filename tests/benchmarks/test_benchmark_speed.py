@@ -17,7 +17,7 @@ from speed_cases.workers import Worker, WorkerFailed
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH
+from sdv_wgangp.training.settings import TrainingSettings
 
 SIZES = products.Sizes(
     batch=10, critic_steps=2, pac=1, levels=100, dense=3, positions=2, white=2, noise=4,
@@ -131,7 +131,7 @@ def test_a_fit_is_sampled_and_streamed(tmp_path):
     spec = {"kind": "fit", "who": "ours", "table": "levels:20:100", "epochs": 1, "save": model}
     with Worker(1, **spec) as worker:
         told = worker.answer()
-    assert told["steps"] == MIN_STEPS_PER_EPOCH
+    assert told["steps"] == TrainingSettings().min_steps_per_epoch
     assert told["step_ms"] > 0
     assert told["wall"] > told["step_ms"] * 20 / 1e3
     with Worker(1, kind="sample", model=model, calibrated=False, rows=30) as worker:

@@ -28,7 +28,7 @@ from sdv_wgangp.networks.passes import TrainingPass
 from sdv_wgangp.objectives.matching import DISTANCES
 from sdv_wgangp.objectives.meta_features import AUTO_META_FEATURES
 from sdv_wgangp.training.schedule import Schedule
-from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
+from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.validation import HeldOutScore
 
 FAST = TrainingSettings(epochs=2, batch_size=100)
@@ -513,7 +513,7 @@ def test_weights_that_break_in_the_last_step_are_not_kept(frame, monkeypatch):
     def backward(self, *arguments):
         original(self, *arguments)
         calls.append(1)
-        if len(calls) == 2 * MIN_STEPS_PER_EPOCH:
+        if len(calls) == 2 * settings.min_steps_per_epoch:
             for gradient in self.gradients:
                 gradient.fill_(torch.nan)
 

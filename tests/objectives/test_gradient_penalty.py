@@ -184,7 +184,7 @@ def test_errors():
     rows, share = torch.randn(3, 4), torch.rand(3, 1)
     with pytest.raises(ValueError, match=r"penalty must be one of wgan-gp, .* got gp"):
         critic_penalty(critic, rows, rows, share, 10.0, "gp")
-    with pytest.raises(ValueError, match="share must be given for penalty wgan-lp"):
+    with pytest.raises(ValueError, match="epsilon must be given for penalty wgan-lp"):
         critic_penalty(critic, rows, rows, None, 10.0, "wgan-lp")
     with pytest.raises(RuntimeError, match=r"share must have shape \[3, 1\], got \[3\]"):
         critic_penalty(critic, rows, rows, share[:, 0], 10.0, "wgan-gp")

@@ -8,18 +8,21 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sdv_wgangp.encoding.layout import Layout
-from sdv_wgangp.objectives import matching, meta_features
+from sdv_wgangp.objectives import matching
 from sdv_wgangp.objectives.feature_table import FeatureTable, Target
 from sdv_wgangp.objectives.matching import (
     DISTANCES,
-    SIGMA_FLOOR,
     UNIFORM_SIGMA,
     Batch,
     MetaFeatureObjective,
     check_weights,
     sample_size,
 )
-from sdv_wgangp.objectives.meta_features import META_FEATURES
+from sdv_wgangp.objectives.meta_features import (
+    META_FEATURES,
+    own_meta_features,
+    register_meta_feature,
+)
 
 ROWS = 100_000  # of a training table that is as good as endless
 
@@ -66,7 +69,7 @@ def test_tracked_has_the_gradient_of_the_squared_residual(random):
     real = [draw(random, 50, 3) for _ in range(40)]
     objective = objective_of(["mean"], real, weight=3.0)
     means = torch.stack([batch.channels.mean(0) for batch in real])
-    sigma = (means.std(0, correction=0) * (50 / (1 - 50 / ROWS)) ** 0.5).clamp_min(SIGMA_FLOOR)
+    sigma = (means.std(0, correction=0) * (50 / (1 - 50 / ROWS)) ** 0.5).clamp_min(0.1)
     scale = UNIFORM_SIGMA / sigma
     made = draw(random, 50, 3)
     found = stepped(objective, made)
@@ -83,7 +86,7 @@ def test_tracked_has_the_gradient_of_the_squared_residual(random):
 def test_the_scale_of_the_mean_of_ranks_is_one_at_every_batch_size(random):
     for rows in (20, 500):
         real = [draw(random, rows, 400) for _ in range(50)]
-        (scale,) = objective_of(["mean"], real)._scale
+        (scale,) = objective_of(["mean"], real).scale
         assert float(scale.mean()) == pytest.approx(1, abs=0.05)
 
 
@@ -92,7 +95,7 @@ def test_the_scale_does_not_take_a_small_table_for_one_without_noise():
     random = torch.Generator().manual_seed(0)
     rows = torch.rand(120, 200, generator=random)
     order = [torch.randperm(120, generator=random)[:100] for _ in range(50)]
-    (scale,) = objective_of(["mean"], [Batch(rows[i], None) for i in order], rows=120)._scale
+    (scale,) = objective_of(["mean"], [Batch(rows[i], None) for i in order], rows=120).scale
     assert float(scale.mean()) == pytest.approx(1, abs=0.05)
 
 
@@ -102,7 +105,7 @@ def test_the_gradient_reaches_the_codes():
     objective = objective_of(["frequency"], batches, table=table_of(0, (3,)))
     made = torch.eye(3)[torch.tensor([0, 0, 0, 1, 2, 2])]
     gradient = stepped(objective, Batch(torch.zeros(6, 0), made)).gradient
-    scale = (UNIFORM_SIGMA / SIGMA_FLOOR) ** 2  # one batch has no noise to go by
+    scale = (UNIFORM_SIGMA / 0.1) ** 2  # one batch has no noise to go by
     expected = scale * 2 * torch.tensor([1.0, 0.0, -1.0]) / 6 / 6
     torch.testing.assert_close(gradient.codes, expected.expand(6, 3))
     assert gradient.channels is None
@@ -111,14 +114,14 @@ def test_the_gradient_reaches_the_codes():
 # --- bias ----------------------------------------------------------------------------------------
 
 
-def mean_slope(distance, steps, rows=60):
+def mean_slope(distance, steps, rows=60, **options):
     """Mean derivative of the loss when generated rows spread about their centre, and its error.
 
     The generated rows are distributed as the real ones: an unbiased loss has none.
     """
     random = torch.Generator().manual_seed(1)
     real = [draw(random, rows) for _ in range(8000)]
-    objective = objective_of(["mean", "sd"], real, distance=distance)
+    objective = objective_of(["mean", "sd"], real, distance=distance, **options)
     slopes = []
     for _ in range(steps):
         made, real = draw(random, rows), draw(random, rows)
@@ -135,10 +138,9 @@ def test_a_perfect_generator_is_left_as_it_is(distance):
     assert abs(slope) < 4 * error
 
 
-def test_the_plain_squared_distance_would_narrow_a_perfect_generator(monkeypatch):
+def test_the_plain_squared_distance_would_narrow_a_perfect_generator():
     """The check above can fail: a moving average without memory is the biased distance."""
-    monkeypatch.setattr(matching, "TRACKING_DECAY", 0.0)
-    slope, error = mean_slope("tracked", 2050)
+    slope, error = mean_slope("tracked", 2050, tracking_decay=0.0)
     assert slope > 6 * error
 
 
@@ -150,7 +152,7 @@ def test_product_is_the_squared_difference_on_average(random):
         for _ in range(2000)
     ]
     error = np.std(found) / len(found) ** 0.5
-    expected = float(0.01 * objective._scale[0].square().sum())
+    expected = float(0.01 * objective.scale[0].square().sum())
     assert np.mean(found) == pytest.approx(expected, abs=4 * error)
     assert min(found) < max(found)
 
@@ -166,21 +168,26 @@ def test_tracked_distance_of_the_same_distribution_is_small_and_calm(random):
 CLOUDS = DISTANCES[2:]
 
 
-def test_subsets_have_the_same_number_and_size_on_both_sides(random, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        matching.transport, "exact", lambda x, y: seen.append((x, y)) or (x - y).sum()
-    )
+@pytest.fixture
+def seen():
+    """What a meta-feature called "seen", the mean, was taken of."""
+    rows = []
+    with own_meta_features():
+        register_meta_feature("seen", lambda x: rows.append(x.detach()) or x.mean(-2))
+        yield rows
+
+
+def test_subsets_have_the_same_number_and_size_on_both_sides(random, seen):
     objective = objective_of(
-        ["mean"], [draw(random)] * 2, distance="transport", subsets=400, fraction=0.3
+        ["seen"], [draw(random)] * 2, distance="transport", subsets=400, fraction=0.3
     )
+    seen.clear()
     stepped(objective, draw(random), draw(random))
-    (made, real) = seen[0]
-    assert made.shape == real.shape == (400, 2)
+    real, fake = seen
+    assert fake.shape == real.shape == (400, 30, 2)
     # So the clouds of two samples of one distribution scatter alike: (1/p - 1) sigma^2 / rows.
-    expected = (1 / 0.3 - 1) / 12 / 100 * objective._scale[0] ** 2
-    for cloud in (made, real):
-        np.testing.assert_allclose(cloud.detach().var(0), expected, rtol=0.35)
+    for rows in (fake, real):
+        np.testing.assert_allclose(rows.mean(1).var(0), (1 / 0.3 - 1) / 12 / 100, rtol=0.35)
 
 
 def test_clouds_need_a_real_batch(random):
@@ -189,12 +196,33 @@ def test_clouds_need_a_real_batch(random):
         stepped(objective, draw(random))
 
 
-def test_subsets_hold_no_row_twice(random):
-    objective = objective_of(["mean"], [draw(random)] * 2, distance="sliced", fraction=0.8)
-    index = objective._draw_subsets(100)
-    assert index.shape == (10, 80)
-    assert all(len(set(rows.tolist())) == 80 for rows in index)
-    assert not torch.equal(index, objective._draw_subsets(100))
+def test_subsets_hold_no_row_twice(random, seen):
+    objective = objective_of(["seen"], [draw(random)] * 2, distance="sliced", fraction=0.8)
+    batch = draw(random)
+    seen.clear()
+    for _ in range(2):
+        stepped(objective, batch, batch)
+    first, _, second, _ = seen
+    assert first.shape == (10, 80, 2)
+    assert all(len(rows.unique()) == 80 for rows in first[..., 0])
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("distance", "option"),
+    [
+        ("sinkhorn", {"sinkhorn_epsilon": 1.0}),
+        ("sinkhorn", {"sinkhorn_iterations": 1}),
+        ("sliced", {"sliced_projections": 1}),
+    ],
+)
+def test_distances_between_clouds_have_their_options(distance, option, random):
+    real, (x, y) = [draw(random)] * 2, (draw(random), draw(random))
+    found = [
+        stepped(objective_of(["mean"], real, distance=distance, **options), x, y).loss
+        for options in ({}, {}, option)
+    ]
+    assert found[0] == found[1] != found[2]
 
 
 @pytest.mark.parametrize("distance", CLOUDS)
@@ -271,18 +299,18 @@ def test_weights_must_fit_the_names():
     ],
     ids=["numpy", "nan", "slope"],
 )
-def test_statistics_that_cannot_be_learned_are_named(monkeypatch, random, function, message):
-    monkeypatch.setattr(matching, "META_FEATURES", {**META_FEATURES})
-    monkeypatch.setattr(meta_features, "META_FEATURES", matching.META_FEATURES)
-    meta_features.register_meta_feature("mine", function)
-    with pytest.raises(ValueError, match=f"meta-feature 'mine' {message}"):
-        objective_of(["mean", "mine"], [draw(random) for _ in range(3)])
+def test_statistics_that_cannot_be_learned_are_named(random, function, message):
+    real = [draw(random) for _ in range(3)]
+    with own_meta_features():
+        register_meta_feature("mine", function)
+        with pytest.raises(ValueError, match=f"meta-feature 'mine' {message}"):
+            objective_of(["mean", "mine"], real)
 
 
 def test_every_training_row_is_in_a_batch_unless_there_are_very_many():
-    assert matching.real_batches(300, 500) == matching.REAL_BATCHES
+    assert matching.real_batches(300, 500) == 50
     assert matching.real_batches(200_001, 500) == 401
-    assert matching.real_batches(10**9, 500) == matching.MOST_REAL_BATCHES
+    assert matching.real_batches(10**9, 500) == 1_000
 
 
 def test_samples_of_one_row_are_refused():

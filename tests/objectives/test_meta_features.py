@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,13 +13,14 @@ from pymfe.statistical import MFEStatistical
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.objectives import feature_table, meta_features
+from sdv_wgangp.objectives import meta_features
 from sdv_wgangp.objectives.feature_table import FeatureTable, Target
 from sdv_wgangp.objectives.meta_features import (
     AUTO_META_FEATURES,
     META_FEATURES,
     applicable,
     check_meta_features,
+    own_meta_features,
     register_meta_feature,
 )
 from sdv_wgangp.training.precision import matmul_precision
@@ -272,27 +275,26 @@ def test_the_precision_of_the_networks_is_not_that_of_statistics(name, levels):
 # --- pairs ---------------------------------------------------------------------------------------
 
 
-def test_the_strongest_pairs_come_first_and_those_of_the_target_always(monkeypatch, levels):
+def test_the_strongest_pairs_come_first_and_those_of_the_target_always(levels):
     hot = one_hot(levels)
     plain = table_of()
     rows = levels_of(plain, hot)
-    monkeypatch.setattr(feature_table, "PAIR_CELLS", 7)
-    assert plain.with_pairs(rows).pairs == ((0, 1),)  # 6 cells; (1, 3) would take 8
-    monkeypatch.setattr(feature_table, "PAIR_CELLS", 13)
-    assert plain.with_pairs(rows).pairs == ((0, 1),)
-    monkeypatch.setattr(feature_table, "PAIR_CELLS", 14)
-    assert plain.with_pairs(rows).pairs == ((0, 1), (1, 3))
-    monkeypatch.setattr(feature_table, "PAIR_CELLS", 1)
+    # (0, 1) has 6 cells, (1, 3) has 8.
+    for cells, pairs in ((7, ((0, 1),)), (13, ((0, 1),)), (14, ((0, 1), (1, 3)))):
+        assert replace(plain, pair_cells=cells).with_pairs(rows).pairs == pairs
+    little = replace(plain, pair_cells=1)
+    assert plain.has_pairs
+    assert not little.has_pairs
     with pytest.raises(ValueError, match="no two columns have a joint table of at most 1 cells"):
-        plain.with_pairs(rows)
-    target = table_of(target=target_of([0, 1, 2, 3], column=3))
+        little.with_pairs(rows)
+    target = replace(table_of(target=target_of([0, 1, 2, 3], column=3)), pair_cells=1)
     assert target.with_pairs(rows).pairs == ((0, 3), (1, 3))
 
 
 def test_strength_is_cramers_v(levels):
     plain = table_of()
     rows = levels_of(plain, one_hot(levels))
-    found = plain._strengths(rows, 0, [1, 3])
+    found = plain.strengths(rows, 0, [1, 3])
     for strength, other in zip(found, (1, 3), strict=True):
         counts = pd.crosstab(levels[:, 0].numpy(), levels[:, other].numpy()).to_numpy()
         expected = np.outer(counts.sum(1), counts.sum(0)) / 300
@@ -318,9 +320,9 @@ def test_the_layout_of_a_frame_gives_blocks_and_channels():
 
 
 @pytest.fixture
-def registry(monkeypatch):
-    monkeypatch.setattr(meta_features, "META_FEATURES", known := dict(META_FEATURES))
-    return known
+def registry():
+    with own_meta_features() as known:
+        yield known
 
 
 def test_a_registered_meta_feature_is_one_like_the_others(registry):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdv_wgangp.persistence.fingerprint import differences, fingerprint_of
+from sdv_wgangp.persistence.fingerprint import completed, differences, fingerprint_of
 
 
 class Colour(enum.Enum):
@@ -63,6 +63,17 @@ def test_arrays_are_told_by_content_dtype_and_shape():
 def test_what_has_none_is_named(part, named):
     with pytest.raises(TypeError, match=named):
         fingerprint_of(settings=part)
+
+
+def test_what_an_earlier_release_did_not_know_had_its_default():
+    old = {"settings": {"lr": 1e-3}, "table": "a"}
+    parts = {"settings": Settings(), "table": "a"}
+    assert not differences(completed(old, parts), fingerprint_of(**parts))
+    others = {"settings": Settings(betas=(0.5, 0.9)), "table": "a"}
+    assert differences(completed(old, others), fingerprint_of(**others)) == [
+        "settings.betas: checkpoint [0.0, 0.9], now [0.5, 0.9]"
+    ]
+    assert completed({"table": "a"}, parts) == {"table": "a"}
 
 
 def test_differences_are_named_with_both_values():

@@ -24,7 +24,7 @@ from sdv_wgangp import saving, sdv_versions
 from sdv_wgangp.calibration import values
 from sdv_wgangp.encoding.table import EncodedTable
 from sdv_wgangp.models.table_training import TableTraining
-from sdv_wgangp.objectives.meta_features import META_FEATURES, register_meta_feature
+from sdv_wgangp.objectives.meta_features import own_meta_features, register_meta_feature
 from sdv_wgangp.persistence import ModelFileError
 from sdv_wgangp.persistence.container import ModelFile
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
@@ -286,14 +286,12 @@ def test_dtypes_of_pandas_are_kept(dtype, tmp_path):
 
 def test_meta_features_of_the_user_need_not_be_known_to_sample(tmp_path):
     """The file holds their names; functions are for fitting."""
-    register_meta_feature("third power", lambda channels: channels.pow(3).mean(-2))
-    try:
+    with own_meta_features():
+        register_meta_feature("third power", lambda channels: channels.pow(3).mean(-2))
         options = FAST | {"epochs": 1, "meta_features": ["third power"]}
         synthesizer = WGANGPMFSSynthesizer(metadata(), **options)
         synthesizer.fit(sdv_versions.as_fit_input(metadata(), visits()))
         synthesizer.save_model(tmp_path / "model.safetensors")
-    finally:
-        del META_FEATURES["third power"]
     loaded = WGANGPMFSSynthesizer.load_model(tmp_path / "model.safetensors")
     pd.testing.assert_frame_equal(rows_of(loaded), rows_of(synthesizer))
     with pytest.raises(ValueError, match="unknown meta-feature 'third power'"):

@@ -12,6 +12,7 @@ from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 FAST = {
     "epochs": 1,
     "batch_size": 60,
+    "min_steps_per_epoch": 4,
     "generator_dim": (16,),
     "discriminator_dim": (16,),
     "random_state": 0,

@@ -81,7 +81,7 @@ def test_ring_is_learned(name):
     data, noise = ring(2048), torch.randn(1024, 4)
     before = energy_distance(generator(noise).detach(), data)
     train(run, TensorSource(data, 128, critic_steps=2), epochs=12)
-    after = energy_distance(run.average.settle([])(noise), data)
+    after = energy_distance(run.average.update_bn([])(noise), data)
     assert len(run.logs) == 12
     for log in run.logs:
         assert all(map(math.isfinite, log.losses.values()))
@@ -615,7 +615,7 @@ def test_average_of_images_has_batch_statistics_of_its_own():
     generator, *_ = images()
     average = WeightAverage(generator)
     batches = [(torch.randn(32, 8),) for _ in range(4)]
-    settled = average.settle(batches)
+    settled = average.update_bn(batches)
     assert not settled.training
     hidden = torch.stack([generator[:2](*batch) for batch in batches]).detach().double()
     mean, variance = settled[2].running_mean, settled[2].running_var
@@ -623,7 +623,7 @@ def test_average_of_images_has_batch_statistics_of_its_own():
     expected = hidden.movedim(2, -1).flatten(1, -2).var(1).mean(0)
     torch.testing.assert_close(variance, expected.float())
     with pytest.raises(ValueError, match="batches must hold at least one"):
-        average.settle([])
+        average.update_bn([])
 
 
 def test_average_has_the_other_buffers_of_the_trained_module_and_frozen_weights():
@@ -634,7 +634,7 @@ def test_average_has_the_other_buffers_of_the_trained_module_and_frozen_weights(
     module[1].requires_grad_(False)
     run = run_of(module, nn.Linear(2, 1), objective("gan"), noise=2, seed=0, ema_decay=0.9)
     train(run, small_source(), 2)
-    settled = run.average.settle([])
+    settled = run.average.update_bn([])
     for (name, own), trained in zip(settled.named_buffers(), module.buffers(), strict=True):
         assert torch.equal(own, trained), name
     assert torch.equal(settled[1].weight, module[1].weight)

@@ -30,7 +30,7 @@ from sdv_wgangp.training.memory import held_memory
 from sdv_wgangp.training.optimizers import Adam, TorchOptimizer, make_optimizer
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.schedule import Schedule
-from sdv_wgangp.training.settings import MIN_STEPS_PER_EPOCH, TrainingSettings
+from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.validation import EarlyStopping
 
 
@@ -67,6 +67,8 @@ def test_adam_is_torchs():
         torch.testing.assert_close(one, other)
 
 
+# Of an epoch.
+STEPS = 40
 KINDS = [("adam", (0.0, 0.9)), ("adam", (0.5, 0.9)), ("rmsprop", (0.0, 0.9))]
 
 
@@ -132,7 +134,7 @@ def test_settled_batch_statistics_are_those_of_the_batches():
     network = nn.Sequential(nn.BatchNorm1d(2))
     average = WeightAverage(network)
     batches = [torch.randn(50, 2) * 3 + 7 for _ in range(8)]
-    settled = average.settle((batch,) for batch in batches)
+    settled = average.update_bn((batch,) for batch in batches)
     means = torch.stack([batch.mean(0) for batch in batches]).mean(0)
     variances = torch.stack([batch.var(0) for batch in batches]).mean(0)
     torch.testing.assert_close(settled[0].running_mean, means)
@@ -192,7 +194,7 @@ def make_training():
     def make(critic=None, **settings):
         random = torch.Generator().manual_seed(0)
         views = Views(layout)
-        settings = TrainingSettings(batch_size=20, **settings)
+        settings = TrainingSettings(**{"batch_size": 20, "min_steps_per_epoch": STEPS} | settings)
         given = len(given_columns(layout, settings.conditional_rows()))
         dense = views.width + given
         networks = (
@@ -213,8 +215,8 @@ def weights(network):
 def test_every_row_is_seen_before_any_is_seen_again(make_training):
     training = make_training(discriminator_steps=3)
     drawn = torch.stack(list(training.source.epoch(training.run)))
-    assert drawn.shape == (MIN_STEPS_PER_EPOCH, 3, 20)
-    for rows in (70, 700, 7000):
+    assert drawn.shape == (STEPS, 3, 20)
+    for rows in (70, 700, 2100):
         seen = drawn.flatten()[:rows].bincount(minlength=70)
         assert seen.tolist() == [rows // 70] * 70
 
@@ -223,9 +225,9 @@ def test_a_small_table_gets_the_least_number_of_steps(make_training):
     training = make_training()
     training.train(2)
     run = training.run
-    assert run.step == run.optimizers["generator"].steps == 2 * MIN_STEPS_PER_EPOCH
+    assert run.step == run.optimizers["generator"].steps == 2 * STEPS
     assert [log.epoch for log in run.logs] == [0, 1]
-    assert [log.step for log in run.logs] == [MIN_STEPS_PER_EPOCH, 2 * MIN_STEPS_PER_EPOCH]
+    assert [log.step for log in run.logs] == [STEPS, 2 * STEPS]
 
 
 def test_learning_rates_stay_for_half_the_steps_then_fall_to_zero(make_training):
@@ -237,7 +239,7 @@ def test_learning_rates_stay_for_half_the_steps_then_fall_to_zero(make_training)
         [lambda log: rates.append([optimizers[name].rate for name in ("generator", "critic")])],
     )
     # Of the last step of each epoch: the rates reach 0 with the step that is not made any more.
-    step = 1 / (2 * MIN_STEPS_PER_EPOCH)  # of the generator, as a share of the decay
+    step = 1 / (2 * STEPS)  # of the generator, as a share of the decay
     generator = [0.5, 0.5, 0.5 * (0.5 + step), 0.5 * step]
     critic = [0.25, 0.25, 0.25 * (0.5 + step / 2), 0.25 * step / 2]
     np.testing.assert_allclose(rates, np.transpose([generator, critic]), atol=1e-9)
@@ -265,7 +267,7 @@ def test_lazy_penalties_come_every_so_often(make_training, interval, steps):
     critic.player = RecordingCritic(critic.player)
     training.train(1)
     seen = critic.player.seen
-    assert len(seen) == MIN_STEPS_PER_EPOCH * steps
+    assert len(seen) == STEPS * steps
     for index, (kind, weight, found) in enumerate(seen):
         assert kind == ("none" if index % interval else "wgan-gp")
         assert weight == 10 * interval
@@ -388,7 +390,7 @@ def timed(training, epochs, per_step, seconds):
 
 def test_rates_have_fallen_to_zero_when_the_time_is_up(make_training):
     training = make_training(generator_lr=0.5)
-    steps = int(2.5 * MIN_STEPS_PER_EPOCH)
+    steps = int(2.5 * STEPS)
     rates = timed(training, 1000, 0.25, 0.25 * steps)
     run = training.run
     assert run.step == run.schedule.steps == steps
@@ -481,9 +483,9 @@ def test_a_plateau_brings_the_decay_forward_and_the_best_is_kept(make_training):
     assert [log.epoch for log in run.logs if log.validation_score is not None] == [
         1, 3, 5, 7, 9, 11, 12
     ]  # fmt: skip
-    assert run.step == run.schedule.steps == 12.5 * MIN_STEPS_PER_EPOCH
+    assert run.step == run.schedule.steps == 12.5 * STEPS
     assert rates[:10] == [0.5] * 10
-    assert rates[-1] == pytest.approx(0.5 / (2.5 * MIN_STEPS_PER_EPOCH))
+    assert rates[-1] == pytest.approx(0.5 / (2.5 * STEPS))
     assert torch.equal(stopping.best.logits.weight, seen[1])
     assert not stopping.best.training
 

@@ -19,7 +19,7 @@ import sdv_wgangp
 from sdv_wgangp import ops
 from sdv_wgangp.persistence.container import DTYPES, safetensors_parts
 from sdv_wgangp.persistence.durable import FolderClaim, write_durably
-from sdv_wgangp.persistence.fingerprint import differences, fingerprint_of
+from sdv_wgangp.persistence.fingerprint import completed, differences, fingerprint_of
 from sdv_wgangp.persistence.state import (
     CheckpointError,
     CheckpointMismatchError,
@@ -256,8 +256,8 @@ class Checkpoints:
             return False
         self._written = run.step, run.epoch
         best = None if self._best is None else self._best[1]
-        made = [each for each in checkpoints_in(self.folder) if _step_of(each) <= run.step]
-        for old in made[: -self.keep]:
+        saved = [each for each in checkpoints_in(self.folder) if _step_of(each) <= run.step]
+        for old in saved[: -self.keep]:
             if _step_of(old) != best:
                 try:
                     old.unlink(missing_ok=True)
@@ -405,7 +405,7 @@ def _check(
     path: Path, about: Mapping[str, Any], fingerprint: Mapping[str, Any], exact: bool
 ) -> None:
     """Refuse a checkpoint of another training, or one that would not continue bit for bit."""
-    own = about.get("fingerprint", {})
+    own = completed(about.get("fingerprint", {}), fingerprint)
     if found := differences(own, fingerprint_of(**fingerprint)):
         raise CheckpointMismatchError(
             f"{path} is of another training: {'; '.join(found)}. Train with what the checkpoint "

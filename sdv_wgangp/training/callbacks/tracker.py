@@ -424,11 +424,11 @@ def claim(folder: Path, marker: str, identity: str, continued: bool, own: Sequen
     found = sorted({path for pattern in own for path in folder.glob(pattern)})
     if found:
         number = 1
-        while (aside := folder / f"earlier-{number}").exists():
+        while (earlier := folder / f"earlier-{number}").exists():
             number += 1
-        logger.warning("%s holds another training: it is moved to %s", folder, aside)
-        aside.mkdir()
+        logger.warning("%s holds another training: it is moved to %s", folder, earlier)
+        earlier.mkdir()
         for path in found:
-            path.rename(aside / path.name)
+            path.rename(earlier / path.name)
     mark.write_text(identity + "\n", encoding="utf-8")
     return False
