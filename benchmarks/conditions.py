@@ -36,13 +36,11 @@ from synthesizers import new_wgangp, sdv_frames, sdv_sample
 ROWS = 1_000
 WAYS = ("native", "rejection", "training")
 SETS = {"1": 1, "2": 2, "5": 5, "rare": 1}
-CONDITIONS = 20
 RARE = 0.01
 POOL_ROWS = 1_000_000
 LEAST_ROWS = 100
 BINS = 10
 TRIES = 2_000
-ROUNDS = 9
 BAR_TIME = 2.0
 
 Condition = Mapping[str, object]
@@ -57,15 +55,15 @@ def meets(frame: pd.DataFrame, condition: Condition) -> pd.Series:
 
 
 def choose(
-    dataset: datasets.Dataset, names: Sequence[str], size: int, rare: bool, random
+    dataset: datasets.Dataset, names: Sequence[str], size: int, rare: bool, random, count: int = 20
 ) -> list[Condition]:
-    """Different conditions on so many columns, values of test rows.
+    """Different conditions on so many columns, ``count`` at most, values of test rows.
 
     Rare values need not have enough test rows for a distance.
     """
     found: dict[str, Condition] = {}
     for _ in range(TRIES):
-        if len(found) == CONDITIONS:
+        if len(found) == count:
             break
         row = dataset.test.iloc[random.integers(len(dataset.test))]
         chosen = random.choice(names, min(size, len(names) - 1), replace=False)
@@ -203,6 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--save", type=Path, help="save the synthesizer that was fitted")
     parser.add_argument("--epochs", type=int, help="of the fit, instead of the default")
     parser.add_argument("--pool", type=int, default=POOL_ROWS, help="rows to reject from")
+    parser.add_argument("--conditions", type=int, default=20, help="of each set, at most")
+    parser.add_argument("--rounds", type=int, default=9, help="of the comparison of times")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, help="folder for conditions_DATASET.json")
@@ -220,7 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         synthesizer.fit(sdv_frames(dataset.train))
         if given.save:
             synthesizer.save_model(given.save)
-    content = run(dataset, synthesizer, given.pool, given.seed)
+    content = run(
+        dataset, synthesizer, given.pool, given.seed, count=given.conditions, rounds=given.rounds
+    )
     headings = ["given", "conditions", "met"]
     for of in ("columns", "pairs"):
         headings += [f"{of}: {' / '.join(WAYS)}", "native - rejection (± s.e.)"]
@@ -232,7 +234,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         job.write_json(given.output / f"conditions_{dataset.name}.json", job.finite(document))
 
 
-def run(dataset, synthesizer, pool_rows: int, seed: int) -> dict[str, dict]:
+def run(
+    dataset, synthesizer, pool_rows: int, seed: int, *, count: int, rounds: int
+) -> dict[str, dict]:
     from sdv.sampling import Condition as SDVCondition
 
     from sdv_wgangp import sdv_versions
@@ -246,7 +250,7 @@ def run(dataset, synthesizer, pool_rows: int, seed: int) -> dict[str, dict]:
     content = {}
     for name, size in SETS.items():
         random = np.random.default_rng(seed)
-        conditions = choose(dataset, names, size, name == "rare", random)
+        conditions = choose(dataset, names, size, name == "rare", random, count)
         if not conditions:
             continue
         content[name] = compare(dataset, conditions, native, pool)
@@ -256,7 +260,7 @@ def run(dataset, synthesizer, pool_rows: int, seed: int) -> dict[str, dict]:
                 "native": lambda first=first: timing.timed(lambda: native(first, ROWS)),
                 "plain": lambda: timing.timed(lambda: sdv_sample(synthesizer, ROWS)),
             },
-            rounds=ROUNDS,
+            rounds=rounds,
         )
         content[name]["time_ratio"] = timing.ratios(times["native"], times["plain"])[0]
     return content

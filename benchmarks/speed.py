@@ -20,14 +20,14 @@ missing a synthetic table of the same shape stands in, and the tables say so.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import job
 import timing
 from speed_cases import levels, sampling, step, width
-from speed_cases.section import Settings
+from speed_cases.section import Section, Settings
 
 SECTIONS = {
     "step": step.run,
@@ -74,14 +74,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return given
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(
+    arguments: Sequence[str] | None = None,
+    sections: Mapping[str, Callable[[Settings], Section]] = SECTIONS,
+) -> None:
     given = parse(arguments)
     settings = Settings(
         given.threads, given.rounds, given.table, given.quick, given.rows, given.memory
     )
     for name in given.sections or SECTIONS:
         own = settings if name in ON_A_TABLE else replace(settings, table=None)
-        section = SECTIONS[name](own)
+        section = sections[name](own)
         print(f"\n{section.text}", flush=True)
         if given.output:
             given.output.mkdir(parents=True, exist_ok=True)

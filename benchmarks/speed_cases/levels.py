@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from speed_plot import Curves, log_log_plot
 from timing import bar_text, markdown
 
@@ -14,17 +16,18 @@ BAR_LEVELS, BAR_MB = 50_000, 1_500.0
 QUICK = (600, (20, 100))
 
 
-def run(settings: Settings) -> Section:
+def run(settings: Settings, worker_of: Callable[..., Worker] = Worker) -> Section:
     """Every number of levels in a process of its own, memory of imports and calibration counted.
 
     The bar is in megabytes of a million bytes.
     """
     rows, sizes = QUICK if settings.quick else (settings.rows or ROWS, LEVELS)
+    sizes = settings.sizes or sizes
     found = {}
     for levels in sizes:
         table = f"levels:{levels}:{rows}"
         spec = {"kind": "fit", "who": "ours", "table": table, "epochs": EPOCHS}
-        with Worker(settings.threads, **spec) as worker:
+        with worker_of(settings.threads, **spec) as worker:
             found[levels] = worker.answer()
     lines = []
     for levels, told in found.items():

@@ -151,9 +151,7 @@ class Bare:
         return min(timed(self)[0] for _ in range(repeats))
 
 
-def peak(dtype: torch.dtype, size: int | None = None, repeats: int = 5) -> float:
-    """Operations a second of a large square product, by default of `PEAK_SIZE`; the best of a
-    few."""
-    size = PEAK_SIZE if size is None else size
+def peak(dtype: torch.dtype, size: int = PEAK_SIZE, repeats: int = 5) -> float:
+    """Operations a second of a large square product; the best of a few."""
     product = Product("peak", size, size, size)
     return product.operations / Bare([product], dtype).seconds(repeats)

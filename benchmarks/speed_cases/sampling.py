@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,7 +26,7 @@ EPOCHS = {"ours": 50, "ctgan": 1}
 FORMATS = ("parquet", "csv")
 
 
-def run(settings: Settings) -> Section:
+def run(settings: Settings, worker_of: Callable[..., Worker] = Worker) -> Section:
     quick = settings.quick
     table = settings.table or tables.default_name(quick)
     rows = settings.rows or (2_000 if quick else ROWS)
@@ -36,21 +37,27 @@ def run(settings: Settings) -> Section:
         models = {who: str(Path(folder) / f"{who}.pkl") for who in epochs}
         for who, count in epochs.items():
             spec = {"kind": "fit", "who": who, "table": table, "epochs": count}
-            with Worker(settings.threads, save=models[who], **spec) as worker:
+            with worker_of(settings.threads, save=models[who], **spec) as worker:
                 worker.answer()
-        times, peaks = _sample(settings.threads, models, rows, rounds)
-        single, _ = _sample(settings.threads, models, 1, SINGLE_ROUNDS)
+        times, peaks = _sample(settings.threads, models, rows, rounds, worker_of)
+        single, _ = _sample(settings.threads, models, 1, SINGLE_ROUNDS, worker_of)
         files = {}
         for kind in FORMATS:
             for count in streamed:
                 output = str(Path(folder) / f"rows.{kind}")
                 spec = {"kind": "stream", "model": models["ours"], "output": output}
-                with Worker(settings.threads, rows=count, **spec) as worker:
+                with worker_of(settings.threads, rows=count, **spec) as worker:
                     files[kind, count] = worker.answer()
     return _report(tables.named(table).name, rows, times, peaks, single, files)
 
 
-def _sample(threads: int, models: dict[str, str], rows: int, rounds: int):
+def _sample(
+    threads: int,
+    models: dict[str, str],
+    rows: int,
+    rounds: int,
+    worker_of: Callable[..., Worker],
+):
     ways = {
         CALIBRATED: {"model": models["ours"], "calibrated": True},
         PLAIN: {"model": models["ours"], "calibrated": False},
@@ -59,7 +66,7 @@ def _sample(threads: int, models: dict[str, str], rows: int, rounds: int):
     peaks: dict[str, float] = {}
     with ExitStack() as stack:
         workers = {
-            name: stack.enter_context(Worker(threads, kind="sample", rows=rows, **way))
+            name: stack.enter_context(worker_of(threads, kind="sample", rows=rows, **way))
             for name, way in ways.items()
         }
         for worker in workers.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -16,6 +17,8 @@ class Settings:
         quick: Small sizes, to see that everything runs; the figures mean nothing.
         rows: `sampling`: how many rows to sample, `levels`: of the table; None for the section's
             own number.
+        sizes: One-hot widths of `width`, numbers of levels of `levels`; None for the section's
+            own.
         memory_gb: `width`: what a process may take before it is cut off.
     """
 
@@ -25,6 +28,7 @@ class Settings:
     quick: bool = False
     rows: int | None = None
     memory_gb: float = 12.0
+    sizes: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)

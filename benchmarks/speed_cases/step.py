@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, fields
 
@@ -32,7 +33,11 @@ CTGAN_BAR, BARE_BAR = 4.0, 2.0
 BLOCK, WARM, ROUNDS, BARE_REPEATS = 65, 20, 15, 20
 
 
-def run(settings: Settings) -> Section:
+def run(
+    settings: Settings,
+    worker_of: Callable[..., Worker] = Worker,
+    peak_size: int = products.PEAK_SIZE,
+) -> Section:
     """All in turn, processes of their own: a block of steps each a round, in random order."""
     quick = settings.quick
     table = settings.table or tables.default_name(quick)
@@ -45,7 +50,9 @@ def run(settings: Settings) -> Section:
         stack.enter_context(held_memory())
         workers = {
             name: stack.enter_context(
-                Worker(settings.threads, kind="steps", table=table, block=block, warm=warm, **who)
+                worker_of(
+                    settings.threads, kind="steps", table=table, block=block, warm=warm, **who
+                )
             )
             for name, who in WHO.items()
         }
@@ -76,7 +83,7 @@ def run(settings: Settings) -> Section:
         ways = {name: stepping(name) for name in WHO}
         ways |= {name: multiplying(name) for name in bare}
         times = alternate(ways, rounds=rounds, warm=1)
-        peaks = {key: products.peak(dtype) for key, dtype in products.DTYPES.items()}
+        peaks = {key: products.peak(dtype, peak_size) for key, dtype in products.DTYPES.items()}
         each = [
             {
                 key: products.Bare([product], dtype).seconds() / product.count * 1e6

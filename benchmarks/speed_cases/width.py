@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 
 from speed_plot import Curves, log_log_plot
 from timing import markdown
@@ -44,13 +45,14 @@ def measure(threads: int, levels: int, who: dict, steps: int, warm: int, memory_
     }
 
 
-def run(settings: Settings) -> Section:
+def run(settings: Settings, measure: Callable[..., dict] = measure) -> Section:
+    """Every way at every width, in processes of their own (``measure``)."""
     quick = settings.quick
     memory = settings.memory_gb
     steps, warm = (settings.rounds or (2 if quick else STEPS)), (1 if quick else WARM)
     found: dict[str, dict[int, dict]] = {name: {} for name in WHO}
     ended: dict[str, str] = {}
-    for levels in QUICK_WIDTHS if quick else WIDTHS:
+    for levels in settings.sizes or (QUICK_WIDTHS if quick else WIDTHS):
         for name, who in WHO.items():
             if name in ended:
                 continue

@@ -39,6 +39,10 @@ class Worker:
             env=os.environ | {name: str(threads) for name in THREAD_VARIABLES},
         )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def answer(self, seconds: float | None = None) -> dict:
         """Its next answer.
 

@@ -32,6 +32,9 @@ from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.sources import shuffled_batches
 from sdv_wgangp.training.table_source import TableSource
 
+# Batches that the final statistics of the normalisation are taken from.
+NORM_BATCHES = 50
+
 
 class Releasing:
     """A callback that gives free memory back to the system, once an epoch.
@@ -59,8 +62,6 @@ class TableTraining:
         table: The training rows; copied to the device once.
         target: The column that meta-features relate others to, if any.
         about: What checkpoints are to know beside the run (`Run.about`).
-        norm_batches: Batches that the final statistics of the normalisation are taken from.
-        pair_rows: Rows that the strengths of pairs of columns are measured on.
 
     Attributes:
         run, source: For `training.loop.train`.
@@ -81,10 +82,7 @@ class TableTraining:
         table: EncodedTable,
         target: Target | None = None,
         about: Mapping[str, Any] | None = None,
-        norm_batches: int = 50,
-        pair_rows: int = 2_000,
     ):
-        self.norm_batches, self.pair_rows = norm_batches, pair_rows
         self.settings, self._random, self._views = settings, random, views
         self._layout, device = layout, random.device
         pac = getattr(critic, "pac", 1)
@@ -178,7 +176,7 @@ class TableTraining:
         features = [META_FEATURES[name] for name in settings.meta_features]
         known = FeatureTable.of(self._layout, target, self._random.device)
         if any(feature.blocks > 1 for feature in features):
-            known = known.with_pairs(source.levels(batches.flatten()[: self.pair_rows]))
+            known = known.with_pairs(source.levels(batches.flatten()[:2_000]))
         codes = any(feature.reads != "channels" for feature in features)
         objective = MetaFeatureObjective(
             settings.meta_features,
@@ -244,25 +242,25 @@ class TableTraining:
 
     def result(self) -> Generator:
         """The averaged generator as it is now, in evaluation mode."""
-        return self._averaged(self._random)
+        return self._settle(self._random)
 
     def preview(self) -> Generator:
         """The same, to be looked at: the training goes on as if it had not been called.
 
         It is not a copy.
         """
-        own = torch.Generator(self._random.device)
-        return self._averaged(own.manual_seed(self._random.initial_seed() + 1))
+        aside = torch.Generator(self._random.device)
+        return self._settle(aside.manual_seed(self._random.initial_seed() + 1))
 
-    def _averaged(self, random: torch.Generator) -> Generator:
+    def _settle(self, random: torch.Generator) -> Generator:
         """The averaged generator with batch statistics of its own, in training's precision."""
         with matmul_precision(self.settings.precision):
             return self.average.update_bn(
-                (self._norm_batch(random) for _ in range(self.norm_batches)),
+                (self._settling_batch(random) for _ in range(NORM_BATCHES)),
                 self.average.module.features,
             )
 
-    def _norm_batch(self, random: torch.Generator) -> tuple[Any, ...]:
+    def _settling_batch(self, random: torch.Generator) -> tuple[Any, ...]:
         """Noise, and conditions in the same part of the rows as in training.
 
         The blocks' units were normalised with this mixture when they learned what they do;

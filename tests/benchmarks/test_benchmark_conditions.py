@@ -72,10 +72,9 @@ def test_distances_of_columns_and_of_pairs():
     assert distance(one, gone, {"g": "g"})[0] == pytest.approx(1 / 3)
 
 
-def test_it_runs_and_leaves_its_figures(table, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(conditions, "CONDITIONS", 2)
-    monkeypatch.setattr(conditions, "ROUNDS", 1)
+def test_it_runs_and_leaves_its_figures(table, tmp_path, capsys):
     arguments = ["--dataset", str(table), "--epochs", "1", "--pool", "3000"]
+    arguments += ["--conditions", "2", "--rounds", "1"]
     saved = tmp_path / "model.safetensors"
     conditions.main([*arguments, "--save", str(saved), "--output", str(tmp_path)])
     content = json.loads((tmp_path / "conditions_small.json").read_text())

@@ -155,7 +155,7 @@ def test_a_slow_process_is_ended():
     with Worker(1, kind="steps", who="ours", table="wide:20") as worker:
         with pytest.raises(WorkerFailed, match=r"no answer within 0\.01 s"):
             worker.answer(0.01)
-        process = worker._process.pid
+        process = worker.pid
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
 
@@ -189,10 +189,8 @@ class FakeWorker:
         return {"wall": taken, "cpu": taken / 2, "peak_mb": 400.0}
 
 
-def test_a_step_is_told_by_the_row_against_ctgan_and_its_products(monkeypatch):
-    monkeypatch.setattr(step, "Worker", FakeWorker)
-    monkeypatch.setattr(products, "PEAK_SIZE", 64)
-    section = step.run(Settings(quick=True, rounds=3))
+def test_a_step_is_told_by_the_row_against_ctgan_and_its_products():
+    section = step.run(Settings(quick=True, rounds=3), FakeWorker, peak_size=64)
     results = section.content["results"]
     # 2 critic steps of 10 rows in a second, against 1 in 6 seconds.
     assert results[step.DEFAULT]["times_faster_than_ctgan"] == pytest.approx([12, 12, 12])
@@ -210,7 +208,7 @@ def test_a_step_is_told_by_the_row_against_ctgan_and_its_products(monkeypatch):
     ElementTree.fromstring(section.svg)
 
 
-def test_widths_end_where_a_way_fails(monkeypatch):
+def test_widths_end_where_a_way_fails():
     def measure(threads, levels, who, steps, warm, memory_gb):
         if who["who"] == "ctgan" and levels > 20:
             raise WorkerFailed("no answer within 10 s")
@@ -220,9 +218,7 @@ def test_widths_end_where_a_way_fails(monkeypatch):
         taken = factor * levels / 1e3
         return {"levels": levels, "wall": taken, "cpu": taken, "peak_mb": 9.0, "base_mb": 5.0}
 
-    monkeypatch.setattr(width, "measure", measure)
-    monkeypatch.setattr(width, "QUICK_WIDTHS", (20, 100, 200))
-    section = width.run(Settings(quick=True, memory_gb=7))
+    section = width.run(Settings(quick=True, memory_gb=7, sizes=(20, 100, 200)), measure)
     lines = section.text.splitlines()
     assert "| 20 | 20.0 | 9 (5) | 40.0 | 9 (5) | 2.0 | 80.0 | 9 (5) | 4.0 |" in lines
     assert "| 100 | 100.0 | 9 (5) | 200.0 | 9 (5) | 2.0 | - | - | - |" in lines
@@ -233,9 +229,8 @@ def test_widths_end_where_a_way_fails(monkeypatch):
     ElementTree.fromstring(section.svg)
 
 
-def test_sampling_is_told_in_rows_a_second(monkeypatch):
-    monkeypatch.setattr(sampling, "Worker", FakeWorker)
-    section = sampling.run(Settings(quick=True, rounds=2, rows=600))
+def test_sampling_is_told_in_rows_a_second():
+    section = sampling.run(Settings(quick=True, rounds=2, rows=600), FakeWorker)
     results = section.content["results"]
     assert results[sampling.PLAIN]["times_faster_than_ctgan"] == pytest.approx([6, 6, 6])
     assert f"| {sampling.CALIBRATED} | 600 |" in section.text
@@ -247,27 +242,24 @@ def test_sampling_is_told_in_rows_a_second(monkeypatch):
     ElementTree.fromstring(section.svg)
 
 
-def test_levels_are_told_in_megabytes(monkeypatch):
-    monkeypatch.setattr(levels, "Worker", FakeWorker)
-    monkeypatch.setattr(levels, "QUICK", (600, (20, 50_000)))
-    section = levels.run(Settings(quick=True))
+def test_levels_are_told_in_megabytes():
+    section = levels.run(Settings(quick=True, sizes=(20, 50_000)), FakeWorker)
     # 1,500 MiB are 1,573 megabytes.
     assert "| 20 | 7.0 | 2.0 | 40 | 1573 | 315 |  |" in section.text
     assert "| 50,000 | 7.0 | 2.0 | 40 | 1573 | 315 | <= 1500 MISSED |" in section.text
     ElementTree.fromstring(section.svg)
 
 
-def test_sections_are_printed_and_written(monkeypatch, tmp_path, capsys):
+def test_sections_are_printed_and_written(tmp_path, capsys):
     asked = []
 
     def section(settings):
         asked.append(settings)
         return Section("| a table |", {"results": {"x": np.float64("nan")}}, "<svg/>")
 
-    monkeypatch.setitem(speed.SECTIONS, "step", section)
-    monkeypatch.setitem(speed.SECTIONS, "levels", section)
     speed.main(
-        ["step", "levels", "--quick", "--table", "stand-in:9", "--output", str(tmp_path / "o")]
+        ["step", "levels", "--quick", "--table", "stand-in:9", "--output", str(tmp_path / "o")],
+        {"step": section, "levels": section},
     )
     assert [settings.table for settings in asked] == ["stand-in:9", None]
     assert asked[0].quick
