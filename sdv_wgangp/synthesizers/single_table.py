@@ -15,6 +15,8 @@ from sdv.single_table.base import BaseSingleTableSynthesizer
 from sdv.single_table.utils import detect_discrete_columns
 
 from sdv_wgangp import sdv_versions
+from sdv_wgangp.calibration.options import CalibrationOptions
+from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.models.tabular import EpochLog, TabularModel
 from sdv_wgangp.parameters import (
     LATER_PARAMETERS,
@@ -146,6 +148,10 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
             a draft of a small table.
         precision: Of the matrix products: "medium" is bfloat16 where the processor has it,
             "highest" float32.
+        encoding_options: Hyper-parameters of the encoding that are to differ from their defaults,
+            a dictionary like ``{"bins": 50}`` (`sdv_wgangp.encoding.options.EncodingOptions`).
+        calibration_options: The same for the calibration, like ``{"trees": 500, "depth": 4}``
+            (`sdv_wgangp.calibration.options.CalibrationOptions`).
 
     Raises:
         SynthesizerInputError: A parameter is out of range; names it and the range.
@@ -206,6 +212,8 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         conditional_weight: float = 1.0,
         min_steps_per_epoch: int | None = None,
         precision: str = "medium",
+        encoding_options: Mapping[str, float] | None = None,
+        calibration_options: Mapping[str, float] | None = None,
     ):
         arguments = dict(locals())  # before there are other variables
         # SDV's transformers keep the list itself.
@@ -328,6 +336,10 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
             enable_gpu=self.enable_gpu,
             random_state=self.random_state,
             target=self.target,
+            encoding_options=EncodingOptions.of(self.encoding_options, "encoding_options"),
+            calibration_options=CalibrationOptions.of(
+                self.calibration_options, "calibration_options"
+            ),
         )
         with (
             ProgressBar(disable=not self.verbose) as progress,
