@@ -1,17 +1,17 @@
-"""What the constants of the calibration do: stored fits of ours calibrated again with others.
+"""What the options of the calibration do: stored fits of ours calibrated again with others.
 
     python benchmarks/quality.py --datasets king@validation --synthesizers vanilla --epochs 50
     python benchmarks/recalibrate.py --datasets king@validation --synthesizer vanilla \\
-        --seeds 0 1 2 --set "" --set calibration.selection.MAX_WEIGHT=3 --json FILE
+        --seeds 0 1 2 --calibration-options "" max_weight=3 --json FILE
 
 Training is long and calibration is short: this compares many ways to calibrate one fit. A way is
-MODULE.CONSTANT=NUMBER of `sdv_wgangp`, several of them with commas between; "" is the way it is.
-(calibration.ratio.LEAST_ROWS=1e9 leaves the trees out.) Of each, several samples are scored as
-by quality.py. --calibrations repeats it with other random numbers: on tables that are hard to
-learn one calibration differs from the next by more than samples of one do. Prints, for each table,
-a line a way: rows that are generated for one that is kept, CPU seconds of a sample as large as the
-training table and of the calibration, and the mean scores with their standard error, over the fits
-where there are several, otherwise over the calibrations, otherwise over the samples.
+NAME=NUMBER of `CalibrationOptions`, several of them with commas between; "" has the defaults.
+(trees=0 leaves the trees out.) Of each, several samples are scored as by quality.py.
+--calibrations repeats it with other random numbers: on tables that are hard to learn one
+calibration differs from the next by more than samples of one do. Prints, for each table, a line a
+way: rows that are generated for one that is kept, CPU seconds of a sample as large as the training
+table and of the calibration, and the mean scores with their standard error, over the fits where
+there are several, otherwise over the calibrations, otherwise over the samples.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import constants
 import datasets
 import job
 import numpy as np
@@ -30,6 +29,8 @@ import timing
 from ablation import SCORES, TSTR
 from repeated import OUTPUT, mean_and_error, scored_samples, stored_synthesizer
 from synthesizers import ABLATION, calibrate_again, sdv_sample
+
+from sdv_wgangp.parameters import PARAMETERS
 
 OTHER_SEEDS = 1_000
 COSTS = ("generated_for_one", "sample_cpu_seconds", "calibration_cpu_seconds")
@@ -51,13 +52,13 @@ def recalibrated(
     """
     synthesizer = stored_synthesizer(folder, recipe, seed)
     model = synthesizer._model
-    with constants.changed(constants.parse(way)):
-        clock = time.process_time()
-        calibrate_again(synthesizer, dataset, seed + OTHER_SEEDS * number)
-        calibrated = time.process_time()
-        sdv_sample(synthesizer, len(dataset.train))
-        drawn = time.process_time()
-        found = scored_samples(synthesizer, dataset, samples)
+    options = PARAMETERS["calibration_options"].from_text(way)
+    clock = time.process_time()
+    calibrate_again(synthesizer, dataset, seed + OTHER_SEEDS * number, options)
+    calibrated = time.process_time()
+    sdv_sample(synthesizer, len(dataset.train))
+    drawn = time.process_time()
+    found = scored_samples(synthesizer, dataset, samples)
     return {
         "dataset": dataset.name,
         "seed": seed,
@@ -100,7 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--target", help="the target column of a CSV")
     parser.add_argument("--synthesizer", default="wgangp", choices=["wgangp", *ABLATION])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--set", dest="ways", action="append", metavar="WAY", help="once each")
+    parser.add_argument(
+        "--calibration-options", dest="ways", nargs="+", metavar="WAY", default=[""]
+    )
     parser.add_argument("--calibrations", type=int, default=1, help="of each fit in each way")
     parser.add_argument("--samples", type=int, default=3, help="of each calibration")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="as of quality.py")
@@ -109,9 +112,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("samples", "calibrations"):
         if getattr(chosen, name) < 1:
             parser.error(f"--{name} must be at least 1")
-    ways = list(dict.fromkeys(chosen.ways or [""]))
+    ways = list(dict.fromkeys(chosen.ways))
     for way in ways:  # before anything takes long
-        constants.parse(way)
+        try:
+            PARAMETERS["calibration_options"].from_text(way)
+        except ValueError as error:
+            parser.error(str(error))
     results = []
     for name in chosen.datasets:
         dataset = datasets.load(name, chosen.target)

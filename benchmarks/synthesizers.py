@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import constants
 import numpy as np
 import pandas as pd
 from baselines import ChowLiuTree, IndependentColumns
@@ -180,29 +179,37 @@ def new_wgangp(dataset: Dataset, seed: int, epochs: int | None, **options):
     return WGANGPMFSSynthesizer(_sdv_metadata(dataset), random_state=seed, **options)
 
 
-def calibrate_again(synthesizer, dataset: Dataset, seed: int) -> None:
-    """Calibrate a fit of ours with the code of today: training is long, calibration is short."""
+def calibrate_again(
+    synthesizer, dataset: Dataset, seed: int, options: Mapping[str, float] | None = None
+) -> None:
+    """Calibrate a fit of ours with the code of today: training is long, calibration is short.
+
+    Args:
+        options: `CalibrationOptions`, in the place of those that it was fitted with.
+    """
     import torch
 
+    from sdv_wgangp.calibration.options import CalibrationOptions
+
     model = synthesizer._model
+    if options is not None:
+        model.calibration_options = CalibrationOptions.of(options, "options")
     real = model.encoder.encode(dataset.train, np.random.default_rng(seed))
     model._calibrate(real, torch.Generator(model._device).manual_seed(seed))
 
 
-def wgangp_recipe(output: str, changed: Mapping[str, float] | None = None, **options) -> Recipe:
+def wgangp_recipe(output: str, **options) -> Recipe:
     """Ours, fitted with these options, sampled as `output` and without calibration.
 
     Args:
         output: the name of the calibrated sample.
-        changed: constants of the package that have other values in the fit (`constants`).
         options: of the synthesizer.
     """
     uncalibrated = f"{output}-uncalibrated"
 
     def fit(dataset: Dataset, seed: int, epochs: int | None) -> Fitted:
         synthesizer = new_wgangp(dataset, seed, epochs, **options)
-        with constants.changed(changed or {}):
-            synthesizer.fit(sdv_frames(dataset.train))
+        synthesizer.fit(sdv_frames(dataset.train))
         return fitted(synthesizer, dataset)
 
     def load(path: Path, dataset: Dataset) -> Fitted:
@@ -214,8 +221,7 @@ def wgangp_recipe(output: str, changed: Mapping[str, float] | None = None, **opt
             raise RuntimeError("the fit is not calibrated: the two samples would be one")
 
         def recalibrate(seed: int) -> None:
-            with constants.changed(changed or {}):
-                calibrate_again(synthesizer, dataset, seed)
+            calibrate_again(synthesizer, dataset, seed)
 
         def sample(calibrated: bool) -> pd.DataFrame:
             model.calibrated = calibrated
@@ -227,7 +233,7 @@ def wgangp_recipe(output: str, changed: Mapping[str, float] | None = None, **opt
 
         return Fitted(
             {output: lambda: sample(True), uncalibrated: lambda: sample(False)},
-            synthesizer.get_parameters() | ({"constants": dict(changed)} if changed else {}),
+            synthesizer.get_parameters(),
             synthesizer.save,
             recalibrate,
         )
@@ -271,7 +277,7 @@ RECIPES = {
     "independent": Recipe(fit_independent, ("independent",)),
     "chow_liu": Recipe(fit_chow_liu, ("chow_liu",)),
 }
-NO_RANKS = {"encoding.table.BINS_TO_RANK": 2.0, "encoding.table.ATOMS_TO_RANK": 2.0}
+NO_RANKS = {"association_bins_to_rank": 2.0, "association_atoms_to_rank": 2.0}
 # Ours with one thing changed each: nothing for "vanilla", the meta-feature objective for "mfs".
 ABLATION = {
     "vanilla": {"meta_features": None},
@@ -288,8 +294,8 @@ ABLATION = {
     "no-conditions": {"conditional_share": 0.0},
     "early-stopping": {"early_stopping": True},
     # Columns that depend strongly on others are cut into bins (20 or 50) like the others are.
-    "bins-20": {"changed": NO_RANKS},
-    "bins-50": {"changed": NO_RANKS | {"encoding.columns.BINS": 50}},
+    "bins-20": {"encoding_options": NO_RANKS},
+    "bins-50": {"encoding_options": NO_RANKS | {"bins": 50}},
 }
 for name, options in ABLATION.items():
     RECIPES[name] = wgangp_recipe(name, **options)

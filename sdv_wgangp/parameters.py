@@ -2,8 +2,8 @@
 
 `PARAMETERS` says of each its default, the values that it may have, what it is for, and how the
 command line spells it. The synthesizers and `TrainingSettings` check their arguments with it, and
-``sdv-wgangp fit`` makes its options from it. Nothing is imported but the standard library:
-``--help`` waits for neither PyTorch nor SDV.
+``sdv-wgangp fit`` makes its options from it. Nothing is imported but the standard library and
+names: ``--help`` waits for neither PyTorch nor SDV.
 
 A new parameter is an entry here, an argument of `WGANGPMFSSynthesizer` (SDV reads parameters from
 its signature, people from its docstring) and its use: a field of `TrainingSettings`, or a line of
@@ -17,6 +17,10 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from sdv_wgangp.calibration.options import CalibrationOptions
+from sdv_wgangp.encoding.options import EncodingOptions
+from sdv_wgangp.options import Options
 
 # Most of what is learned is for rows without conditions.
 MOST_CONDITIONAL = 0.5
@@ -331,6 +335,20 @@ class Weights(Kind):
         return weights
 
 
+@dataclass(frozen=True, kw_only=True)
+class Named(Kind):
+    """Numbers by name, of some hyper-parameters; what is not named has its default."""
+
+    options: type[Options]
+    metavar: ClassVar[str] = "NAME=X,..."
+
+    def check(self, name: str, value: Any) -> None:
+        self.options.of(value, name)
+
+    def read(self, text: str) -> dict[str, Any]:
+        return self.options.from_text(text)
+
+
 # --------------------------------------------------------------------------- the table
 
 
@@ -618,6 +636,14 @@ _TABLE = (
     Parameter(
         "sliced_projections", 32, Whole(least=1), MATCHING,
         "random directions of the distance sliced", later=True,
+    ),
+    Parameter(
+        "encoding_options", None, Named(options=EncodingOptions), TRAINING,
+        "hyper-parameters of the encoding, like bins=50", later=True,
+    ),
+    Parameter(
+        "calibration_options", None, Named(options=CalibrationOptions), SAMPLES,
+        "hyper-parameters of the calibration, like trees=500,depth=4", later=True,
     ),
 )  # fmt: skip
 PARAMETERS: dict[str, Parameter] = {parameter.name: parameter for parameter in _TABLE}

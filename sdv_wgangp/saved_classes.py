@@ -21,6 +21,7 @@ from sklearn.mixture import BayesianGaussianMixture
 
 from sdv_wgangp.calibration.calibrate import Calibration
 from sdv_wgangp.calibration.cells import Cells
+from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.calibration.raking import Raking
 from sdv_wgangp.calibration.ratio import DensityRatio, RefinedRatio
 from sdv_wgangp.calibration.values import BinMap, RareAtoms, ValueCalibration
@@ -29,6 +30,7 @@ from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
 from sdv_wgangp.encoding.derived import DerivedColumn
 from sdv_wgangp.encoding.grid import DateGrid, Grid
 from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.encoding.quantiles import QuantileMap
 from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.models.tabular import TabularModel
@@ -67,6 +69,11 @@ def kinds() -> dict[str, Kind]:
 
     faces = (WGANGPMFSSynthesizer, IndependentWGANGPMFSSynthesizer)
     found = [Kind(cls) for cls in (*PLAIN, Cardinality)]
+    # By their constructors, which check them.
+    found += [
+        Kind(EncodingOptions, make=lambda state: EncodingOptions(**state)),
+        Kind(CalibrationOptions, make=lambda state: CalibrationOptions(**state)),
+    ]
     found += [Kind(cls, saved_part) for cls in faces]
     found.append(Kind(TabularModel, _model_state, _make_model))
     metadata = Metadata()
@@ -206,16 +213,16 @@ def _check_calibration(calibration: Calibration, encoder: TableEncoder) -> None:
         raise ValueError("limits of weights that do not fit the trees")
     if not (np.isfinite(raking.limit) and 0 < calibration.acceptance <= 1):
         raise ValueError(f"a calibration that accepts {calibration.acceptance} of the rows")
-    placed = encoder.placed
+    indexed = encoder.indexed_columns
     for mapped in calibration.values.maps:
-        _check_rank_map(mapped, placed)
+        _check_rank_map(mapped, indexed)
 
 
-def _check_rank_map(mapped: BinMap | RareAtoms, placed: list) -> None:
+def _check_rank_map(mapped: BinMap | RareAtoms, indexed: list) -> None:
     """Refuse a map of ranks that would leave the codes of its column."""
-    if type(mapped.index) is not int or not 0 <= mapped.index < len(placed):
+    if type(mapped.index) is not int or not 0 <= mapped.index < len(indexed):
         raise ValueError("a rank map of no column")
-    column, _, place = placed[mapped.index]
+    column, _, place = indexed[mapped.index]
     in_bins = isinstance(mapped, BinMap)
     if in_bins:
         source, target = mapped.knots, mapped.distribution

@@ -17,28 +17,25 @@ import numpy as np
 import torch
 
 from sdv_wgangp.calibration.cells import Cells
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
 from sdv_wgangp.calibration.raking import rake
 from sdv_wgangp.calibration.selection import systematic, uniform
 from sdv_wgangp.encoding.table import EncodedTable
 
-# Cells in which fewer rows are expected are not told apart: a row would be left out for being the
-# only one of its kind, and rare values would come too seldom.
-LEAST_ROWS = 50
-# Rows to leave out, in square roots of the rows that are wanted: noise is as large as those.
-SPARE, MOST_SPARE = 10.0, 0.5
-# What a stage leaves of them for the next; of this share of the rows, nothing.
-LEFT, FEW = 0.25, 0.02
 
-
-def needed(rows: int) -> int:
+def needed(rows: int, options: CalibrationOptions = DEFAULT) -> int:
     """How many rows to choose so many from with `balanced`."""
-    if rows < 2 * LEAST_ROWS:
+    if rows < 2 * options.min_balanced_rows:
         return rows
-    return rows + int(min(SPARE * rows**0.5, MOST_SPARE * rows))
+    return rows + int(min(options.spare_rows * rows**0.5, options.max_spare_fraction * rows))
 
 
 def balanced(
-    table: EncodedTable, columns: Sequence[Cells], rows: int, random: torch.Generator
+    table: EncodedTable,
+    columns: Sequence[Cells],
+    rows: int,
+    random: torch.Generator,
+    options: CalibrationOptions = DEFAULT,
 ) -> EncodedTable:
     """So many rows of a table, in their order, with the marginals of the training table.
 
@@ -47,20 +44,23 @@ def balanced(
         columns: The cells of every column; the marginals are those of the coarse ones.
         rows: How many.
         random: Source of the choice among them.
+        options: Hyper-parameters.
     """
     if len(table) == rows:
         return table
     cells, goals = [], []
     for column in columns:
-        groups = column.groups(rows, LEAST_ROWS)
+        groups = column.groups(rows, options.min_balanced_rows)
         of_cell = groups[column.coarse].astype(np.min_scalar_type(groups.max()))
         cells.append(of_cell[column.of(table)])
-        goals.append(np.bincount(groups, column.shares))
+        goals.append(np.bincount(groups, column.frequencies))
     left = np.arange(len(table))
     while len(left) > rows:
         spare = len(left) - rows
-        count = rows + (int(LEFT * spare) if spare > FEW * rows else 0)
-        chosen = systematic(rake(cells, goals, len(left) / count), count, uniform(1, random)[0])
+        few = spare <= options.min_spare_fraction * rows
+        count = rows if few else rows + int(options.spare_left * spare)
+        weights = rake(cells, goals, len(left) / count, options)
+        chosen = systematic(weights, count, uniform(1, random)[0])
         left = left[chosen]
         if count > rows:
             cells = [groups[chosen] for groups in cells]

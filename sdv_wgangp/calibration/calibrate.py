@@ -25,6 +25,7 @@ import torch
 
 from sdv_wgangp.calibration.balancing import balanced, needed
 from sdv_wgangp.calibration.cells import Cells, cells_of
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
 from sdv_wgangp.calibration.pool import Generate, draw_pool
 from sdv_wgangp.calibration.raking import Raking, fit_raking
 from sdv_wgangp.calibration.ratio import RefinedRatio, fit_refined_ratio
@@ -33,11 +34,6 @@ from sdv_wgangp.calibration.sizes import Sizes
 from sdv_wgangp.calibration.values import ValueCalibration, fit_values
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.persistence.former_names import FormerNames
-
-# A column with positions is raked in at least as many cells, whatever its bins.
-COARSE_CELLS = 20
-# To see what is out of reach, cells with fewer expected rows of the pool are not told apart.
-TOLD_ROWS = 50
 
 
 @dataclass(eq=False)
@@ -48,11 +44,12 @@ class Calibration(FormerNames):
         columns: The cells of every column.
         ratio, raking: What the weight of a row is the product of.
         values: What is corrected in the rows that are kept.
-        acceptance: Share of the generated rows that are kept.
+        acceptance: Fraction of the generated rows that is kept.
         distances: Of the marginals it gives to those of the training table, total variation in
             [0, 1], for each column: a generator that hardly makes some values leaves it no rows
             to choose.
         at_once: Rows that are generated at a time.
+        options: Hyper-parameters; those of today where an earlier release saved none.
     """
 
     former_names: ClassVar = {"_ratio": "ratio", "_raking": "raking", "_drawn_rows": "at_once"}
@@ -64,6 +61,7 @@ class Calibration(FormerNames):
     acceptance: float
     distances: list[float]
     at_once: int
+    options: CalibrationOptions = DEFAULT
 
     def draw(self, rows: int, generate: Generate, random: torch.Generator) -> EncodedTable:
         """Calibrated rows.
@@ -78,7 +76,7 @@ class Calibration(FormerNames):
         """
         if not rows:
             return generate(0)
-        parts, missing, in_vain = [], needed(rows), 0
+        parts, missing, in_vain = [], needed(rows, self.options), 0
         while missing > 0:
             count = min(int(missing / self.acceptance * 1.02) + 16, self.at_once)
             drawn = generate(count)
@@ -95,7 +93,7 @@ class Calibration(FormerNames):
                 )
         table = EncodedTable.concatenated(parts)
         self.values.apply(table, random)
-        return balanced(table, self.columns, rows, random)
+        return balanced(table, self.columns, rows, random, self.options)
 
 
 def calibrate(
@@ -103,7 +101,8 @@ def calibrate(
     encoder: TableEncoder,
     generate: Generate,
     random: torch.Generator,
-    share: float = 1.0,
+    fraction: float = 1.0,
+    options: CalibrationOptions = DEFAULT,
 ) -> Calibration:
     """Calibrate a generator of any kind.
 
@@ -112,8 +111,9 @@ def calibrate(
         encoder: Their encoder.
         generate: Makes that many new rows, encoded by the same.
         random: Source of the randomness.
-        share: Of the rows that would be looked at; less than 1 gives a rough calibration sooner,
-            in a time that depends little on how good the generator is.
+        fraction: Of the rows that would be looked at; less than 1 gives a rough calibration
+            sooner, in a time that depends little on how good the generator is.
+        options: Hyper-parameters.
 
     Example:
         A generator that makes one "b" in ten rows where the table has one in two:
@@ -131,9 +131,9 @@ def calibrate(
         >>> bool(abs((rows["kind"] == "b").mean() - 0.5) < 0.01)
         True
     """
-    columns = Cells.all_of(encoder, COARSE_CELLS)
-    sizes = Sizes.of(len(real), encoder, share)
-    limit_of = partial(weight_limit, most=sizes.max_weight)
+    columns = Cells.all_of(encoder, options)
+    sizes = Sizes.of(len(real), encoder, fraction, options)
+    limit_of = partial(weight_limit, most=sizes.max_weight, options=options)
 
     ratio = fit_refined_ratio(
         columns,
@@ -145,16 +145,17 @@ def calibrate(
         most=sizes.most_generated,
         at_once=sizes.at_once,
         rough=sizes.rough,
+        options=options,
     )
-    pool = draw_pool(columns, ratio, generate, random, limit_of, sizes)
+    pool = draw_pool(columns, ratio, generate, random, limit_of, sizes, options)
     cells = cells_of(columns, pool.table)
-    raking = fit_raking(columns, cells, pool.weights, pool.counts, limit_of)
+    raking = fit_raking(columns, cells, pool.weights, pool.counts, limit_of, options)
 
     weights = pool.weights * raking.weights(cells)
     limited = pool.counts * np.minimum(weights, raking.limit)
     chances = limited / raking.limit
     distances = [
-        marginal_distance(column, of_column, limited)
+        marginal_distance(column, of_column, limited, options.min_distance_rows)
         for column, of_column in zip(columns, cells, strict=True)
     ]
     # A row may stand for several that would be kept.
@@ -164,26 +165,33 @@ def calibrate(
         columns=columns,
         ratio=ratio,
         raking=raking,
-        values=fit_values(kept, encoder),
+        values=fit_values(kept, encoder, options),
         acceptance=min(float(chances.sum() / pool.counts.sum()), 1.0),
         distances=distances,
         at_once=sizes.at_once,
+        options=options,
     )
 
 
-def marginal_distance(column: Cells, cells: np.ndarray, weights: np.ndarray) -> float:
+def marginal_distance(
+    column: Cells,
+    cells: np.ndarray,
+    weights: np.ndarray,
+    min_rows: int = DEFAULT.min_distance_rows,
+) -> float:
     """Total variation between the training marginal of a column and that of weighted rows.
 
     Args:
         column: The cells of the column.
         cells: Of the rows, ``[n]``.
         weights: Of the rows, ``[n]``.
+        min_rows: Cells with fewer expected rows are not told apart.
 
     Returns:
         In [0, 1].
     """
-    groups = column.groups(len(cells), TOLD_ROWS)
-    wanted = np.bincount(groups, column.shares)
+    groups = column.groups(len(cells), min_rows)
+    wanted = np.bincount(groups, column.frequencies)
     have = np.bincount(groups[column.coarse[cells]], weights, len(wanted))
     return float(np.abs(have / have.sum() - wanted).sum() / 2)
 

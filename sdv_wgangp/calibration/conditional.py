@@ -3,9 +3,9 @@
 The training table's marginals say nothing about rows with given cells, and few training rows have
 them all. The generator itself can tell: among many calibrated rows drawn without conditions, the
 *reference*, those that happen to have the given cells follow its conditional distribution exactly.
-They are too few to be handed out, but their marginals are what rows made for the condition are
-brought to: more candidates are made than wanted, raking finds their weights, and as many as wanted
-are chosen by these. What holds between the other columns comes from the generator.
+They are too few to be handed out, but their marginals are what rows generated for the condition
+are brought to: more candidates are drawn than wanted, raking finds their weights, and as many as
+wanted are chosen by these. What holds between the other columns comes from the generator.
 """
 
 from __future__ import annotations
@@ -17,18 +17,15 @@ import torch
 
 from sdv_wgangp.calibration.calibrate import Calibration
 from sdv_wgangp.calibration.cells import Cells
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
 from sdv_wgangp.calibration.pool import Generate
 from sdv_wgangp.calibration.raking import rake
 from sdv_wgangp.calibration.selection import systematic, uniform
 from sdv_wgangp.calibration.values import ValueCalibration
 from sdv_wgangp.encoding.table import EncodedTable
 
-# Rows of the reference, cells of them, and rows that are generated for them.
-REFERENCE_ROWS, REFERENCE_CELLS, REFERENCE_GENERATED = 2**17, 2**25, 2**20
-# Candidates for each wanted row, and at least.
-CANDIDATES, LEAST_CANDIDATES = 2, 64
-# What is known from so many rows of the reference weighs as much as the generator's own shares.
-DOUBT = 20.0
+# Cells of the reference, and rows that are generated for it.
+REFERENCE_CELLS, REFERENCE_GENERATED = 2**25, 2**20
 
 
 def calibrate_conditional(
@@ -41,32 +38,38 @@ def calibrate_conditional(
         generate: Makes that many of these.
         random: Source of the choice among them.
     """
+    options = calibration.options
     affordable = int(REFERENCE_GENERATED * calibration.acceptance)
-    rows = min(REFERENCE_ROWS, REFERENCE_CELLS // len(calibration.columns), affordable)
+    rows = min(options.reference_rows, REFERENCE_CELLS // len(calibration.columns), affordable)
     reference = calibration.draw(rows, generate, random)
-    return ConditionalCalibration(calibration.columns, calibration.values, reference)
+    return ConditionalCalibration(calibration.columns, calibration.values, reference, options)
 
 
 class ConditionalCalibration:
-    """Chooses among rows that are made for a condition.
+    """Chooses among rows that are generated for a condition.
 
     Args:
         columns: The cells of every column.
         values: What is corrected in the rows.
         reference: Calibrated rows without conditions.
+        options: Hyper-parameters.
     """
 
     def __init__(
-        self, columns: Sequence[Cells], values: ValueCalibration, reference: EncodedTable
+        self,
+        columns: Sequence[Cells],
+        values: ValueCalibration,
+        reference: EncodedTable,
+        options: CalibrationOptions = DEFAULT,
     ):
-        self._columns, self._values = columns, values
+        self._columns, self._values, self._options = columns, values, options
         self._codes = reference.codes.numpy().T.copy()  # a column's rows side by side
         self._reference = [cells.astype(np.int32) for cells in self._coarse(reference)]
 
-    @staticmethod
-    def candidates(rows: int) -> int:
-        """From how many rows made for a condition so many are to be chosen."""
-        return max(CANDIDATES * rows, LEAST_CANDIDATES) if rows else 0
+    def candidates(self, rows: int) -> int:
+        """From how many rows generated for a condition so many are to be chosen."""
+        options = self._options
+        return max(options.candidates * rows, options.min_candidates) if rows else 0
 
     def choose(
         self,
@@ -103,14 +106,14 @@ class ConditionalCalibration:
         ]
         if not len(there) or not free:
             return np.ones(len(cells[0]))
-        certain = len(there) / (len(there) + DOUBT)
+        certain = len(there) / (len(there) + self._options.reference_prior)
         goals = []
         for place in free:
-            width = len(self._columns[place].shares)
+            width = len(self._columns[place].frequencies)
             known = np.bincount(self._reference[place][there], minlength=width) / len(there)
             have = np.bincount(cells[place], minlength=width) / len(cells[place])
             goals.append(certain * known + (1 - certain) * have)
-        return rake([cells[place] for place in free], goals, most)
+        return rake([cells[place] for place in free], goals, most, self._options)
 
     def _coarse(self, table: EncodedTable) -> list[np.ndarray]:
         return [column.coarse[column.of(table)] for column in self._columns]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from sdv_wgangp.calibration.options import DEFAULT
 from sdv_wgangp.calibration.selection import uniform
 from sdv_wgangp.encoding.columns import NumericColumn, ranks_in_bins
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 
-# A value of a sample becomes an extreme if no more training rows lie between the two.
-NEAR = 8
 
-
-def reach_extremes(table: EncodedTable, encoder: TableEncoder, random: torch.Generator) -> None:
+def reach_extremes(
+    table: EncodedTable,
+    encoder: TableEncoder,
+    random: torch.Generator,
+    near: int = DEFAULT.extreme_rows,
+) -> None:
     """Move the value next to an extreme there, where chance left it out; in place.
 
     Rows drawn from a distribution miss the extremes of the training table in a third of the cases
@@ -26,34 +29,43 @@ def reach_extremes(table: EncodedTable, encoder: TableEncoder, random: torch.Gen
         table: A sample.
         encoder: The training table's encoder.
         random: Source of the choice whether to.
+        near: A value becomes an extreme if no more training rows lie between the two.
     """
     chances = uniform(2 * len(encoder.columns), random).reshape(-1, 2)
-    for (column, index, place), chance in zip(encoder.placed, chances, strict=True):
+    for (column, index, place), chance in zip(encoder.indexed_columns, chances, strict=True):
+        if not isinstance(column, NumericColumn):
+            continue
         if place is not None:
-            _reach_in_bins(table, column, index, place, chance)
-        elif isinstance(column, NumericColumn) and len(column.atoms):
-            _reach_atoms(table.codes.numpy()[:, index], column.counts[: len(column.atoms)], chance)
+            _reach_in_bins(table, column, index, place, chance, near)
+        elif len(column.atoms):
+            counts = column.counts[: len(column.atoms)]
+            _reach_atoms(table.codes.numpy()[:, index], counts, chance, near)
 
 
 def _reach_in_bins(
-    table: EncodedTable, column: NumericColumn, index: int, place: int, chance: np.ndarray
+    table: EncodedTable,
+    column: NumericColumn,
+    index: int,
+    place: int,
+    chance: np.ndarray,
+    near: int,
 ) -> None:
     codes, positions = table.codes.numpy()[:, index], table.positions.numpy()[:, place]
     first = len(column.atoms)
     rows, ranks = ranks_in_bins(codes, positions, first, column.bins)
     if not len(rows):
         return
-    low, high = column.quantiles.high[0], column.quantiles.low[-1]
-    for nearest, gap, share, drawn, code, position in (
+    low, high = column.quantile_map.high[0], column.quantile_map.low[-1]
+    for nearest, gap, frequency, drawn, code, position in (
         (ranks.argmin(), ranks.min() - low, low, chance[0], first, 0.0),
         (ranks.argmax(), high - ranks.max(), 1 - high, chance[1], first + column.bins - 1, 1.0),
     ):
-        expected = len(rows) * max(share, 1 / column.rest_rows)
-        if 0 < gap * column.rest_rows <= NEAR and drawn < expected:
+        expected = len(rows) * max(frequency, 1 / column.rest_rows)
+        if 0 < gap * column.rest_rows <= near and drawn < expected:
             codes[rows[nearest]], positions[rows[nearest]] = code, position
 
 
-def _reach_atoms(codes: np.ndarray, counts: np.ndarray, chance: np.ndarray) -> None:
+def _reach_atoms(codes: np.ndarray, counts: np.ndarray, chance: np.ndarray, near: int) -> None:
     rows = np.flatnonzero(codes < len(counts))
     if not len(rows):
         return
@@ -65,5 +77,5 @@ def _reach_atoms(codes: np.ndarray, counts: np.ndarray, chance: np.ndarray) -> N
     ):
         between = counts[1 : codes[nearest]] if end == 0 else counts[codes[nearest] + 1 : last]
         expected = len(rows) * counts[end] / counts.sum()
-        if codes[nearest] != end and between.sum() <= NEAR and drawn < expected:
+        if codes[nearest] != end and between.sum() <= near and drawn < expected:
             codes[nearest] = end

@@ -9,15 +9,12 @@ import numpy as np
 import torch
 
 from sdv_wgangp.calibration.cells import Cells, cells_of
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
 from sdv_wgangp.calibration.raking import LimitOf
 from sdv_wgangp.calibration.ratio import RefinedRatio
 from sdv_wgangp.calibration.selection import uniform
 from sdv_wgangp.calibration.sizes import Sizes
 from sdv_wgangp.encoding.table import EncodedTable
-
-# Rows of the pool with less than this part of the limit are thinned out, to this part of them at
-# least.
-THINNED, LEAST_LEFT = 0.25, 1 / 64
 
 Generate = Callable[[int], EncodedTable]
 
@@ -43,6 +40,7 @@ def draw_pool(
     random: torch.Generator,
     limit_of: LimitOf,
     sizes: Sizes,
+    options: CalibrationOptions = DEFAULT,
 ) -> Pool:
     """Generate rows until enough of them are kept by their weights.
 
@@ -55,18 +53,22 @@ def draw_pool(
         random: Source of the thinning.
         limit_of: The limit for weights and counts ``[n]``.
         sizes: Of the calibration.
+        options: Hyper-parameters.
     """
     rows = sizes.pool_first
-    parts = [thinned(generate(rows), columns, ratio, random, limit_of)]
+    parts = [thinned(generate(rows), columns, ratio, random, limit_of, options)]
     _, weights, counts = parts[0]
     limited = np.minimum(weights / limit_of(weights, counts), 1)
     wanted = sizes.pool((counts * limited).sum() / counts.sum())
     while rows < wanted:
         count = min(sizes.at_once, wanted - rows)
-        parts.append(thinned(generate(count), columns, ratio, random, limit_of))
+        parts.append(thinned(generate(count), columns, ratio, random, limit_of, options))
         rows += count
-    tables, weights, counts = zip(*parts, strict=True)
-    return Pool(EncodedTable.concatenated(tables), np.concatenate(weights), np.concatenate(counts))
+    return Pool(
+        EncodedTable.concatenated([part.table for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+        np.concatenate([part.counts for part in parts]),
+    )
 
 
 def thinned(
@@ -75,6 +77,7 @@ def thinned(
     ratio: RefinedRatio,
     random: torch.Generator,
     limit_of: LimitOf,
+    options: CalibrationOptions = DEFAULT,
 ) -> Pool:
     """Some rows of a table.
 
@@ -83,10 +86,10 @@ def thinned(
 
     Args:
         table: Generated rows.
-        columns, ratio, random, limit_of: As of `draw_pool`.
+        columns, ratio, random, limit_of, options: As of `draw_pool`.
     """
     weights = ratio.ratios(cells_of(columns, table))
-    chances = weights / (THINNED * limit_of(weights, np.ones(len(weights))))
-    chances = chances.clip(LEAST_LEFT, 1)
+    chances = weights / (options.thinning * limit_of(weights, np.ones(len(weights))))
+    chances = chances.clip(options.min_thinned, 1)
     rows = np.flatnonzero(uniform(len(table), random) < chances)
     return Pool(table.rows(torch.from_numpy(rows)), weights[rows], 1 / chances[rows])

@@ -14,17 +14,8 @@ from typing import ClassVar
 import numpy as np
 
 from sdv_wgangp.calibration.cells import Cells
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
 from sdv_wgangp.persistence.former_names import FormerNames
-
-# Weights have settled when no step of a round changes one by more than this part of it.
-TOLERANCE = 1e-3
-# Expected rows of a cell in the pool are smoothed by this, or a rare level would follow the
-# pool's own noise.
-SMOOTHING = 5.0
-# No cell makes a row more than so many times as likely.
-MAX_FACTOR = 3.0
-# Of weights with a mean of 1: no row is given up.
-LEAST_WEIGHT = 1e-3
 
 LimitOf = Callable[[np.ndarray, np.ndarray], float]
 
@@ -61,6 +52,7 @@ def fit_raking(
     weights: np.ndarray,
     counts: np.ndarray,
     limit_of: LimitOf,
+    options: CalibrationOptions = DEFAULT,
     rounds: int = 30,
 ) -> Raking:
     """Factors for rows that have weights already.
@@ -72,29 +64,31 @@ def fit_raking(
         counts: How many generated rows each of them stands for, shape ``[n]``.
         limit_of: The limit for weights and counts: weights above count as that, for what follows
             cannot keep a row more often.
+        options: Hyper-parameters.
         rounds: Of the columns, at most.
     """
     rows = len(weights)
     coarse = [
-        column.coarse.astype(np.min_scalar_type(len(column.shares)))[cells]
+        column.coarse.astype(np.min_scalar_type(len(column.frequencies)))[cells]
         for column, cells in zip(columns, pool, strict=True)
     ]
-    factors = [np.ones(len(column.shares)) for column in columns]
+    factors = [np.ones(len(column.frequencies)) for column in columns]
     limit = limit_of(weights, counts)
+    smoothing, most = options.raking_smoothing, options.max_factor
 
     def step_of(place: int, weights: np.ndarray) -> np.ndarray:
-        before, shares = factors[place], columns[place].shares
+        before, goal = factors[place], columns[place].frequencies
         limited = counts * np.minimum(weights, limit)
         have = np.bincount(coarse[place], limited, len(before)) * (rows / limited.sum())
-        step = (rows * shares + SMOOTHING) / (have + SMOOTHING)
-        factors[place] = np.clip(before * step, 1 / MAX_FACTOR, MAX_FACTOR)
+        step = (rows * goal + smoothing) / (have + smoothing)
+        factors[place] = np.clip(before * step, 1 / most, most)
         return factors[place] / before
 
     def limit_again(weights: np.ndarray) -> None:
         nonlocal limit
         limit = limit_of(weights, counts)
 
-    _fit_in_turn(coarse, weights.copy(), step_of, limit_again, rounds)
+    _fit_in_turn(coarse, weights.copy(), step_of, limit_again, rounds, options.raking_tolerance)
     return Raking(
         [of_column[column.coarse] for column, of_column in zip(columns, factors, strict=True)],
         limit,
@@ -102,15 +96,20 @@ def fit_raking(
 
 
 def rake(
-    cells: Sequence[np.ndarray], goals: Sequence[np.ndarray], most: float, rounds: int = 10
+    cells: Sequence[np.ndarray],
+    goals: Sequence[np.ndarray],
+    most: float,
+    options: CalibrationOptions = DEFAULT,
+    rounds: int = 10,
 ) -> np.ndarray:
-    """Weights of rows that give them marginals, float64 ``[n]``, at least `LEAST_WEIGHT`.
+    """Weights of rows that give them marginals, float64 ``[n]``, at least ``options.min_weight``.
 
     Args:
         cells: Of the rows, at least one, ``[n]`` for each column.
-        goals: Shares of the cells of each column. In a cell without rows none can be had, and its
-            share goes to the others.
+        goals: Frequencies of the cells of each column. In a cell without rows none can be had, and
+            its frequency goes to the others.
         most: After each round of the columns, weights are cut off there; their mean is 1.
+        options: Hyper-parameters.
         rounds: At most.
 
     Example:
@@ -126,9 +125,10 @@ def rake(
         return np.divide(goal, have, out=np.ones_like(goal), where=there)
 
     def cut_off(weights: np.ndarray) -> None:
-        np.clip(weights, LEAST_WEIGHT, most, out=weights)
+        np.clip(weights, options.min_weight, most, out=weights)
 
-    return _fit_in_turn(cells, np.ones(len(cells[0])), step_of, cut_off, rounds)
+    ones, tolerance = np.ones(len(cells[0])), options.raking_tolerance
+    return _fit_in_turn(cells, ones, step_of, cut_off, rounds, tolerance)
 
 
 def _fit_in_turn(
@@ -137,8 +137,9 @@ def _fit_in_turn(
     step_of: Callable[[int, np.ndarray], np.ndarray],
     after_round: Callable[[np.ndarray], None],
     rounds: int,
+    tolerance: float,
 ) -> np.ndarray:
-    """Multiply weights ``[n]`` by a step of each column in turn, in place, until they settle.
+    """Multiply weights ``[n]`` by a step of each column in turn, in place, until they converge.
 
     Args:
         cells: Of the rows, ``[n]`` for each column.
@@ -146,6 +147,7 @@ def _fit_in_turn(
         step_of: Of a column's place and the weights: by what those of each of its cells change.
         after_round: Called with the weights when every column has had its turn; may change them.
         rounds: At most.
+        tolerance: They have converged when no step of a round changes one by more.
     """
     for _ in range(rounds):
         change = 0.0
@@ -154,6 +156,6 @@ def _fit_in_turn(
             weights *= step[of_column]
             change = max(change, np.abs(step - 1).max())
         after_round(weights)
-        if change < TOLERANCE:
+        if change < tolerance:
             break
     return weights

@@ -26,25 +26,11 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from sdv_wgangp.calibration.cells import MOST, Cells
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
 from sdv_wgangp.calibration.raking import LimitOf
 from sdv_wgangp.calibration.selection import accepted
 from sdv_wgangp.ops import tree_scores
 from sdv_wgangp.persistence.former_names import FormerNames
-
-# Rows the trees learn from: this many training rows at most, and so many times as many generated.
-TRAINING_ROWS = 2**16
-GENERATED_TIMES = 4
-# Below, a held-out share is too small to say when the trees begin to learn single rows.
-LEAST_ROWS = 500
-DEPTH = 6
-TREES = 1500
-LEARNING_RATE = 0.2
-HELD_OUT = 0.15
-PATIENCE = 10
-# A third stage finds nothing more.
-STAGES = 2
-# The first rows of a stage or a pool, which tell the limit and what part is kept.
-FIRST_ROWS = 2**16
 
 # Cells of rows, ``[n]`` for each column; and what makes those of so many new rows.
 Rows = Sequence[np.ndarray]
@@ -57,9 +43,9 @@ class DensityRatio(FormerNames):
 
     Attributes:
         places: The number by which the trees know each cell of a column, uint8 ``[size]`` each.
-        features: Column at each split, int32 ``[trees, 2**DEPTH - 1]``, breadth first.
+        features: Column at each split, int32 ``[trees, 2**depth - 1]``, breadth first.
         thresholds: Numbers up to this one go left, uint8, of the same shape.
-        leaves: Log-odds, float32 ``[trees, 2**DEPTH]``. No tree: the rows showed no difference.
+        leaves: Log-odds, float32 ``[trees, 2**depth]``. No tree: the rows showed no difference.
     """
 
     former_names: ClassVar = {
@@ -123,11 +109,15 @@ class RefinedRatio(FormerNames):
 
 
 def fit_density_ratio(
-    columns: Sequence[Cells], real: Rows, generated: Rows, seed: int
+    columns: Sequence[Cells],
+    real: Rows,
+    generated: Rows,
+    seed: int,
+    options: CalibrationOptions = DEFAULT,
 ) -> DensityRatio:
     """Learn a density ratio.
 
-    A share of both tables is held out, from the numbering of the levels, too. Trees are added
+    A fraction of both tables is held out, from the numbering of the levels, too. Trees are added
     until they no longer improve on it, so that they follow what the two distributions differ in
     and not the training rows one by one.
 
@@ -135,16 +125,17 @@ def fit_density_ratio(
         columns: The cells of every column.
         real: Cells of the training rows, ``[n]`` for each column.
         generated: Cells of generated rows, ideally more than training rows.
-        seed: Of the held-out shares; the same seed holds the same training rows out.
+        seed: Of the held-out rows; the same seed holds the same training rows out.
+        options: Hyper-parameters.
     """
-    own, own_held_out = _split(real, seed)
-    made, made_held_out = _split(generated, seed)
-    places = [_places(*of) for of in zip(columns, own, made, strict=True)]
-    trees = [_no_trees()]
-    if min(len(real[0]), len(generated[0])) >= LEAST_ROWS:
-        fitted = _labelled(_numbers(places, own), _numbers(places, made))
-        held_out = _labelled(_numbers(places, own_held_out), _numbers(places, made_held_out))
-        trees += grow_trees(fitted, held_out, seed)
+    own, own_held_out = _split(real, seed, options.held_out_fraction)
+    fake, fake_held_out = _split(generated, seed, options.held_out_fraction)
+    places = [tree_numbers(*of) for of in zip(columns, own, fake, strict=True)]
+    trees = [_no_trees(options.depth)]
+    if options.trees and min(len(real[0]), len(generated[0])) >= options.min_tree_rows:
+        fitted = _labelled(_numbers(places, own), _numbers(places, fake))
+        held_out = _labelled(_numbers(places, own_held_out), _numbers(places, fake_held_out))
+        trees += grow_trees(fitted, held_out, seed, options)
     features, thresholds, leaves = (
         torch.from_numpy(np.concatenate(of)) for of in zip(*trees, strict=True)
     )
@@ -162,6 +153,7 @@ def fit_refined_ratio(
     most: int,
     at_once: int,
     rough: int | None = None,
+    options: CalibrationOptions = DEFAULT,
 ) -> RefinedRatio:
     """Learn a density ratio in stages.
 
@@ -176,22 +168,25 @@ def fit_refined_ratio(
         at_once: How many of them at a time.
         rough: For a time that does not depend on how good the generator is: how many rows are
             generated for a later stage, which then learns from any of them.
+        options: Hyper-parameters.
     """
     # One seed, so that all stages hold the same training rows out: the kept rows are too much
     # like those that the first has learned from.
     seed = int(torch.randint(2**31, (), generator=random, device=random.device))
-    first = fit_density_ratio(columns, real, generate(min(rows, most)), seed)
+    first = fit_density_ratio(columns, real, generate(min(rows, most)), seed, options)
     refined = RefinedRatio([first], [])
-    for _ in range(1, int(STAGES)):
+    for _ in range(1, options.stages):
         if rough is not None:
-            made = generate(rough)
-            between = _limit(refined.ratios(made), limit_of)
-            kept: Rows = [of_column[:rows] for of_column in made]
+            generated = generate(rough)
+            between = _limit(refined.ratios(generated), limit_of)
+            kept: Rows = [of_column[:rows] for of_column in generated]
         elif refined.stages[-1].trees:
-            kept, between = _kept(refined, generate, random, limit_of, rows, most, at_once)
+            kept, between = _kept(
+                refined, generate, random, limit_of, rows, most, at_once, options.first_rows
+            )
         else:
             break  # what cannot be told apart is kept as it is
-        stage = fit_density_ratio(columns, real, kept, seed)
+        stage = fit_density_ratio(columns, real, kept, seed, options)
         if not stage.trees:
             break
         refined.stages.append(stage)
@@ -207,18 +202,20 @@ def _kept(
     rows: int,
     most: int,
     at_once: int,
+    first_rows: int,
 ) -> tuple[Rows, float]:
     """Cells of generated rows that the stages so far keep, and the limit of their weights."""
-    parts, missing, left, part_kept, between = [], rows, most, 1.0, 1.0
-    count = min(FIRST_ROWS, most)
+    parts: list[Rows] = []
+    missing, left, part_kept, between = rows, most, 1.0, 1.0
+    count = min(first_rows, most)
     while missing > 0 and count:
-        made = generate(count)
-        weights = refined.ratios(made)
+        generated = generate(count)
+        weights = refined.ratios(generated)
         if not parts:
             between = _limit(weights, limit_of)
             part_kept = np.minimum(weights / between, 1).mean()
         chosen = accepted(weights, between, random)
-        parts.append([of_column[chosen] for of_column in made])
+        parts.append([of_column[chosen] for of_column in generated])
         missing -= int(chosen.sum())
         left -= count
         count = min(int(missing / part_kept * 1.02) + 16, at_once, left)
@@ -229,10 +226,10 @@ def _limit(weights: np.ndarray, limit_of: LimitOf) -> float:
     return limit_of(weights, np.ones(len(weights)))
 
 
-def _split(rows: Rows, seed: int) -> tuple[Rows, Rows]:
+def _split(rows: Rows, seed: int, held_out: float) -> tuple[Rows, Rows]:
     """Rows to learn from, and rows that say when to stop."""
     shuffle = np.random.default_rng(seed).permutation(len(rows[0]))
-    cut = int(HELD_OUT * len(shuffle))
+    cut = int(held_out * len(shuffle))
     return [of[shuffle[cut:]] for of in rows], [of[shuffle[:cut]] for of in rows]
 
 
@@ -244,12 +241,16 @@ def _numbers(places: Sequence[np.ndarray], cells: Rows) -> np.ndarray:
     return numbers
 
 
-def _places(column: Cells, real: np.ndarray, generated: np.ndarray) -> np.ndarray:
+def tree_numbers(column: Cells, real: np.ndarray, generated: np.ndarray) -> np.ndarray:
     """The number by which trees know each cell of a column, uint8 ``[size]``.
 
     Cells with an order are numbered along it. The levels of a category are sorted by how much
     likelier they are among the training rows, in the order that a single split needs (Fisher
     1958). Where there are more cells than numbers, neighbours in the order share one.
+
+    Args:
+        column: Its cells.
+        real, generated: Cells of training rows and of generated ones, ``[n]``.
     """
     order = column.order
     if order is None:
@@ -276,51 +277,59 @@ def _labelled(real: np.ndarray, generated: np.ndarray) -> _Labelled:
     return np.concatenate([real, generated]), labels, weights
 
 
-def grow_trees(fitted: _Labelled, held_out: _Labelled, seed: int) -> list[_Trees]:
+def grow_trees(
+    fitted: _Labelled, held_out: _Labelled, seed: int, options: CalibrationOptions = DEFAULT
+) -> list[_Trees]:
     """Boosted trees that tell label 1 from label 0, up to the one that is best on held-out rows.
 
     Args:
         fitted: Rows uint8 ``[n, columns]``, labels and weights ``[n]``, to learn from.
         held_out: The same, to stop by.
         seed: Of the trees.
+        options: Hyper-parameters.
 
     Returns:
         Features, thresholds and leaves of each tree as of a `DensityRatio` of one tree.
     """
     rows, labels, weights = held_out
     trees = HistGradientBoostingClassifier(
-        learning_rate=LEARNING_RATE,
-        max_iter=TREES,
-        max_depth=DEPTH,
-        l2_regularization=1.0,
+        learning_rate=options.learning_rate,
+        max_iter=options.trees,
+        max_depth=options.depth,
+        l2_regularization=options.l2_regularization,
         early_stopping=True,
-        n_iter_no_change=PATIENCE,
+        n_iter_no_change=options.patience,
         random_state=seed,
     ).fit(*fitted, X_val=rows, y_val=labels, sample_weight_val=weights)
     # The trees past the best one were added to see whether they would improve on it. (Shap and
     # treelite read the trees from the same attribute.)
     best = int(np.argmax(trees.validation_score_))
-    return [_perfect(trees._predictors[place][0].nodes) for place in range(best)]
+    depth = options.depth
+    return [perfect_tree(trees._predictors[place][0].nodes, depth) for place in range(best)]
 
 
-def _no_trees() -> _Trees:
-    splits = 2**DEPTH - 1
+def _no_trees(depth: int) -> _Trees:
+    splits = 2**depth - 1
     return (
         np.zeros((0, splits), np.int32),
         np.zeros((0, splits), np.uint8),
-        np.zeros((0, 2**DEPTH), np.float32),
+        np.zeros((0, 2**depth), np.float32),
     )
 
 
-def _perfect(nodes: np.ndarray) -> _Trees:
+def perfect_tree(nodes: np.ndarray, depth: int) -> _Trees:
     """A tree of scikit-learn's as a perfect one: features, thresholds, leaves, ``[1, ...]``.
 
     Where a branch ends early, splits that send every row to the left fill it up.
+
+    Args:
+        nodes: Of scikit-learn's tree.
+        depth: Of the perfect one; at least that of scikit-learn's.
     """
-    features = np.zeros(2**DEPTH - 1, np.int32)
-    thresholds = np.full(2**DEPTH - 1, 255, np.uint8)
+    features = np.zeros(2**depth - 1, np.int32)
+    thresholds = np.full(2**depth - 1, 255, np.uint8)
     row = np.zeros(1, np.int64)
-    for level in range(DEPTH):
+    for level in range(depth):
         node = nodes[row]
         inner = node["is_leaf"] == 0
         here = slice(2**level - 1, 2 ** (level + 1) - 1)

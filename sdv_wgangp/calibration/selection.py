@@ -5,24 +5,26 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-# A limit on the weights may cut off such a share of their sum: the distribution of the rows that
-# are kept is no further from that of the weights in total variation. But it is at most so many
-# times the mean weight, which is how many rows are generated for one that is kept.
-CUT_OFF, MAX_WEIGHT = 0.01, 24.0
-# Rare values can be all that is cut off. Where it takes few rows, less is.
-FINE_CUT_OFF, FINE_MAX_WEIGHT = 0.001, 3.0
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
 
 
-def weight_limit(weights: np.ndarray, counts: np.ndarray, most: float) -> float:
+def weight_limit(
+    weights: np.ndarray,
+    counts: np.ndarray,
+    most: float = DEFAULT.max_weight,
+    options: CalibrationOptions = DEFAULT,
+) -> float:
     """What no weight should exceed.
 
-    The least that cuts off no more than `CUT_OFF` of their sum, at most so many times the mean of
-    what it leaves of them; or the same of `FINE_CUT_OFF` and `FINE_MAX_WEIGHT`, if that is more.
+    The least that cuts off no more than ``options.max_cut_off`` of their sum, at most so many
+    times the mean of what it leaves of them; or the same of ``fine_cut_off`` and
+    ``fine_max_weight``, if that is more.
 
     Args:
         weights: At least 0, ``[n]``.
         counts: How many rows each is the weight of, ``[n]``.
-        most: How many times, usually `MAX_WEIGHT`.
+        most: How many times, usually ``options.max_weight``.
+        options: Hyper-parameters.
 
     Example:
         A thousandth of the sum of 101.5 is cut off:
@@ -39,8 +41,8 @@ def weight_limit(weights: np.ndarray, counts: np.ndarray, most: float) -> float:
     # What each of the weights would leave as the limit. Between two of them it is linear.
     left = below[:-1] + count * ascending
 
-    def cutting_off(share: float) -> float:
-        wanted = (1 - share) * below[-1]
+    def cutting_off(fraction: float) -> float:
+        wanted = (1 - fraction) * below[-1]
         place = np.searchsorted(left, wanted)
         return (wanted - below[place]) / count[place]
 
@@ -52,8 +54,8 @@ def weight_limit(weights: np.ndarray, counts: np.ndarray, most: float) -> float:
         return times * below[place] / (rows - times * count[place])
 
     return max(
-        min(cutting_off(FINE_CUT_OFF), times_the_mean(FINE_MAX_WEIGHT)),
-        min(cutting_off(CUT_OFF), times_the_mean(most)),
+        min(cutting_off(options.fine_cut_off), times_the_mean(options.fine_max_weight)),
+        min(cutting_off(options.max_cut_off), times_the_mean(most)),
     )
 
 
@@ -71,7 +73,7 @@ def accepted(weights: np.ndarray, limit: float, random: torch.Generator) -> np.n
 def systematic(weights: np.ndarray, count: int, shift: float) -> np.ndarray:
     """So many different places with probabilities in proportion to weights ``[n]``, all positive.
 
-    Systematic sampling (Madow 1949); a weight beyond the share of a single row counts as that.
+    Systematic sampling (Madow 1949); a weight beyond the part of a single row counts as that.
 
     Args:
         weights: Of the places.
@@ -82,12 +84,12 @@ def systematic(weights: np.ndarray, count: int, shift: float) -> np.ndarray:
         >>> systematic(np.array([1.0, 1.0, 4.0, 2.0]), 2, shift=0.5).tolist()
         [2, 3]
     """
-    shares = weights * (count / weights.sum())
-    while (shares > 1).any():
-        full = shares >= 1
-        shares[full] = 1
-        shares[~full] *= (count - full.sum()) / shares[~full].sum()
-    ends = shares.cumsum()
+    chances = weights * (count / weights.sum())
+    while (chances > 1).any():
+        sure = chances >= 1
+        chances[sure] = 1
+        chances[~sure] *= (count - sure.sum()) / chances[~sure].sum()
+    ends = chances.cumsum()
     shift = max(shift, 1e-6)  # at 0 a place could be at an end, on either side of it
     return np.searchsorted(ends, (np.arange(count) + shift) * (ends[-1] / count), side="right")
 

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sdv_wgangp.calibration.ratio import FIRST_ROWS, GENERATED_TIMES, LEAST_ROWS, TRAINING_ROWS
-from sdv_wgangp.calibration.selection import MAX_WEIGHT
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
 from sdv_wgangp.encoding.table import TableEncoder
 
-# The pool is as large as it takes to keep so many times the training rows, whose own noise limits
-# what marginals can tell, within these limits; no larger than these probabilities or cells of the
-# table allow.
-KEPT_TIMES, MOST_KEPT = 12, 2**18
-POOL_ROWS = 2**21
+# Of the pool, for the memory and the time that it takes.
 POOL_PROBABILITIES = 2**30
 POOL_CELLS = 2**26
 # A rough calibration, which cannot know how good the generator will be, takes it that so large a
 # part is kept.
 ROUGHLY_KEPT = 0.05
-# Of the largest pool so many rows are kept, or values could not be corrected by them.
-LEAST_KEPT = 2**12
 # Rows that are generated at a time for the choice among them.
 DRAWN_ROWS = 2**18
 
@@ -39,7 +32,7 @@ class Sizes:
         pool_most: Rows that may be generated for the pool.
         at_once: Rows that are generated at a time.
         max_weight: The highest limit on weights, as a multiple of their mean.
-        share: As given.
+        fraction: As given.
     """
 
     learned: int
@@ -51,38 +44,46 @@ class Sizes:
     pool_most: int
     at_once: int
     max_weight: float
-    share: float
+    fraction: float
 
     @classmethod
-    def of(cls, rows: int, encoder: TableEncoder, share: float = 1.0) -> Sizes:
+    def of(
+        cls,
+        rows: int,
+        encoder: TableEncoder,
+        fraction: float = 1.0,
+        options: CalibrationOptions = DEFAULT,
+    ) -> Sizes:
         """For a training table.
 
         Args:
             rows: How many it has.
             encoder: Its encoder.
-            share: Of the rows that would be looked at; less than 1 for a rough calibration.
+            fraction: Of the rows that would be looked at; less than 1 for a rough calibration.
+            options: Hyper-parameters.
         """
         levels, columns = sum(encoder.widths), len(encoder.columns)
-        most = max(min(POOL_ROWS, POOL_PROBABILITIES // levels, POOL_CELLS // columns), 2**12)
+        times, least, first = options.generated_times, options.min_tree_rows, options.first_rows
+        affordable = min(POOL_PROBABILITIES // levels, POOL_CELLS // columns)
+        most = max(min(options.max_pool_rows, affordable), 2**12)
         # Fewer would leave the trees out.
-        learned = min(TRAINING_ROWS, max(POOL_CELLS // (columns * GENERATED_TIMES), LEAST_ROWS))
+        learned = min(options.max_tree_rows, max(POOL_CELLS // (columns * times), least))
         learned = min(rows, learned)
         rough = None
-        if share < 1 and learned >= LEAST_ROWS:
-            wanted = max(GENERATED_TIMES * learned / ROUGHLY_KEPT, FIRST_ROWS)
-            rough = int(share * min(wanted, most))
-        learned = min(learned, max(int(share * learned), LEAST_ROWS))
+        if fraction < 1 and learned >= least:
+            rough = int(fraction * min(max(times * learned / ROUGHLY_KEPT, first), most))
+        learned = min(learned, max(int(fraction * learned), least))
         return cls(
             learned=learned,
-            learned_generated=GENERATED_TIMES * learned,
-            most_generated=max(int(share * most), LEAST_ROWS),
+            learned_generated=times * learned,
+            most_generated=max(int(fraction * most), least),
             rough=rough,
-            pool_first=int(share * min(FIRST_ROWS, most)),
-            pool_kept=min(KEPT_TIMES * rows, MOST_KEPT),
+            pool_first=int(fraction * min(first, most)),
+            pool_kept=min(options.kept_times * rows, options.max_kept_rows),
             pool_most=most,
             at_once=min(DRAWN_ROWS, max(POOL_CELLS // columns, 2**12)),
-            max_weight=min(MAX_WEIGHT, most / LEAST_KEPT),
-            share=share,
+            max_weight=min(options.max_weight, most / options.min_kept_rows),
+            fraction=fraction,
         )
 
     def pool(self, part_kept: float) -> int:
@@ -91,5 +92,5 @@ class Sizes:
         Args:
             part_kept: Part of them that their weights keep; a rough calibration does not ask.
         """
-        part_kept = part_kept if self.share == 1 else ROUGHLY_KEPT
-        return int(self.share * min(self.pool_kept / part_kept, self.pool_most))
+        part_kept = part_kept if self.fraction == 1 else ROUGHLY_KEPT
+        return int(self.fraction * min(self.pool_kept / part_kept, self.pool_most))

@@ -10,17 +10,11 @@ import numpy as np
 import torch
 from scipy.stats import chi2_contingency
 
-from sdv_wgangp.calibration.cells import RARE
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
 from sdv_wgangp.calibration.selection import uniform
 from sdv_wgangp.encoding.columns import NumericColumn, ranks_in_bins
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.persistence.former_names import FormerNames
-
-# Knots of a rank map, at most.
-RANK_KNOTS = 512
-# Rare atoms are mapped where chance alone would set generated rows so far apart from the training
-# rows with a lower probability.
-CHANCE = 0.01
 
 
 @dataclass(eq=False)
@@ -135,7 +129,9 @@ class ValueCalibration(FormerNames):
                 each.apply(table, draws)
 
 
-def fit_values(pool: EncodedTable, encoder: TableEncoder) -> ValueCalibration:
+def fit_values(
+    pool: EncodedTable, encoder: TableEncoder, options: CalibrationOptions = DEFAULT
+) -> ValueCalibration:
     """What has to be corrected in rows like those of a pool.
 
     Values in bins are mapped by rank to those of the training table; in columns of atoms alone,
@@ -145,19 +141,28 @@ def fit_values(pool: EncodedTable, encoder: TableEncoder) -> ValueCalibration:
     Args:
         pool: Generated rows, selected as those to calibrate will be.
         encoder: The table's encoder.
+        options: Hyper-parameters.
     """
     maps: list[BinMap | RareAtoms] = []
-    for column, index, place in encoder.placed:
+    for column, index, place in encoder.indexed_columns:
+        if not isinstance(column, NumericColumn):
+            continue
         if place is not None:
-            maps.append(fit_bin_map(column, index, place, pool))
-        elif isinstance(column, NumericColumn) and len(column.atoms):
-            atoms = fit_rare_atoms(column, index, pool)
+            maps.append(fit_bin_map(column, index, place, pool, options.rank_knots))
+        elif len(column.atoms):
+            atoms = fit_rare_atoms(column, index, pool, options)
             if atoms is not None:
                 maps.append(atoms)
     return ValueCalibration(maps)
 
 
-def fit_bin_map(column: NumericColumn, index: int, place: int, pool: EncodedTable) -> BinMap:
+def fit_bin_map(
+    column: NumericColumn,
+    index: int,
+    place: int,
+    pool: EncodedTable,
+    most_knots: int = DEFAULT.rank_knots,
+) -> BinMap:
     """The piecewise-linear distribution function of a column's ranks among its bins.
 
     Its knots follow the generated ranks, densely towards both ends.
@@ -166,6 +171,7 @@ def fit_bin_map(column: NumericColumn, index: int, place: int, pool: EncodedTabl
         column: With bins.
         index, place: Of the column among the codes and among the positions.
         pool: Generated rows.
+        most_knots: Of the map, about.
     """
     first, bins = len(column.atoms), column.bins
     codes, positions = pool.codes[:, index], pool.positions[:, place]
@@ -173,7 +179,7 @@ def fit_bin_map(column: NumericColumn, index: int, place: int, pool: EncodedTabl
     knots = distribution = np.array([0.0, 1.0])
     if len(rows):
         ranks = np.sort(ranks)
-        even = (1 - np.cos(np.linspace(0, np.pi, min(RANK_KNOTS, len(ranks)) + 1))) / 2
+        even = (1 - np.cos(np.linspace(0, np.pi, min(most_knots, len(ranks)) + 1))) / 2
         knots = np.union1d(knots, np.quantile(ranks, even))
         below = np.searchsorted(ranks, knots, side="left")
         below += np.searchsorted(ranks, knots, side="right")
@@ -182,7 +188,12 @@ def fit_bin_map(column: NumericColumn, index: int, place: int, pool: EncodedTabl
     return BinMap(index, place, first, bins, knots, distribution)
 
 
-def fit_rare_atoms(column: NumericColumn, index: int, pool: EncodedTable) -> RareAtoms | None:
+def fit_rare_atoms(
+    column: NumericColumn,
+    index: int,
+    pool: EncodedTable,
+    options: CalibrationOptions = DEFAULT,
+) -> RareAtoms | None:
     """A map of a column's rare atoms, or None where they are as frequent as they should be.
 
     A generator has about as many rows in a long tail as there should be, and selection cares for
@@ -193,17 +204,18 @@ def fit_rare_atoms(column: NumericColumn, index: int, pool: EncodedTable) -> Rar
         column: Of atoms alone.
         index: Of the column among the codes.
         pool: Generated rows.
+        options: Hyper-parameters.
     """
     counts = column.counts[: len(column.atoms)].astype(np.int64)
     codes = pool.codes[:, index].numpy()
     have = np.bincount(codes, minlength=column.width)[: len(counts)]
     below = np.concatenate([[0.0], have.cumsum() / max(len(codes), 1)])
     wanted, last = below.copy(), np.full(column.width, -1)
-    for start, stop in _runs(counts < RARE * column.counts.sum()):
-        if _differ(have[start:stop], counts[start:stop]):
+    for start, stop in _runs(counts < options.rare_frequency * column.counts.sum()):
+        if _differ(have[start:stop], counts[start:stop], options.rare_atoms_significance):
             low, high = below[start], below[stop]
-            shares = counts[start : stop - 1].cumsum() / counts[start:stop].sum()
-            wanted[start + 1 : stop] = low + shares * (high - low)
+            distribution = counts[start : stop - 1].cumsum() / counts[start:stop].sum()
+            wanted[start + 1 : stop] = low + distribution * (high - low)
             last[start:stop] = stop - 1
     return RareAtoms(index, below, wanted, last) if (last >= 0).any() else None
 
@@ -211,11 +223,12 @@ def fit_rare_atoms(column: NumericColumn, index: int, pool: EncodedTable) -> Rar
 def _runs(chosen: np.ndarray) -> list[tuple[int, int]]:
     """Where runs of True begin and end (exclusive)."""
     padded = np.concatenate([[False], chosen, [False]])
-    return np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2).tolist()
+    ends = np.flatnonzero(padded[1:] != padded[:-1]).tolist()
+    return list(zip(ends[::2], ends[1::2], strict=True))
 
 
-def _differ(have: np.ndarray, counts: np.ndarray) -> bool:
+def _differ(have: np.ndarray, counts: np.ndarray, significance: float) -> bool:
     """Whether two histograms are of different distributions, by a chi-squared test."""
     if len(counts) < 2 or not have.any():
         return False
-    return chi2_contingency([have, counts], correction=False).pvalue < CHANCE
+    return chi2_contingency([have, counts], correction=False).pvalue < significance

@@ -9,42 +9,45 @@ import pandas as pd
 import torch
 
 from sdv_wgangp.encoding.columns import NumericColumn
-
-CLASSES = 10
-SAMPLE_ROWS = 5_000
+from sdv_wgangp.encoding.options import DEFAULT, EncodingOptions
 
 
-def strongest_associations(frame: pd.DataFrame, columns: list[NumericColumn]) -> np.ndarray:
+def strongest_associations(
+    frame: pd.DataFrame, columns: list[NumericColumn], options: EncodingOptions = DEFAULT
+) -> np.ndarray:
     """Largest association of each column with any other one, shape ``[len(columns)]``.
 
-    Cramer's V with the bias correction of Bergsma (2013), of columns cut into the tenths of their
+    Cramer's V with the bias correction of Bergsma (2013), of columns cut into equal parts of their
     ranks. It sees any dependence that shows at this scale, not only a monotone one.
 
     Args:
         frame: The training rows; evenly spaced ones are used.
         columns: Columns with an order, fitted to the frame.
+        options: ``association_rows`` that are used, about, and ``association_classes`` that the
+            columns are cut into.
     """
     strongest = np.zeros(len(columns))
     if len(columns) < 2:
         return strongest
-    part = frame.iloc[:: max(1, len(frame) // SAMPLE_ROWS)]
+    classes = options.association_classes
+    part = frame.iloc[:: max(1, len(frame) // options.association_rows)]
     hot = [
-        np.eye(CLASSES, dtype=np.float32)[_classes(column, part[column.name])]
+        np.eye(classes, dtype=np.float32)[_classes(column, part[column.name], classes)]
         for column in columns
     ]
     everything = np.concatenate(hot, axis=1)
     for index, own in enumerate(hot):
         joint = torch.from_numpy(own.T @ everything).double()
-        strongest[index] = np.delete(cramers_v(joint, [CLASSES] * len(columns)), index).max()
+        strongest[index] = np.delete(cramers_v(joint, [classes] * len(columns)), index).max()
     return strongest
 
 
-def _classes(column: NumericColumn, series: pd.Series) -> np.ndarray:
+def _classes(column: NumericColumn, series: pd.Series, classes: int) -> np.ndarray:
     codes, positions = column.encode(series)
     ranks = column.ranks[codes, 0]
     if positions is not None:
         ranks = ranks + column.ranks[codes, 1] * positions
-    return np.minimum((ranks * CLASSES).astype(np.int64), CLASSES - 1)
+    return np.minimum((ranks * classes).astype(np.int64), classes - 1)
 
 
 def cramers_v(joint: torch.Tensor, widths: Sequence[int]) -> np.ndarray:
@@ -60,13 +63,12 @@ def cramers_v(joint: torch.Tensor, widths: Sequence[int]) -> np.ndarray:
         >>> cramers_v(joint.double(), [2, 2]).round(3).tolist()
         [0.498, 1.0]
     """
-    widths = np.asarray(widths)
-    starts = widths.cumsum() - widths
+    starts = np.cumsum(widths) - np.asarray(widths)
     own, others = joint[:, : widths[0]].sum(1), joint.sum(0)
     expected = own[:, None] * others
-    share = (joint.square() / expected.masked_fill(expected == 0, 1)).sum(0)
+    phi2 = (joint.square() / expected.masked_fill(expected == 0, 1)).sum(0)
     return bias_corrected_v(
-        np.add.reduceat(share.numpy(), starts) - 1,
+        np.add.reduceat(phi2.numpy(), starts) - 1,
         int((own > 0).sum()),
         np.add.reduceat((others > 0).numpy().astype(np.int64), starts),
         int(own.sum()),

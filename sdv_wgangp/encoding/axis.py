@@ -8,9 +8,9 @@ import numpy as np
 class RankAxis:
     """Atoms and bins of a column as *pieces* of [0, 1], in the order of their values.
 
-    Every piece is as long as its share of the training rows, so the training column is uniform on
-    the axis: an atom is an interval of its own, and a bin is cut where an atom lies inside it.
-    "Missing" has no place here.
+    Every piece is as long as the fraction of the training rows on it, so the training column is
+    uniform on the axis: an atom is an interval of its own, and a bin is cut where an atom lies
+    inside it. "Missing" has no place here.
 
     Args:
         atom_counts: Rows on each atom, ascending by value, shape ``[atoms]``.
@@ -62,18 +62,18 @@ class RankAxis:
         cells = codes + np.minimum(within, 1 - 1e-12)
         piece = self._by_code[np.searchsorted(self._starts, cells, side="right") - 1]
         length = np.maximum(self.high[piece] - self.low[piece], 1e-300)
-        share = (within - self.low[piece]) / length
+        along = (within - self.low[piece]) / length
         start = self.edges[piece]
-        return start + np.clip(share, 0, 1) * (self.edges[piece + 1] - start)
+        return start + np.clip(along, 0, 1) * (self.edges[piece + 1] - start)
 
     def cells(self, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Codes and positions at ranks, the inverse of `ranks`."""
         piece = np.searchsorted(self.edges, ranks, side="right") - 1
         piece = np.clip(piece, 0, len(self.codes) - 1)
         start, end = self.edges[piece], self.edges[piece + 1]
-        share = np.clip((ranks - start) / np.maximum(end - start, 1e-300), 0, 1)
+        along = np.clip((ranks - start) / np.maximum(end - start, 1e-300), 0, 1)
         low = self.low[piece]
-        return self.codes[piece], low + share * (self.high[piece] - low)
+        return self.codes[piece], low + along * (self.high[piece] - low)
 
     def spans(self) -> np.ndarray:
         """Rank at which each code begins and the ranks it spans, shape ``[width, 2]``."""

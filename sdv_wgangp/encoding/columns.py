@@ -13,22 +13,9 @@ import numpy as np
 import pandas as pd
 
 from sdv_wgangp.encoding.axis import RankAxis
-from sdv_wgangp.encoding.grid import DateGrid, Grid, decimals_of, duration_grid
+from sdv_wgangp.encoding.grid import DateGrid, Grid, decimals_of, duration_grid, nanoseconds
+from sdv_wgangp.encoding.options import DEFAULT, EncodingOptions
 from sdv_wgangp.encoding.quantiles import QuantileMap
-
-# A binned column with few distinct values is a set of atoms, as long as rows repeat them.
-MAX_ATOMS = 256
-MIN_ROWS_PER_ATOM = 5
-# Otherwise an atom carries this share of the rows and stands out of its
-# neighbourhood; if all of them together carry less than the mass, there are none.
-ATOM_SHARE = 0.005
-ATOM_PROMINENCE = 4.0
-NEIGHBOURS = 10
-MIN_ATOM_MASS = 0.05
-# An atom of a continuous column carries this share; lighter ones are plateaus.
-SPIKE_SHARE = 0.3
-BINS = 20
-MIN_ROWS_PER_BIN = 25
 
 
 class CategoricalColumn:
@@ -42,11 +29,11 @@ class CategoricalColumn:
 
     def __init__(self, series: pd.Series):
         self.name = series.name
-        self.dtype = series.dtype
+        self.dtype: Any = series.dtype
         codes, levels = pd.factorize(series)
         counts = np.bincount(codes[codes >= 0], minlength=len(levels))
         order = np.argsort(-counts, kind="stable")
-        self.levels = levels[order]
+        self.levels: Any = levels[order]
         missing = int((codes < 0).sum())
         self.counts = np.append(counts[order], missing) if missing else counts[order]
         self.missing_code = len(order) if missing else None
@@ -120,6 +107,7 @@ class NumericColumn:
         continuous: Use one rank instead of bins and lighter atoms.
         rounded: Whether decoded numbers have no more decimals than those of the training column,
             and keep to its steps.
+        options: Hyper-parameters.
 
     Raises:
         ValueError: The column holds infinite values or is not numeric.
@@ -134,27 +122,30 @@ class NumericColumn:
         atoms_only: bool = False,
         continuous: bool = False,
         rounded: bool = True,
+        options: EncodingOptions = DEFAULT,
     ):
         self.name = series.name
         self.dtype = series.dtype
         numbers, missing = _numbers(series)
         values, counts = np.unique(numbers, return_counts=True)
-        atoms = _atoms(counts, len(numbers), continuous) | atoms_only
+        atoms = _atoms(counts, len(numbers), continuous, options) | atoms_only
         self.atoms = values[atoms]
         rest = ~atoms
         self.rest_rows = int(counts[rest].sum())
-        self.quantiles = QuantileMap(values[rest], counts[rest]) if self.rest_rows else None
-        most = 1 if continuous else BINS
-        self.bins = int(np.clip(self.rest_rows // MIN_ROWS_PER_BIN, 1, most))
+        self.quantiles: QuantileMap | None = None
+        if self.rest_rows:
+            self.quantiles = QuantileMap(values[rest], counts[rest], options)
+        most = 1 if continuous else options.bins
+        self.bins = int(np.clip(self.rest_rows // options.min_rows_per_bin, 1, most))
         if not self.rest_rows:
             self.bins = 0
         self.decimals = decimals_of(values, precision_of(self.dtype)) if rounded else None
         self.grid = _grid(values[rest], self.dtype, rounded)
         absent = int(missing.sum())
         self.missing_code = len(self.atoms) + self.bins if absent else None
-        bins = np.diff(np.linspace(0, self.rest_rows, self.bins + 1)) if self.bins else []
-        self.counts = np.concatenate([counts[atoms], bins, [absent] if absent else []])
-        places = self.quantiles.ranks(self.atoms) if self.bins else np.zeros(len(self.atoms))
+        in_bins = np.diff(np.linspace(0, self.rest_rows, self.bins + 1))
+        self.counts = np.concatenate([counts[atoms], in_bins, [absent] if absent else []])
+        places = self.quantile_map.ranks(self.atoms) if self.bins else np.zeros(len(self.atoms))
         self.axis = RankAxis(counts[atoms], places, self.bins, self.rest_rows)
         self.ranks = self._ranks()
 
@@ -166,11 +157,17 @@ class NumericColumn:
     def has_positions(self) -> bool:
         return self.bins > 0
 
+    @property
+    def quantile_map(self) -> QuantileMap:
+        """That of a column with positions; others have none."""
+        assert self.quantiles is not None
+        return self.quantiles
+
     def _ranks(self) -> np.ndarray:
         """Rank of each code's first value and the ranks it spans, ``[width, 2]``, in [0, 1]."""
         ranks = np.full((self.width, 2), (0.5, 0.0))  # of "missing"
         ranks[: self.axis.width] = self.axis.spans()
-        atoms = ranks[: len(self.atoms)]  # in the middle of the rows that share their value
+        atoms = ranks[: len(self.atoms)]  # in the middle of the rows that have their value
         atoms[:, 0] += atoms[:, 1] / 2
         atoms[:, 1] = 0.0
         return ranks
@@ -208,7 +205,7 @@ class NumericColumn:
         free = 0.5 if random is None else random.random(len(series), dtype=np.float32)
         positions = np.full(len(series), 0.5, dtype=np.float32)
         positions[:] = free
-        ranks = self.quantiles.ranks(numbers, random) * self.bins
+        ranks = self.quantile_map.ranks(numbers, random) * self.bins
         bins = np.minimum(ranks.astype(np.int64), self.bins - 1)
         codes[present] = np.where(on_atom, found, len(self.atoms) + bins)
         inside = np.flatnonzero(present)[~on_atom]
@@ -229,7 +226,7 @@ class NumericColumn:
     def outside(self, series: pd.Series) -> tuple[int, Any, Any]:
         """How many values lie outside the range of a column with positions, and that range."""
         numbers, _ = _numbers(series)
-        known = np.concatenate([self.atoms, self.quantiles.values])
+        known = np.concatenate([self.atoms, self.quantile_map.values])
         ends = np.array([known.min(), known.max()])
         least, most = _restore(ends, np.zeros(2, dtype=bool), self.dtype, self.name)
         return int(((numbers < ends[0]) | (numbers > ends[1])).sum()), least, most
@@ -242,7 +239,7 @@ class NumericColumn:
 
     def decode(self, codes: np.ndarray, positions: np.ndarray | None = None) -> pd.Series:
         """Values of the codes and positions, as a series of the training column's dtype."""
-        dtype = self.quantiles.values.dtype if self.bins else self.atoms.dtype
+        dtype = self.quantile_map.values.dtype if self.bins else self.atoms.dtype
         numbers = np.zeros(len(codes), dtype=dtype)
         atom = codes < len(self.atoms)
         numbers[atom] = self.atoms[codes[atom]]
@@ -251,7 +248,7 @@ class NumericColumn:
             inside = ~atom & ~missing
             bins = codes[inside] - len(self.atoms)
             ranks = (bins + np.asarray(positions, dtype=np.float64)[inside]) / self.bins
-            numbers[inside] = self._on_grid(self.quantiles.quantiles(ranks))
+            numbers[inside] = self._on_grid(self.quantile_map.quantiles(ranks))
         if self.decimals is not None and dtype.kind == "f":
             numbers = np.round(numbers, self.decimals)
         return _restore(numbers, missing, self.dtype, self.name)
@@ -259,7 +256,7 @@ class NumericColumn:
     def _on_grid(self, values: np.ndarray) -> np.ndarray:
         if self.grid is None:
             return values
-        known = self.quantiles.values
+        known = self.quantile_map.values
         return np.clip(self.grid.snap(values), known[0], known[-1])
 
 
@@ -282,9 +279,9 @@ def _numbers(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     missing = series.isna().to_numpy()
     present = series[~missing] if missing.any() else series
     if isinstance(present.dtype, pd.DatetimeTZDtype) or present.dtype.kind == "M":
-        return pd.DatetimeIndex(present).as_unit("ns").asi8, missing
+        return nanoseconds(pd.DatetimeIndex(present)), missing
     if present.dtype.kind == "m":
-        return pd.TimedeltaIndex(present).as_unit("ns").asi8, missing
+        return nanoseconds(pd.TimedeltaIndex(present)), missing
     try:
         values = present.to_numpy()
         if values.dtype.kind not in "biuf":
@@ -334,6 +331,7 @@ def _grid(values: np.ndarray, dtype, rounded: bool) -> Grid | DateGrid | None:
 
 def _restore(numbers: np.ndarray, missing: np.ndarray, dtype, name) -> pd.Series:
     """Numbers as a series of ``dtype``, missing where the mask says."""
+    series: pd.Series
     if isinstance(dtype, pd.DatetimeTZDtype):
         series = pd.Series(pd.DatetimeIndex(numbers.astype("datetime64[ns]"), tz="UTC"))
         series = series.dt.tz_convert(dtype.tz).astype(dtype)
@@ -347,20 +345,23 @@ def _restore(numbers: np.ndarray, missing: np.ndarray, dtype, name) -> pd.Series
     return series.rename(name)
 
 
-def _atoms(counts: np.ndarray, rows: int, continuous: bool) -> np.ndarray:
+def _atoms(
+    counts: np.ndarray, rows: int, continuous: bool, options: EncodingOptions
+) -> np.ndarray:
     """Mask of the distinct values that become atoms, shape ``[m]``."""
-    distinct = len(counts)
+    distinct, least = len(counts), options.min_rows_per_atom
     if continuous and distinct > 1:
-        return counts >= max(SPIKE_SHARE * rows, MIN_ROWS_PER_ATOM)
-    if distinct <= 1 or (distinct <= MAX_ATOMS and rows >= MIN_ROWS_PER_ATOM * distinct):
+        return counts >= max(options.min_spike_frequency * rows, least)
+    if distinct <= 1 or (distinct <= options.max_atoms and rows >= least * distinct):
         return np.ones(distinct, dtype=bool)
-    heavy = counts >= max(ATOM_SHARE * rows, MIN_ROWS_PER_ATOM)
+    heavy = counts >= max(options.min_atom_frequency * rows, least)
     # On a grid (pressures, years, counts) every value is heavy and none is special: an atom must
     # also stand out of the values beside it.
     window = np.arange(distinct)
-    last = np.minimum(window + NEIGHBOURS + 1, distinct)
-    first = np.maximum(window - NEIGHBOURS, 0)
+    last = np.minimum(window + options.atom_neighbours + 1, distinct)
+    first = np.maximum(window - options.atom_neighbours, 0)
     total = np.concatenate([[0], np.cumsum(counts)])
     around = (total[last] - total[first] - counts) / (last - first - 1)
-    heavy &= counts >= ATOM_PROMINENCE * around
-    return heavy if counts[heavy].sum() >= MIN_ATOM_MASS * rows else np.zeros(distinct, bool)
+    heavy &= counts >= options.atom_prominence * around
+    enough = counts[heavy].sum() >= options.min_atom_mass * rows
+    return heavy if enough else np.zeros(distinct, bool)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
+from sdv_wgangp.encoding.options import DEFAULT
 
-# A level of the source has to be seen this often before "it always goes with the same value"
-# says anything.
-MIN_ROWS_PER_LEVEL = 10
+# A pair of columns is tried on these rows before all of them.
 TRIAL_ROWS = 5_000
 # All sources at once are tried on these first: a wide table has millions of pairs.
 PROBE_ROWS = 128
@@ -33,7 +33,9 @@ class DerivedColumn:
 
 
 def split_derived(
-    frame: pd.DataFrame, columns: list[CategoricalColumn | NumericColumn]
+    frame: pd.DataFrame,
+    columns: list[CategoricalColumn | NumericColumn],
+    min_rows: int = DEFAULT.min_rows_per_level,
 ) -> tuple[list[CategoricalColumn | NumericColumn], list[DerivedColumn]]:
     """Part the columns of a frame into those to model and those that follow from them.
 
@@ -45,18 +47,22 @@ def split_derived(
     Args:
         frame: The training rows.
         columns: All columns, fitted to the frame.
+        min_rows: A level has to be seen so often before "it always goes with the same value of the
+            other" says anything (`EncodingOptions.min_rows_per_level`).
 
     Returns:
         The modelled columns, in their order, and the derived ones.
     """
     candidates = [
-        c for c in columns if c.width > 1 and not c.has_positions and _repeats(c, len(frame))
+        c
+        for c in columns
+        if c.width > 1 and not c.has_positions and len(frame) >= min_rows * c.width
     ]
     candidates.sort(key=lambda column: -column.width)  # stable: the first of equals is the source
     head = frame.head(TRIAL_ROWS)
-    full: dict = {}
+    full: dict[Any, np.ndarray] = {}
 
-    def all_codes(column):
+    def all_codes(column: CategoricalColumn | NumericColumn) -> np.ndarray:
         if column.name not in full:
             full[column.name] = column.encode(frame[column.name])[0]
         return full[column.name]
@@ -65,7 +71,8 @@ def split_derived(
     # The row, for each source, that first holds the code of a row: what the source determines is
     # the same there.
     first = np.empty((len(candidates), min(len(head), PROBE_ROWS)), dtype=np.int64)
-    kept, found = [], {}
+    kept: list[CategoricalColumn | NumericColumn] = []
+    found: dict[Any, tuple[CategoricalColumn | NumericColumn, np.ndarray]] = {}
     for column in candidates:
         probe = trial[column.name][:PROBE_ROWS]
         for index in np.flatnonzero((probe[first[: len(kept)]] == probe).all(axis=1)):
@@ -73,7 +80,7 @@ def split_derived(
             if _determines(trial[source.name], trial[column.name], source.width) is None:
                 continue
             codes = _determines(all_codes(source), all_codes(column), source.width)
-            if codes is not None and _is_evident(source, codes):
+            if codes is not None and _is_evident(source, codes, min_rows):
                 found[column.name] = (source, codes)
                 break
         else:
@@ -90,13 +97,11 @@ def split_derived(
     return modelled, derived
 
 
-def _repeats(column, rows: int) -> bool:
-    return rows >= MIN_ROWS_PER_LEVEL * column.width
-
-
-def _is_evident(source, codes: np.ndarray) -> bool:
+def _is_evident(
+    source: CategoricalColumn | NumericColumn, codes: np.ndarray, min_rows: int
+) -> bool:
     """Whether every derived value goes with some level of the source that is seen often."""
-    often = source.counts >= MIN_ROWS_PER_LEVEL
+    often = source.counts >= min_rows
     return set(codes[often]) == set(codes)
 
 

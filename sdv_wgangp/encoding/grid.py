@@ -232,7 +232,7 @@ class DateGrid:
         local = pd.DatetimeIndex(clock.view("M8[ns]")).tz_localize(
             self.zone.tz, ambiguous=np.ones(len(clock), bool), nonexistent="shift_forward"
         )
-        return local.asi8
+        return nanoseconds(local)
 
 
 def duration_grid(values: np.ndarray) -> Grid | None:
@@ -258,6 +258,16 @@ def duration_grid(values: np.ndarray) -> Grid | None:
     return Grid(first, unit) if unit > 1 else None
 
 
+def nanoseconds(times: pd.DatetimeIndex | pd.TimedeltaIndex) -> np.ndarray:
+    """Since 1970 in UTC, or of lengths of time, none of which is missing: int64 ``[n]``.
+
+    Example:
+        >>> int(nanoseconds(pd.DatetimeIndex(["1970-01-01"], tz="Etc/GMT+1"))[0]) == 3600 * SECOND
+        True
+    """
+    return times.as_unit("ns").to_numpy(f"{times.dtype.kind}8[ns]").view(np.int64)
+
+
 def common_divisor(values: np.ndarray) -> int:
     """The greatest that all differences have; 0 where there is one value only.
 
@@ -276,7 +286,7 @@ def common_divisor(values: np.ndarray) -> int:
 def is_evident(step: int, values: int) -> bool:
     """Whether so many distinct values without steps would hardly have one so long in common.
 
-    Two values always have one, and each further one shares it by a chance of ``1 / step``.
+    Two values always have one, and each other one has it, too, by a chance of ``1 / step``.
     """
     return step > 1 and (values - 2) * np.log(step) >= -np.log(CHANCE)
 
@@ -284,7 +294,7 @@ def is_evident(step: int, values: int) -> bool:
 def _on_clock(values: np.ndarray, zone: pd.DatetimeTZDtype) -> np.ndarray:
     """What clocks in a zone show, as if it were UTC."""
     there = pd.DatetimeIndex(values.view("M8[ns]"), tz="UTC").tz_convert(zone.tz)
-    return there.tz_localize(None).asi8
+    return nanoseconds(there.tz_localize(None))
 
 
 def _within_month(values: np.ndarray, after: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from sdv_wgangp.encoding.columns import NumericColumn
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 
 
@@ -18,7 +19,7 @@ class Layout:
 
     Attributes:
         offsets: Shape ``[columns + 1]``, int64.
-        frequencies: Share of the training rows on each level, shape ``[levels]``, float32.
+        frequencies: Fraction of the training rows on each level, shape ``[levels]``, float32.
         ranks: First rank and span of ranks of each level, shape ``[levels, 2]``, float32; zero
             for columns without an order.
         ordered: Columns with an order, shape ``[ordered]``, int64.
@@ -47,7 +48,7 @@ class Layout:
                 torch.zeros(column.width, 2) if known is None else torch.as_tensor(known).float()
             )
             interval = torch.zeros(column.width, dtype=torch.bool)
-            if column.has_positions:
+            if isinstance(column, NumericColumn) and column.has_positions:
                 first = len(column.atoms)
                 interval[first : first + column.bins] = True
             intervals.append(interval)

@@ -4,42 +4,39 @@ from __future__ import annotations
 
 import numpy as np
 
-# The tails are followed value by value, the bulk at even steps of rank: the gaps between knots
-# grow from one row at either end by this factor up to the even step.
-EVEN_KNOTS = 500
-TAIL_GROWTH = 1.05
-# A value is drawn as itself, not interpolated, from this share of the rows on.
-PLATEAU_SHARE = 1 / 2000
-PLATEAU_COUNT = 3
+from sdv_wgangp.encoding.options import DEFAULT, EncodingOptions
 
 
 class QuantileMap:
     """Piecewise-linear empirical distribution function and its inverse.
 
-    A value that many rows share is a *plateau*: an interval of ranks as long as its share of the
-    rows, so that uniform ranks give it back with its frequency. The other values are points at
+    A value that many rows share is a *plateau*: an interval of ranks as long as its frequency
+    among the rows, so that uniform ranks give it back as often. The other values are points at
     their mid-ranks ``(i - 1/2) / n``; ranks between two knots decode to the straight line between
     their values, those outside all of them to the smallest or largest value. Large columns keep
-    `EVEN_KNOTS` knots, one or two hundred in each tail and the plateaus (less than
-    ``1 / PLATEAU_SHARE`` of them), never one knot per row.
+    ``quantile_knots``, one or two hundred in each tail and the plateaus (less than
+    ``1 / min_plateau_frequency`` of them), never one knot per row.
 
     Integer columns are handled in integer arithmetic throughout, so values beyond 2**53 survive.
 
     Args:
         values: The distinct values, ascending, shape ``[m]``; float64, int64 or uint64.
         counts: Rows that hold each value, shape ``[m]``.
+        options: Hyper-parameters. The tails are followed value by value, the bulk at even steps of
+            rank (``quantile_knots``, ``tail_growth``).
 
     Attributes:
         values: Values at the knots, shape ``[k]``.
         low, high: First and last rank of each knot, shape ``[k]``; equal at a point.
     """
 
-    def __init__(self, values: np.ndarray, counts: np.ndarray):
+    def __init__(self, values: np.ndarray, counts: np.ndarray, options: EncodingOptions = DEFAULT):
         rows = int(counts.sum())
         before = np.cumsum(counts) - counts
-        plateau = counts >= max(PLATEAU_COUNT, PLATEAU_SHARE * rows)
+        least = max(options.min_plateau_rows, options.min_plateau_frequency * rows)
+        plateau = counts >= least
         keep = plateau.copy()
-        keep[_spread(len(values), before + counts / 2, rows)] = True
+        keep[_spread(len(values), before + counts / 2, rows, options)] = True
         middle = (before + counts / 2) / rows
         low = np.where(plateau, before / rows, middle)
         high = np.where(plateau, (before + counts) / rows, middle)
@@ -56,14 +53,14 @@ class QuantileMap:
         knot = np.searchsorted(self.values, values, side="right") - 1
         knot = np.clip(knot, 0, len(self.values) - 1)
         following = np.minimum(knot + 1, len(self.values) - 1)
-        share = np.clip(
+        along = np.clip(
             _difference(values, self.values[knot])
             / np.maximum(_difference(self.values[following], self.values[knot]), 1e-300),
             0.0,
             1.0,
         )
         start = self.high[knot]
-        ranks = start + share * (self.low[following] - start)
+        ranks = start + along * (self.low[following] - start)
         on_knot = values == self.values[knot]
         within = 0.5 if random is None else random.random(len(values))
         inside = self.low[knot] + within * (self.high[knot] - self.low[knot])
@@ -78,14 +75,14 @@ class QuantileMap:
         knot = np.clip(np.searchsorted(self.low, ranks, side="right") - 1, 0, len(self.low) - 1)
         following = np.minimum(knot + 1, len(self.low) - 1)
         gap = self.low[following] - self.high[knot]
-        share = np.clip((ranks - self.high[knot]) / np.maximum(gap, 1e-300), 0.0, 1.0)
-        share[(gap <= 0) | (ranks <= self.high[knot])] = 0.0
+        along = np.clip((ranks - self.high[knot]) / np.maximum(gap, 1e-300), 0.0, 1.0)
+        along[(gap <= 0) | (ranks <= self.high[knot])] = 0.0
         low, high = self.values[knot], self.values[following]
         if self.values.dtype.kind == "f":
-            return (1 - share) * low + share * high
+            return (1 - along) * low + along * high
         # Unsigned steps, added modulo 2**64: the range of an integer column may exceed its dtype.
         gap = high.astype(np.uint64) - low.astype(np.uint64)
-        step = np.rint(share * gap.astype(np.float64))
+        step = np.rint(along * gap.astype(np.float64))
         whole = np.where(step >= 2.0**63, 0.0, step).astype(np.uint64)
         whole = np.where(step >= 2.0**63, _beyond_63_bits(step), whole)
         return (low.astype(np.uint64) + np.minimum(whole, gap)).astype(self.values.dtype)
@@ -114,12 +111,12 @@ def _difference(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.where(negative, -magnitude, magnitude)
 
 
-def _spread(distinct: int, middle: np.ndarray, rows: int) -> np.ndarray:
+def _spread(distinct: int, middle: np.ndarray, rows: int, options: EncodingOptions) -> np.ndarray:
     """Indices of the distinct values that become knots: even in rank, dense in both tails."""
-    step = rows / EVEN_KNOTS
-    if distinct <= EVEN_KNOTS or step <= 1:
+    step, growth = rows / options.quantile_knots, options.tail_growth
+    if distinct <= options.quantile_knots or step <= 1:
         return np.arange(distinct)
-    tail = np.cumsum(TAIL_GROWTH ** np.arange(np.log(step) / np.log(TAIL_GROWTH)))
+    tail = np.cumsum(growth ** np.arange(np.log(step) / np.log(growth)))
     wanted = np.concatenate([tail, np.arange(0, rows, step), rows - tail])
     chosen = np.searchsorted(middle, np.sort(wanted)).clip(0, distinct - 1)
     return np.unique(np.concatenate([[0, distinct - 1], chosen]))

@@ -14,12 +14,7 @@ import torch
 from sdv_wgangp.encoding.association import strongest_associations
 from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
 from sdv_wgangp.encoding.derived import split_derived
-
-# Cramer's V with another ordered column from which on a column becomes one continuous rank: where
-# it would have bins, and where it would be a set of atoms, more of them than the least.
-BINS_TO_RANK = 0.15
-ATOMS_TO_RANK = 0.3
-FEW_ATOMS = 20
+from sdv_wgangp.encoding.options import DEFAULT, EncodingOptions
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,7 @@ class EncodedTable:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def rows(self, index: torch.Tensor) -> EncodedTable:
+    def rows(self, index: torch.Tensor | slice) -> EncodedTable:
         """Some of the rows."""
         return EncodedTable(self.codes[index], self.positions[index])
 
@@ -63,17 +58,24 @@ class TableEncoder:
             and pandas categories always are.
         ordinal_columns: Columns with a fixed set of values. Where these are numbers, their order
             is used; otherwise the column is discrete.
+        rounded: Whether decoded numbers have no more decimals than those of their column.
+        options: Hyper-parameters.
     """
+
+    # Of encoders that were fitted before there were others.
+    options: EncodingOptions = DEFAULT
 
     def __init__(
         self,
         discrete_columns: Iterable[str] = (),
         ordinal_columns: Iterable[str] = (),
         rounded: bool = True,
+        options: EncodingOptions = DEFAULT,
     ):
         self.discrete_columns = tuple(discrete_columns)
         self.ordinal_columns = tuple(ordinal_columns)
         self.rounded = rounded
+        self.options = options
 
     def fit(self, frame: pd.DataFrame) -> TableEncoder:
         """Learn levels, atoms, bins and quantiles, one column at a time.
@@ -94,7 +96,7 @@ class TableEncoder:
             raise ValueError(f"column {double!r} is there more than once: rename one of them")
         columns = [self._fit_column(frame[name]) for name in frame.columns]
         self.names = list(frame.columns)
-        self.columns, self.derived = split_derived(frame, columns)
+        self.columns, self.derived = split_derived(frame, columns, self.options.min_rows_per_level)
         self._make_continuous(frame)
         return self
 
@@ -107,6 +109,7 @@ class TableEncoder:
                 series,
                 atoms_only=series.name in self.ordinal_columns,
                 rounded=self.rounded,
+                options=self.options,
             )
         except (
             TypeError,
@@ -133,15 +136,20 @@ class TableEncoder:
         # The codes of a source say what the columns derived from it are.
         sources = {self.columns[derived.source].name for derived in self.derived}
         fixed = sources | set(self.ordinal_columns)
-        ordered = [column for column in self.columns if column.ranks is not None]
-        strongest = strongest_associations(frame, ordered)
+        options = self.options
+        ordered = [column for column in self.columns if isinstance(column, NumericColumn)]
+        strongest = strongest_associations(frame, ordered, options)
         place = {column.name: index for index, column in enumerate(self.columns)}
         for column, association in zip(ordered, strongest, strict=True):
-            least = BINS_TO_RANK if column.has_positions else ATOMS_TO_RANK
-            free = column.has_positions or (column.width > FEW_ATOMS and column.name not in fixed)
-            if association >= least and free:
-                rank = NumericColumn(frame[column.name], continuous=True, rounded=self.rounded)
-                self.columns[place[column.name]] = rank
+            if column.has_positions:
+                becomes_rank = association >= options.association_bins_to_rank
+            else:
+                many = column.width > options.max_atoms_unranked and column.name not in fixed
+                becomes_rank = many and association >= options.association_atoms_to_rank
+            if becomes_rank:
+                self.columns[place[column.name]] = NumericColumn(
+                    frame[column.name], continuous=True, rounded=self.rounded, options=options
+                )
 
     def column(self, name) -> CategoricalColumn | NumericColumn:
         """The column of that name, modelled or derived.
@@ -158,8 +166,8 @@ class TableEncoder:
         return [column.width for column in self.columns]
 
     @property
-    def placed(self) -> list[tuple[CategoricalColumn | NumericColumn, int, int | None]]:
-        """Each modelled column, its place among the codes, and among the positions or None."""
+    def indexed_columns(self) -> list[tuple[CategoricalColumn | NumericColumn, int, int | None]]:
+        """Each modelled column, its index among the codes, and among the positions or None."""
         after = accumulate(column.has_positions for column in self.columns)
         return [
             (column, index, count - 1 if column.has_positions else None)
@@ -171,7 +179,7 @@ class TableEncoder:
     ) -> EncodedTable:
         """Codes and positions of a frame with the fitted columns.
 
-        Works column by column into the result: no second copy of the frame is made.
+        Works column by column into the result, without a second copy of the frame.
 
         Raises:
             ValueError: A column is absent or holds a value without a code; names the column.
@@ -183,7 +191,7 @@ class TableEncoder:
         widest = max(self.widths)
         codes = np.empty((len(frame), len(self.columns)), np.int16 if widest < 2**15 else np.int32)
         positions = np.empty((len(frame), sum(c.has_positions for c in self.columns)), np.float32)
-        for column, index, place in self.placed:
+        for column, index, place in self.indexed_columns:
             codes[:, index], inside = column.encode(frame[column.name], random)
             if place is not None:
                 positions[:, place] = inside
@@ -210,7 +218,7 @@ class TableEncoder:
                     f"{frame[column.name].iloc[row]!r}): correct that row, or fit anew"
                 )
         for column in self.columns:
-            if not column.has_positions:
+            if not isinstance(column, NumericColumn) or not column.has_positions:
                 continue
             outside, least, most = column.outside(frame[column.name])
             if outside:
@@ -224,7 +232,7 @@ class TableEncoder:
         """The frame behind codes and positions, columns in the fitted order and dtypes."""
         codes, positions = table.codes.numpy(), table.positions.numpy()
         decoded = {}
-        for column, index, place in self.placed:
+        for column, index, place in self.indexed_columns:
             inside = None if place is None else positions[:, place]
             decoded[column.name] = column.decode(codes[:, index].astype(np.int64), inside)
         for derived in self.derived:

@@ -19,10 +19,6 @@ from sdv_wgangp.objectives.feature_table import FeatureTable, Target
 from sdv_wgangp.players.given_cells import given_columns
 from sdv_wgangp.training.settings import TrainingSettings
 
-WHITENING_ROWS = 50_000
-# Blocks of the generator that read conditions, from the first.
-CONDITIONED_BLOCKS = 2
-
 
 @dataclass(frozen=True)
 class Architecture:
@@ -32,9 +28,10 @@ class Architecture:
         embedding_dim: Width of the generator's noise.
         generator_dim: Widths of the generator's residual blocks.
         discriminator_dim: Widths of the critic's hidden layers.
-        pac: Rows that the critic judges together.
+        pac: Rows that the critic scores together.
         dropout: Of the critic's hidden layers, in the critic's steps.
         make_critic: Makes another critic (`TabularModel`).
+        conditioned_blocks: Blocks of the generator that read conditions, from the first.
     """
 
     embedding_dim: int
@@ -43,9 +40,10 @@ class Architecture:
     pac: int
     dropout: float
     make_critic: Callable[[int], nn.Module] | None = None
+    conditioned_blocks: int = 2
 
     def plain(self) -> dict[str, Any]:
-        """All but ``make_critic``, as JSON holds it."""
+        """The parameters of a synthesizer that are among these, as JSON holds them."""
         return {
             "embedding_dim": self.embedding_dim,
             "generator_dim": list(self.generator_dim),
@@ -72,7 +70,7 @@ class Architecture:
                 self.generator_dim,
                 layout,
                 random,
-                CONDITIONED_BLOCKS if len(given) else 0,
+                self.conditioned_blocks if len(given) else 0,
             )
 
     def new_critic(self, levels: int, dense: int, random: torch.Generator) -> nn.Module:
@@ -91,7 +89,7 @@ class Architecture:
                 return MLPCritic(
                     levels, dense, self.discriminator_dim, random, self.pac, self.dropout
                 )
-            critic = self.make_critic(self.pac * (levels + dense))
+            critic: Any = self.make_critic(self.pac * (levels + dense))
         critic.pac = self.pac
         return critic
 
@@ -108,6 +106,7 @@ def new_training(
     weights: Mapping[str, Any] | None = None,
     target: Target | None = None,
     about: Mapping[str, Any] | None = None,
+    whitening_rows: int = 50_000,
 ) -> TableTraining:
     """A training of new networks.
 
@@ -122,6 +121,7 @@ def new_training(
         weights: Of the generator; None: random ones.
         target: The column that meta-features relate others to, if any.
         about: What checkpoints are to know beside the run (`Run.about`).
+        whitening_rows: Rows that the critic's views are whitened by, at most.
 
     Raises:
         ValueError: A setting does not fit the table, or the critic has nothing to train; names it.
@@ -129,7 +129,7 @@ def new_training(
     settings = settings.for_table(FeatureTable.of(layout, target))
     initial = torch.Generator().manual_seed(weight_seed)
     views = Views(layout)
-    part = table.rows(torch.randperm(len(table), generator=initial)[:WHITENING_ROWS])
+    part = table.rows(torch.randperm(len(table), generator=initial)[:whitening_rows])
     views.fit_whitening(layout.level_index(part), part.positions)
     if weights is None:
         generator = architecture.new_generator(layout, settings, initial)

@@ -1,7 +1,7 @@
 """Rows under conditions: cells are given to the generator, and no row is rejected.
 
 `encoding.conditions` says which codes a condition allows. Where it allows several of a column, one
-is drawn for each row; `calibration.conditional` chooses among the rows that are made.
+is drawn for each row; `calibration.conditional` chooses among the rows that are generated.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ def draw_each(
     Args:
         sampler: Of a generator that reads conditions.
         wanted: Conditions, and how many rows are to meet each; at least one condition.
-        calibration: Chooses among the rows that are made; None: they stay as they are.
+        calibration: Chooses among the rows that are generated; None: they stay as they are.
         random: Source of all randomness, on the sampler's device.
     """
     parts: list[EncodedTable] = []
-    waiting, made = [], 0
+    waiting, candidates = [], 0
     for allowed, rows in wanted:
         count = rows if calibration is None else calibration.candidates(rows)
         waiting.append((allowed, rows, count))
-        made += count
-        if made >= DRAWN_TOGETHER:
+        candidates += count
+        if candidates >= DRAWN_TOGETHER:
             parts += _draw_together(sampler, waiting, calibration, random)
-            waiting, made = [], 0
+            waiting, candidates = [], 0
     if waiting:
         parts += _draw_together(sampler, waiting, calibration, random)
     return EncodedTable.concatenated(parts)
@@ -68,10 +68,10 @@ def _draw_together(
     counts = [count for _, _, count in wanted]
     if len(given) > 1:
         given = [one.expand(count, -1) for one, count in zip(given, counts, strict=True)]
-    made = sampler.draw(sum(counts), random, torch.cat(given))
+    generated = sampler.draw(sum(counts), random, torch.cat(given))
     parts, start = [], 0
     for allowed, rows, count in wanted:
-        part = made.rows(slice(start, start + count))
+        part = generated.rows(slice(start, start + count))
         start += count
         if calibration is not None:
             part = calibration.choose(part, rows, allowed, random)
@@ -93,11 +93,11 @@ def given_codes(
     given = torch.full((1, sampler.layout.columns), FREE)
     # Those with one code first: they say more about the others.
     for column, codes in sorted(allowed.items(), key=lambda item: len(item[1]) > 1):
-        codes = torch.from_numpy(codes)
+        chosen = torch.from_numpy(codes)
         if len(codes) > 1:
             given = given.expand(rows, -1).clone()
-            codes = codes[_choose(sampler, given, column, codes, random)]
-        given[:, column] = codes
+            chosen = chosen[_choose(sampler, given, column, chosen, random)]
+        given[:, column] = chosen
     return given
 
 
@@ -121,11 +121,11 @@ def _choose(
         count = int(own.sum())
         if (group == FREE).all():
             levels = sampler.layout.offsets[column] + codes
-            shares = sampler.layout.frequencies[levels].to(sampler.device)
+            weights = sampler.layout.frequencies[levels].to(sampler.device)
         else:
             probed = min(max(count, least), most)
-            shares = sampler.probabilities(column, group[None], probed, random)
-            shares = shares[codes.to(sampler.device)]
-        shares = shares.double().clamp_min(1e-30)
-        chosen[own] = torch.multinomial(shares, count, True, generator=random).cpu()
+            weights = sampler.probabilities(column, group[None], probed, random)
+            weights = weights[codes.to(sampler.device)]
+        weights = weights.double().clamp_min(1e-30)
+        chosen[own] = torch.multinomial(weights, count, True, generator=random).cpu()
     return chosen

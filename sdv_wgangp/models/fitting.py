@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sdv_wgangp.calibration.calibrate import calibrate
+from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models.fingerprint import digest_of
@@ -24,12 +25,6 @@ from sdv_wgangp.training.callbacks.deadline import Deadline
 from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.validation import EarlyStopping, HeldOutScore
 from sdv_wgangp.training.watchers import tell_stage
-
-# The calibration is timed before training on this part of the rows that it generates. With all of
-# them it takes as many times longer, and more than that where few rows of a trained generator are
-# kept.
-REHEARSED_PART = 8
-REHEARSAL_MARGIN = 1.5
 
 # Makes the sampler of a generator.
 SamplerOf = Callable[[Generator], Sampler]
@@ -98,7 +93,7 @@ def prepare_checkpoints(
     Args:
         checkpoints: Where they are.
         fingerprint: What they have to agree in.
-        any_threads: Whether they may have been made with another number of threads.
+        any_threads: Whether they may be of another number of threads.
         resume: Whether to look for one.
 
     Raises:
@@ -130,7 +125,7 @@ def early_stopping(
     sampler_of: SamplerOf,
     callbacks: Sequence[Any],
 ) -> EarlyStopping:
-    """Early stopping by the score of rows that are made of the same noise every time.
+    """Early stopping by the score of rows that are generated from the same noise every time.
 
     Args:
         training: What is to be stopped.
@@ -144,6 +139,7 @@ def early_stopping(
 
     def scored(generator: nn.Module) -> float:
         tell_stage(callbacks, "validation")
+        assert isinstance(generator, Generator)
         sampler = sampler_of(generator)
         random = torch.Generator(sampler.device).manual_seed(seed)
         found = score(sampler.draw(score.rows, random))
@@ -158,7 +154,13 @@ def _preview_of(training: TableTraining) -> Callable[[], Generator]:
     """`TableTraining.preview`, for those that its run will know of: they do not hold it, as in a
     circle the rows and the players would outlive the fit."""
     preview = weakref.WeakMethod(training.preview)
-    return lambda: preview()()
+
+    def preview_of_training() -> Generator:
+        method = preview()
+        assert method is not None
+        return method()
+
+    return preview_of_training
 
 
 def rehearse(
@@ -167,6 +169,9 @@ def rehearse(
     encoder: TableEncoder,
     sampler_of: SamplerOf,
     stopping: EarlyStopping | None,
+    options: CalibrationOptions,
+    part: int = 8,
+    margin: float = 1.5,
 ) -> float:
     """Seconds that what follows the training will take, from a rough calibration.
 
@@ -176,16 +181,24 @@ def rehearse(
         encoder: Of the table.
         sampler_of: Of its generator.
         stopping: Whose last check follows the training, too.
+        options: Of the calibration.
+        part: What part of the rows that it generates it is timed with, 1 / part. With all of them
+            it takes as many times longer ...
+        margin: ... and so many times more, where few rows of a trained generator are kept.
     """
     started = time.perf_counter()
     generator = training.preview()
     sampler = sampler_of(generator)
     random = torch.Generator(sampler.device).manual_seed(0)
-    calibrate(table, encoder, lambda rows: sampler.draw(rows, random), random, 1 / REHEARSED_PART)
+    calibrate(
+        *(table, encoder, lambda rows: sampler.draw(rows, random), random),
+        fraction=1 / part,
+        options=options,
+    )
     calibrated = time.perf_counter()
     if stopping is not None:
         stopping.score(generator)
-    calibration = REHEARSAL_MARGIN * REHEARSED_PART * (calibrated - started)
+    calibration = margin * part * (calibrated - started)
     return calibration + time.perf_counter() - calibrated
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from sdv_wgangp.models.table_training import TableTraining
+from sdv_wgangp.players.table_terms import MetaFeatures
 from sdv_wgangp.plots.tables import marginals, pca_scatter
 from sdv_wgangp.plots.training import quantiles
 
@@ -33,7 +34,7 @@ def table_figures(
 
     @lru_cache(maxsize=1)
     def rows_after(step: int, seed: int, device: torch.device) -> tuple[pd.DataFrame, ...]:
-        """Real and generated rows; the figures of one step share them."""
+        """Real and generated rows; the figures of one step have the same."""
         shown = real.sample(min(len(real), SHOWN_ROWS), random_state=0)
         return shown, generate(len(shown), _random_after(step, seed, device))
 
@@ -42,7 +43,8 @@ def table_figures(
 
     figures = {"marginals": beside(marginals), "principal components": beside(pca_scatter)}
     matched = training.run.terms.get("meta-features")
-    if matched is not None:
+    if isinstance(matched, MetaFeatures):
+        statistics_of = matched.statistics
 
         def meta_features(run: Any) -> Any:
             # Of the run that is drawn: held here, in a circle, they would outlive the fit.
@@ -59,10 +61,13 @@ def table_figures(
                 (rows,) = source.batches(index, random)
                 (fake,) = player.fakes([rows], random)
                 for place, each in enumerate((rows, fake)):
-                    for name, values in matched.statistics(each).items():
+                    for name, values in statistics_of(each).items():
                         pairs.setdefault(name, ([], []))[place].append(values.flatten().cpu())
             return quantiles(
-                {name: tuple(map(np.concatenate, both)) for name, both in pairs.items()}
+                {
+                    name: (np.concatenate(shown), np.concatenate(generated))
+                    for name, (shown, generated) in pairs.items()
+                }
             )
 
         figures["meta-features"] = meta_features

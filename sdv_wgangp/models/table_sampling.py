@@ -14,6 +14,8 @@ import torch
 from sdv_wgangp.calibration.calibrate import Calibration, calibrate
 from sdv_wgangp.calibration.conditional import ConditionalCalibration, calibrate_conditional
 from sdv_wgangp.calibration.extremes import reach_extremes
+from sdv_wgangp.calibration.options import DEFAULT as CALIBRATION
+from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.encoding.conditions import allowed_codes, native_part
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
@@ -31,6 +33,7 @@ class TableSampling:
         settings: Hyperparameters of the training.
         calibrate: Whether samples are calibrated.
         enable_gpu: Use CUDA where there is one.
+        calibration_options: Hyper-parameters of the calibration.
 
     Attributes:
         calibrated: Whether `sample` applies the calibration.
@@ -42,13 +45,23 @@ class TableSampling:
     generator: Generator
     _calibration: Calibration
     _reference_seed: int
+    _random: torch.Generator
+    # Of models that were fitted before there were others.
+    calibration_options: CalibrationOptions = CALIBRATION
 
-    def __init__(self, settings: TrainingSettings, *, calibrate: bool, enable_gpu: bool):
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        *,
+        calibrate: bool,
+        enable_gpu: bool,
+        calibration_options: CalibrationOptions = CALIBRATION,
+    ):
         self.settings = settings
+        self.calibration_options = calibration_options
         self.calibrated = calibrate
         self._enable_gpu = enable_gpu
         self._device = _device(enable_gpu)
-        self._random: torch.Generator | None = None
         self._conditional_calibration: ConditionalCalibration | None = None
 
     @property
@@ -80,7 +93,8 @@ class TableSampling:
             rows: How many.
             conditions: Values by column; which columns can have some, `native_conditions` tells.
                 Every row has them, and the other columns follow their distribution given these;
-                no row is rejected. (The first call draws up to `REFERENCE_ROWS` rows for this.)
+                no row is rejected. (The first call draws up to
+                `CalibrationOptions.reference_rows` rows for this.)
 
         Raises:
             ValueError: A column cannot be a condition, a value was not in its training column, or
@@ -93,7 +107,7 @@ class TableSampling:
             table = self._calibration.draw(rows, generate, self._random)
         else:
             table = generate(rows)
-        reach_extremes(table, self.encoder, self._random)
+        reach_extremes(table, self.encoder, self._random, self._calibration.options.extreme_rows)
         return self.encoder.decode(table)
 
     def sample_each(self, wanted: Sequence[tuple[Mapping[str, Any], int]]) -> pd.DataFrame:
@@ -136,12 +150,15 @@ class TableSampling:
 
     def _calibrate(self, table: EncodedTable, random: torch.Generator) -> None:
         """Prepare calibrated sampling, so that ``calibrated`` can be switched later."""
-        self._calibration = calibrate(table, self.encoder, self._generate(random), random)
+        self._calibration = calibrate(
+            *(table, self.encoder, self._generate(random), random),
+            options=self.calibration_options,
+        )
         if self.calibrated:
             warn_of_distances(self.encoder, self._calibration.distances, stacklevel=5)
 
     def __getstate__(self) -> dict[str, Any]:
-        # It is made again when it is needed.
+        # It is drawn again when it is needed.
         state = self.__dict__ | {"_conditional_calibration": None}
         if "generator" in state:
             # `to` would move the module itself.

@@ -32,9 +32,6 @@ from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.sources import shuffled_batches
 from sdv_wgangp.training.table_source import TableSource
 
-# Batches that the final statistics of the normalisation are taken from.
-NORM_BATCHES = 50
-
 
 class Releasing:
     """A callback that gives free memory back to the system, once an epoch.
@@ -62,6 +59,7 @@ class TableTraining:
         table: The training rows; copied to the device once.
         target: The column that meta-features relate others to, if any.
         about: What checkpoints are to know beside the run (`Run.about`).
+        norm_batches: Batches that the final statistics of the normalisation are taken from.
 
     Attributes:
         run, source: For `training.loop.train`.
@@ -82,9 +80,10 @@ class TableTraining:
         table: EncodedTable,
         target: Target | None = None,
         about: Mapping[str, Any] | None = None,
+        norm_batches: int = 50,
     ):
         self.settings, self._random, self._views = settings, random, views
-        self._layout, device = layout, random.device
+        self._layout, self._norm_batches, device = layout, norm_batches, random.device
         pac = getattr(critic, "pac", 1)
         table = table.to(device)
         columns = given_columns(layout, settings.conditional_rows(pac))
@@ -200,7 +199,7 @@ class TableTraining:
         return MetaFeatures(objective, self._views, levels, codes, self._conditional)
 
     def continues(self, logs: Sequence[EpochLog], epochs: int) -> None:
-        """Begin behind epochs that were made before, with a schedule for so many more."""
+        """Begin behind the epochs of these logs, with a schedule for so many more."""
         run = self.run
         run.logs[:], run.epoch = logs, len(logs)
         run.step = logs[-1].step if logs else 0
@@ -224,11 +223,11 @@ class TableTraining:
         self.player.refresh()
         self.run.critics["critic"].player.load_state_dict(state["critic"])
         for name, optimizer in self.run.optimizers.items():
-            own = {"average": list(optimizer.average)}
+            own = {"average": optimizer.state_dict()["average"]}
             optimizer.load_state_dict({**state["optimizers"][name], **own})
 
     def train(self, epochs: int, callbacks: Sequence[Any] = ()) -> None:
-        """Train until so many epochs are made in all, or until something ends it early.
+        """Train until there are so many epochs in all, or until something ends it early.
 
         Args:
             epochs: Those before `continues` among them.
@@ -242,25 +241,27 @@ class TableTraining:
 
     def result(self) -> Generator:
         """The averaged generator as it is now, in evaluation mode."""
-        return self._settle(self._random)
+        return self._averaged(self._random)
 
     def preview(self) -> Generator:
         """The same, to be looked at: the training goes on as if it had not been called.
 
         It is not a copy.
         """
-        aside = torch.Generator(self._random.device)
-        return self._settle(aside.manual_seed(self._random.initial_seed() + 1))
+        random = torch.Generator(self._random.device)
+        return self._averaged(random.manual_seed(self._random.initial_seed() + 1))
 
-    def _settle(self, random: torch.Generator) -> Generator:
+    def _averaged(self, random: torch.Generator) -> Generator:
         """The averaged generator with batch statistics of its own, in training's precision."""
+        averaged = self.average.module
+        assert isinstance(averaged, Generator)
         with matmul_precision(self.settings.precision):
-            return self.average.update_bn(
-                (self._settling_batch(random) for _ in range(NORM_BATCHES)),
-                self.average.module.features,
+            self.average.update_bn(
+                (self._norm_batch(random) for _ in range(self._norm_batches)), averaged.features
             )
+        return averaged
 
-    def _settling_batch(self, random: torch.Generator) -> tuple[Any, ...]:
+    def _norm_batch(self, random: torch.Generator) -> tuple[Any, ...]:
         """Noise, and conditions in the same part of the rows as in training.
 
         The blocks' units were normalised with this mixture when they learned what they do;

@@ -13,7 +13,11 @@ import pandas as pd
 import torch
 from torch import nn
 
+from sdv_wgangp.calibration.options import DEFAULT as CALIBRATION
+from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.encoding.options import DEFAULT as ENCODING
+from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models import fitting
 from sdv_wgangp.models.architecture import Architecture, new_training
@@ -43,7 +47,7 @@ class TabularModel(TableSampling):
         embedding_dim: Width of the generator's noise.
         generator_dim: Widths of the generator's residual blocks.
         discriminator_dim: Widths of the critic's hidden layers.
-        pac: Rows that the critic judges together.
+        pac: Rows that the critic scores together.
         dropout: Of the critic's hidden layers, in the critic's steps.
         rounded: Whether sampled numbers have no more decimals than those of their training column.
         calibrate: Whether samples are calibrated to the training marginals. Either way the
@@ -53,11 +57,16 @@ class TabularModel(TableSampling):
         target: Column that meta-features like "gravity" relate the others to.
         critic: Makes another critic: called with the width of a packed one-hot row, returns a
             module from rows ``[n, width]`` to scores ``[n]``.
+        encoding_options: Hyper-parameters of the encoding.
+        calibration_options: Those of the calibration.
 
     Attributes:
         logs: One `EpochLog` for each epoch.
         calibrated: Whether `sample` applies the calibration.
     """
+
+    # Of models that were fitted before there were others.
+    encoding_options: EncodingOptions = ENCODING
 
     def __init__(
         self,
@@ -74,9 +83,14 @@ class TabularModel(TableSampling):
         random_state: int | None = None,
         target: str | None = None,
         critic: Callable[[int], nn.Module] | None = None,
+        encoding_options: EncodingOptions = ENCODING,
+        calibration_options: CalibrationOptions = CALIBRATION,
     ):
         super().__init__(
-            settings or TrainingSettings(), calibrate=calibrate, enable_gpu=enable_gpu
+            settings or TrainingSettings(),
+            calibrate=calibrate,
+            enable_gpu=enable_gpu,
+            calibration_options=calibration_options,
         )
         self.embedding_dim = embedding_dim
         self.generator_dim = tuple(generator_dim)
@@ -84,6 +98,7 @@ class TabularModel(TableSampling):
         self.pac = pac
         self.dropout = dropout
         self.rounded = rounded
+        self.encoding_options = encoding_options
         self.random_state = random_state
         self.target = target
         self._make_critic = critic
@@ -105,8 +120,8 @@ class TabularModel(TableSampling):
         ``max_seconds`` of the settings covers all of this method. The time for calibration (and
         the last check of early stopping) is estimated before training by doing a part of it with
         the untrained generator, and kept free; the fit ends about when it should, not exactly.
-        Where time is too short for all epochs, how many steps are made depends on the machine, so
-        the fit is not reproducible.
+        Where time is too short for all epochs, the number of steps depends on the machine, so the
+        fit is not reproducible.
 
         With ``early_stopping`` rows are held out from the critic. They count all the same in the
         encoding and in the calibration.
@@ -157,7 +172,9 @@ class TabularModel(TableSampling):
             seed = secrets.randbits(63)
         seeds = fitting.Seeds.of(seed)
         self._reference_seed = seeds.reference
-        self.encoder = TableEncoder(discrete_columns, ordinal_columns, self.rounded).fit(frame)
+        self.encoder = TableEncoder(
+            discrete_columns, ordinal_columns, self.rounded, self.encoding_options
+        ).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(seeds.encoding))
         self.layout = Layout.of(self.encoder)
         warn_of_cost(self.encoder, self.layout, len(frame), self.settings)
@@ -178,7 +195,10 @@ class TabularModel(TableSampling):
             )
             watching.insert(0, stopping)
         if self.settings.max_seconds is not None:
-            ending = fitting.rehearse(training, table, self.encoder, self._sampler, stopping)
+            ending = fitting.rehearse(
+                *(training, table, self.encoder, self._sampler, stopping),
+                self.calibration_options,
+            )
             watching.insert(0, fitting.deadline(started, self.settings.max_seconds, ending))
         self._train(training, table, watching, stopping, self.settings.epochs)
         return self
@@ -204,7 +224,9 @@ class TabularModel(TableSampling):
             training.run.figures = {}  # they know this model's training, and it them
         # The best that was scored, otherwise the last.
         best = None if stopping is None else stopping.best
-        self.generator = training.result() if best is None else best
+        learned = training.result() if best is None else best
+        assert isinstance(learned, Generator)
+        self.generator = learned
         self.logs = training.run.logs
         diverged = isinstance(failed, NonFiniteLossError)
         self._players = None if diverged else training.players_state()
@@ -287,6 +309,8 @@ class TabularModel(TableSampling):
         )
         training.run.hyperparameters |= {
             **self._architecture.plain(),
+            "encoding_options": self.encoding_options.changed(),
+            "calibration_options": self.calibration_options.changed(),
             "target": self.target,
             "rows": len(frame),
             "columns": len(frame.columns),
@@ -330,6 +354,7 @@ class TabularModel(TableSampling):
             "settings": self.settings,
             **self._architecture.plain(),
             "rounded": self.rounded,
+            "encoding_options": self.encoding_options.changed(),
             "target": self.target,
             "random_state": self.random_state,
             "critic": fitting.name_of(self._make_critic),

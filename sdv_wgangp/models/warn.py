@@ -9,21 +9,30 @@ from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.training.settings import TrainingSettings
 
-# A step with so many one-hot levels takes as long as twenty of one with a few hundred.
-MANY_LEVELS = 20_000
-# Numbers are whitened together: a product with a square matrix of this width for every row.
-MANY_NUMBERS = 1_000
-MANY_STEPS = 1_000_000
-# Total variation from its training marginal above which a calibrated column is warned of, and how
-# many such columns are named.
-FAR, NAMED = 0.1, 5
-
 
 def warn_of_cost(
-    encoder: TableEncoder, layout: Layout, rows: int, settings: TrainingSettings
+    encoder: TableEncoder,
+    layout: Layout,
+    rows: int,
+    settings: TrainingSettings,
+    *,
+    many_levels: int = 20_000,
+    many_numbers: int = 1_000,
+    many_steps: int = 1_000_000,
 ) -> None:
-    """A `UserWarning` for whatever makes the training long or large, with the remedy."""
-    if layout.levels > MANY_LEVELS:
+    """A `UserWarning` for whatever makes the training long or large, with the remedy.
+
+    Args:
+        encoder, layout: Of the table.
+        rows: How many it has.
+        settings: Of the training.
+        many_levels: One-hot levels from which on there is a warning. A step with 20,000 takes as
+            long as twenty of one with a few hundred.
+        many_numbers: Columns of numbers. They are whitened together: a product with a square
+            matrix of this width for every row.
+        many_steps: Steps of the generator.
+    """
+    if layout.levels > many_levels:
         widest = max(encoder.columns, key=lambda column: column.width)
         warnings.warn(
             f"the table has {layout.levels:,} levels to learn, {widest.width:,} of them in column "
@@ -32,7 +41,7 @@ def warn_of_cost(
             "'id' or as personal data (pii), or group rare values",
             stacklevel=3,
         )
-    if len(layout.ordered) > MANY_NUMBERS:
+    if len(layout.ordered) > many_numbers:
         warnings.warn(
             f"the table has {len(layout.ordered):,} columns of numbers or dates: the time of a "
             "step grows with the square of that. Leave out those that follow from others",
@@ -40,7 +49,7 @@ def warn_of_cost(
         )
     per_epoch = settings.steps_per_epoch(rows)
     steps = settings.epochs * per_epoch
-    if steps > MANY_STEPS and settings.max_seconds is None:
+    if steps > many_steps and settings.max_seconds is None:
         larger = " or a larger batch_size" if rows // settings.batch_size == per_epoch else ""
         warnings.warn(
             f"{settings.epochs:,} epochs of {rows:,} rows are {steps:,} training steps: fewer "
@@ -50,7 +59,12 @@ def warn_of_cost(
 
 
 def warn_of_distances(
-    encoder: TableEncoder, distances: Sequence[float], stacklevel: int = 2
+    encoder: TableEncoder,
+    distances: Sequence[float],
+    stacklevel: int = 2,
+    *,
+    far: float = 0.1,
+    named: int = 5,
 ) -> None:
     """A `UserWarning` that names columns out of the reach of calibration, if there are any.
 
@@ -58,13 +72,15 @@ def warn_of_distances(
         encoder: The table's encoder.
         distances: Of its columns from their training marginals (`Calibration`).
         stacklevel: As of `warnings.warn`, 2 for whoever calls this.
+        far: Distance, a total variation, from which on a column is out of reach.
+        named: Columns that are named, at most: the worst.
     """
-    far = sorted((-d, i) for i, d in enumerate(distances) if d > FAR)
-    if not far:
+    worst = sorted((-d, i) for i, d in enumerate(distances) if d > far)
+    if not worst:
         return
-    listed = [f"{encoder.columns[i].name!r} ({-d:.2f})" for d, i in far[:NAMED]]
-    if len(far) > NAMED:
-        listed.append(f"and {len(far) - NAMED} more")
+    listed = [f"{encoder.columns[i].name!r} ({-d:.2f})" for d, i in worst[:named]]
+    if len(worst) > named:
+        listed.append(f"and {len(worst) - named} more")
     warnings.warn(
         "the generator makes some values too seldom for calibration to give these columns "
         f"their training distribution: {', '.join(listed)} (total variation, at best 0, "

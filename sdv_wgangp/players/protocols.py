@@ -105,9 +105,14 @@ class Objective(Protocol):
         weight_clip: Bound of the critic's weights after each of its steps; None for no bound.
     """
 
-    paired: bool
-    interval: int
-    weight_clip: float | None
+    @property
+    def paired(self) -> bool: ...
+
+    @property
+    def interval(self) -> int: ...
+
+    @property
+    def weight_clip(self) -> float | None: ...
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """A scalar from the scores ``[rows]`` of real and of generated rows."""

@@ -15,6 +15,8 @@ from sdv.single_table.base import BaseSingleTableSynthesizer
 from sdv.single_table.utils import detect_discrete_columns
 
 from sdv_wgangp import sdv_versions
+from sdv_wgangp.calibration.options import CalibrationOptions
+from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.models.tabular import EpochLog, TabularModel
 from sdv_wgangp.parameters import (
     LATER_PARAMETERS,
@@ -151,6 +153,10 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         sinkhorn_epsilon, sinkhorn_iterations: Of the distance "sinkhorn": its smoothing, in units
             of the mean cost between two clouds, and how often its potentials are updated.
         sliced_projections: Random directions of the distance "sliced", new in each step.
+        encoding_options: Hyper-parameters of the encoding that are to differ from their defaults,
+            a dictionary like ``{"bins": 50}`` (`sdv_wgangp.encoding.options.EncodingOptions`).
+        calibration_options: The same for the calibration, like ``{"trees": 500, "depth": 4}``
+            (`sdv_wgangp.calibration.options.CalibrationOptions`).
 
     Raises:
         SynthesizerInputError: A parameter is out of range; names it and the range.
@@ -215,6 +221,8 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         sinkhorn_epsilon: float = 0.05,
         sinkhorn_iterations: int = 50,
         sliced_projections: int = 32,
+        encoding_options: Mapping[str, float] | None = None,
+        calibration_options: Mapping[str, float] | None = None,
     ):
         arguments = dict(locals())  # before there are other variables
         # SDV's transformers keep the list itself.
@@ -337,6 +345,10 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
             enable_gpu=self.enable_gpu,
             random_state=self.random_state,
             target=self.target,
+            encoding_options=EncodingOptions.of(self.encoding_options, "encoding_options"),
+            calibration_options=CalibrationOptions.of(
+                self.calibration_options, "calibration_options"
+            ),
         )
         with (
             ProgressBar(disable=not self.verbose) as progress,

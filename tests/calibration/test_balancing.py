@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from sdv_wgangp.calibration.balancing import LEAST_ROWS, balanced, needed
+from sdv_wgangp.calibration.balancing import balanced, needed
 from sdv_wgangp.calibration.cells import Cells
-from sdv_wgangp.calibration.raking import LEAST_WEIGHT, rake
+from sdv_wgangp.calibration.options import DEFAULT
+from sdv_wgangp.calibration.raking import rake
 from sdv_wgangp.calibration.selection import systematic
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 
@@ -35,7 +36,7 @@ def table() -> tuple[TableEncoder, list[Cells], EncodedTable]:
     real = drawn(200_000, 0)
     encoder = TableEncoder(["kind"]).fit(real)
     encoded = encoder.encode(real, np.random.default_rng(0))
-    return encoder, Cells.all_of(encoder, 20), encoded
+    return encoder, Cells.all_of(encoder), encoded
 
 
 def part(encoded: EncodedTable, rows: int, seed: int) -> EncodedTable:
@@ -50,12 +51,13 @@ def seeded(seed: int = 0) -> torch.Generator:
 def error(columns: list[Cells], encoded: EncodedTable) -> float:
     """Mean over columns of the total-variation distance to the training marginals."""
     shares = [
-        np.bincount(column.coarse[column.of(encoded)], minlength=len(column.shares)) / len(encoded)
+        np.bincount(column.coarse[column.of(encoded)], minlength=len(column.frequencies))
+        / len(encoded)
         for column in columns
     ]
     return np.mean(
         [
-            np.abs(have - column.shares).sum() / 2
+            np.abs(have - column.frequencies).sum() / 2
             for have, column in zip(shares, columns, strict=True)
         ]
     )
@@ -109,7 +111,7 @@ def test_rows_are_those_of_the_table_in_their_order(table):
 
 def test_few_rows_are_not_chosen_among(table):
     _, columns, encoded = table
-    for rows in (0, 1, 2 * LEAST_ROWS - 1):
+    for rows in (0, 1, 2 * DEFAULT.min_balanced_rows - 1):
         assert needed(rows) == rows
         few = part(encoded, rows, 0)
         assert balanced(few, columns, rows, seeded()) is few
@@ -119,9 +121,9 @@ def test_few_rows_are_not_chosen_among(table):
 def test_groups_hold_enough_rows_and_neighbours(table, rows):
     encoder, columns, _ = table
     for column, of_column in zip(columns, encoder.columns, strict=True):
-        groups = column.groups(rows, LEAST_ROWS)
-        expected = rows * np.bincount(groups, column.shares)
-        assert expected.min() >= LEAST_ROWS - 1e-9
+        groups = column.groups(rows, DEFAULT.min_balanced_rows)
+        expected = rows * np.bincount(groups, column.frequencies)
+        assert expected.min() >= DEFAULT.min_balanced_rows - 1e-9
         assert expected.sum() == pytest.approx(rows)
         if of_column.name != "kind":
             assert (np.diff(groups) >= 0).all()
@@ -129,7 +131,7 @@ def test_groups_hold_enough_rows_and_neighbours(table, rows):
 
 def test_a_table_of_fewer_rows_than_a_group_needs_is_one_group(table):
     _, columns, _ = table
-    assert all((column.groups(10, LEAST_ROWS) == 0).all() for column in columns)
+    assert all((column.groups(10, DEFAULT.min_balanced_rows) == 0).all() for column in columns)
 
 
 def test_raking_gives_the_marginals():
@@ -145,7 +147,7 @@ def test_raking_gives_the_marginals():
 def test_raking_limits_the_weights_and_leaves_out_what_is_not_there():
     cells = [np.repeat([0, 1], [990, 10])]
     weights = rake(cells, [np.array([0.3, 0.5, 0.2])], 4.0)
-    assert weights.min() > LEAST_WEIGHT
+    assert weights.min() > DEFAULT.min_weight
     # Before the cut, 990 rows have .3 and 10 rows .5 of a sum of .8.
     assert weights[-1] / weights[0] == pytest.approx((4 * 0.8 / 1000) / (0.3 / 990))
 
@@ -155,7 +157,7 @@ def test_collapsed_rows_in_many_columns_are_chosen_among_all_the_same():
     random = np.random.default_rng(0)
     frame = pd.DataFrame(random.normal(size=(2_000, 100))).rename(columns=str)
     encoder = TableEncoder().fit(frame)
-    columns = Cells.all_of(encoder, 20)
+    columns = Cells.all_of(encoder)
     collapsed = frame.iloc[random.choice(12, needed(1_000))]
     encoded = encoder.encode(collapsed, random)
     assert len(balanced(encoded, columns, 1_000, seeded())) == 1_000

@@ -7,13 +7,13 @@ import torch
 from scipy.stats import spearmanr
 
 from sdv_wgangp.calibration import calibrate as calibrate_module
-from sdv_wgangp.calibration import ratio, selection, sizes
+from sdv_wgangp.calibration import selection, sizes
 from sdv_wgangp.calibration.balancing import needed
 from sdv_wgangp.calibration.calibrate import calibrate
 from sdv_wgangp.calibration.cells import cells_of
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
 from sdv_wgangp.calibration.pool import thinned
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models.warn import FAR
 
 
 def generator_of(pool, asked=None):
@@ -44,7 +44,7 @@ def torn(frame):
 
 def limit_of(weights, counts=None):
     counts = np.ones(len(weights)) if counts is None else counts
-    return selection.weight_limit(weights, counts, selection.MAX_WEIGHT)
+    return selection.weight_limit(weights, counts, DEFAULT.max_weight)
 
 
 def _range(real):
@@ -84,7 +84,7 @@ def test_calibration_draws_as_many_rows_as_asked_for(torn):
         drawn = calibration.draw(rows, generate, torch.Generator().manual_seed(1))
         assert len(drawn) == rows
     assert asked[-1] < needed(5_000) / calibration.acceptance * 1.1 + 16
-    assert 1 / selection.MAX_WEIGHT < calibration.acceptance < 0.7
+    assert 1 / DEFAULT.max_weight < calibration.acceptance < 0.7
 
 
 def test_most_rows_are_kept_where_nothing_is_wrong(frame):
@@ -155,14 +155,14 @@ def test_the_pool_grows_until_enough_rows_are_kept(torn):
             return own(*arguments)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sizes, "KEPT_TIMES", times)
             patch.setattr(calibrate_module, "draw_pool", pool_of)
             found = calibrate(
-                table, encoder, generator_of(pool, asked), torch.Generator().manual_seed(0)
+                *(table, encoder, generator_of(pool, asked), torch.Generator().manual_seed(0)),
+                options=CalibrationOptions(kept_times=times),
             )
-        wanted = min(times * len(real), sizes.MOST_KEPT) / found.acceptance
+        wanted = min(times * len(real), DEFAULT.max_kept_rows) / found.acceptance
         first, *more = asked
-        assert first == ratio.FIRST_ROWS
+        assert first == DEFAULT.first_rows
         assert all(count <= sizes.DRAWN_ROWS for count in more)
         if wanted < first:
             assert not more
@@ -179,31 +179,31 @@ def test_a_rough_calibration_asks_any_generator_for_as_much(torn):
     for made in (real, mixed):
         pool, counts = encoder.encode(made, np.random.default_rng(0)), []
         random = torch.Generator().manual_seed(0)
-        calibrate(table, encoder, generator_of(pool, counts), random, share=1 / 8)
+        calibrate(table, encoder, generator_of(pool, counts), random, fraction=1 / 8)
         asked.append(counts)
     assert asked[0] == asked[1]
     first, second, *pool = asked[0]
     kept = sizes.ROUGHLY_KEPT
-    wanted = sizes.KEPT_TIMES * len(real) / kept
-    assert sum(pool) == min(wanted, sizes.POOL_ROWS) // 8
-    assert first == ratio.GENERATED_TIMES * max(len(real) // 8, ratio.LEAST_ROWS)
-    wanted = ratio.GENERATED_TIMES * len(real) / kept
-    assert second == min(wanted, sizes.POOL_ROWS) // 8
+    wanted = DEFAULT.kept_times * len(real) / kept
+    assert sum(pool) == min(wanted, DEFAULT.max_pool_rows) // 8
+    assert first == DEFAULT.generated_times * max(len(real) // 8, DEFAULT.min_tree_rows)
+    wanted = DEFAULT.generated_times * len(real) / kept
+    assert second == min(wanted, DEFAULT.max_pool_rows) // 8
 
 
 def test_a_rough_calibration_of_a_small_table_asks_for_its_part(torn):
     """Of what the second stage may need; of one without trees nothing."""
     real, encoder, mixed = torn
     pool = encoder.encode(mixed, np.random.default_rng(0))
-    pooled = sizes.KEPT_TIMES / sizes.ROUGHLY_KEPT
+    pooled = DEFAULT.kept_times / sizes.ROUGHLY_KEPT
     for rows, second in ((300, []), (1_000, [4 * 1_000 / sizes.ROUGHLY_KEPT // 8])):
         table = encoder.encode(real[:rows], np.random.default_rng(1))
         counts = []
         random = torch.Generator().manual_seed(0)
-        calibrate(table, encoder, generator_of(pool, counts), random, share=1 / 8)
-        first = 4 * min(rows, ratio.LEAST_ROWS)
+        calibrate(table, encoder, generator_of(pool, counts), random, fraction=1 / 8)
+        first = 4 * min(rows, DEFAULT.min_tree_rows)
         assert counts[: 1 + len(second)] == [first, *second]
-        least = ratio.FIRST_ROWS // 8
+        least = DEFAULT.first_rows // 8
         assert sum(counts[1 + len(second) :]) == max(least, pooled * rows // 8)
 
 
@@ -242,4 +242,4 @@ def test_distances_of_many_levels_are_no_noise():
         torch.Generator().manual_seed(0),
     )
     (distance,) = calibration.distances
-    assert distance < FAR
+    assert distance < 0.1  # from which on there is a warning

@@ -21,7 +21,7 @@ def found():
     """Name of a column -> its cells, and the cell of every row."""
     encoder = TableEncoder(["kind"]).fit(FRAME)
     table = encoder.encode(FRAME, np.random.default_rng(0))
-    columns = Cells.all_of(encoder, coarse=20)
+    columns = Cells.all_of(encoder)
     return {
         column.name: (cells, cells.of(table))
         for column, cells in zip(encoder.columns, columns, strict=True)
@@ -53,15 +53,15 @@ def test_order_is_that_of_the_values_and_missing_is_last(found):
 def test_shares_of_the_coarse_cells_are_those_of_the_table(found, name):
     column, cells = found[name]
     assert column.order is None or column.order.max() < MOST
-    assert column.shares.sum() == pytest.approx(1)
-    have = np.bincount(column.coarse[cells], minlength=len(column.shares)) / len(FRAME)
-    assert have == pytest.approx(column.shares, abs=0.006)
+    assert column.frequencies.sum() == pytest.approx(1)
+    have = np.bincount(column.coarse[cells], minlength=len(column.frequencies)) / len(FRAME)
+    assert have == pytest.approx(column.frequencies, abs=0.006)
 
 
 def test_a_position_at_the_upper_edge_stays_in_its_code():
     frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=2_000)})
     encoder = TableEncoder().fit(frame)
-    (column,) = Cells.all_of(encoder, coarse=20)
+    (column,) = Cells.all_of(encoder)
     table = encoder.encode(frame, np.random.default_rng(0))
     table.positions[:] = 1.0
     assert column.of(table).max() < column.size
@@ -72,13 +72,13 @@ def test_rare_neighbours_are_one_coarse_cell():
     values = [0] * 9_000 + [50] * 780 + rare * 11
     frame = pd.DataFrame({"x": values})
     encoder = TableEncoder(ordinal_columns=["x"]).fit(frame)
-    (column,) = Cells.all_of(encoder, coarse=20)
+    (column,) = Cells.all_of(encoder)
     cells = column.of(encoder.encode(frame))
     coarse = column.coarse[cells]
     assert len(set(cells)) == 22
     assert len(set(coarse[:9_780])) == 2
     assert len(set(coarse[9_780:])) == 4  # runs of just over half a percent
     assert not set(coarse[:9_780]) & set(coarse[9_780:])
-    assert np.bincount(coarse, minlength=len(column.shares)) / len(frame) == pytest.approx(
-        column.shares
+    assert np.bincount(coarse, minlength=len(column.frequencies)) / len(frame) == pytest.approx(
+        column.frequencies
     )

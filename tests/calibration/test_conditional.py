@@ -9,10 +9,9 @@ import torch
 
 from sdv_wgangp.calibration.cells import Cells
 from sdv_wgangp.calibration.conditional import (
-    CANDIDATES,
-    LEAST_CANDIDATES,
     ConditionalCalibration,
 )
+from sdv_wgangp.calibration.options import DEFAULT
 from sdv_wgangp.calibration.values import ValueCalibration
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 
@@ -45,7 +44,7 @@ def calibration(encoder):
     random = np.random.default_rng(0)
     reference = codes(random, (random.random(ROWS) < 0.3).astype(int))
 
-    columns = Cells.all_of(encoder, 20)
+    columns = Cells.all_of(encoder)
     return ConditionalCalibration(columns, ValueCalibration([]), table(reference))
 
 
@@ -80,9 +79,9 @@ def seeded() -> torch.Generator:
 def test_marginals_are_those_of_reference_rows_that_meet_the_condition(calibration, a):
     generate = Made(a=a)
     drawn = chosen(calibration, 3000, allowed(a=a), generate, seeded()).codes.numpy()
-    assert generate.made == CANDIDATES * 3000
+    assert generate.made == DEFAULT.candidates * 3000
     assert (drawn[:, 0] == a).all()
-    # No level can be had more than CANDIDATES times as often as it is made.
+    # No level can be had more than twice as often as it is made.
     shares = np.bincount(drawn[:, 1], minlength=3) / 3000
     np.testing.assert_allclose(shares, TRUTH[a], atol=0.03)
     assert (drawn[:, 2] == a).mean() > 0.95
@@ -102,7 +101,7 @@ def test_a_single_row_is_chosen_among_many(calibration):
     ys = [
         int(chosen(calibration, 1, allowed(a=0), generate, random).codes[0, 1]) for _ in range(600)
     ]
-    assert generate.made == 600 * LEAST_CANDIDATES
+    assert generate.made == 600 * DEFAULT.min_candidates
     np.testing.assert_allclose(np.bincount(ys, minlength=3) / 600, TRUTH[0], atol=0.07)
 
 

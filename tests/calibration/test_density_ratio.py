@@ -6,9 +6,9 @@ import pytest
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from sdv_wgangp.calibration import ratio as density_ratio
 from sdv_wgangp.calibration.cells import MOST, Cells
-from sdv_wgangp.calibration.ratio import fit_density_ratio
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
+from sdv_wgangp.calibration.ratio import fit_density_ratio, perfect_tree, tree_numbers
 from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.ops import tree_scores
 
@@ -29,14 +29,15 @@ def normal(rows, seed, correlation=0.0, shift=0.0):
 class Fitted:
     """A density ratio with its encoder: log ratios of frames."""
 
-    def __init__(self, real, generated, seed=0):
+    def __init__(self, real, generated, seed=0, **options):
         self.encoder = TableEncoder().fit(pd.concat([real, generated]))
-        self.columns = Cells.all_of(self.encoder, coarse=20)
+        self.columns = Cells.all_of(self.encoder)
         self.ratio = fit_density_ratio(
             self.columns,
             self.cells(real),
             self.cells(generated),
             int(torch.randint(2**31, (), generator=torch.Generator().manual_seed(seed))),
+            CalibrationOptions(**options),
         )
 
     def cells(self, frame):
@@ -82,9 +83,19 @@ def test_many_levels_do_not_look_like_a_difference():
 
 
 def test_too_few_rows_say_nothing():
-    model = Fitted(normal(density_ratio.LEAST_ROWS - 1, 0), normal(ROWS, 1, shift=2))
+    model = Fitted(normal(DEFAULT.min_tree_rows - 1, 0), normal(ROWS, 1, shift=2))
     assert model.ratio.trees == 0
     assert (model.ratio.ratios(model.cells(normal(10, 2))) == 1).all()
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_trees_are_as_many_and_as_deep_as_the_options_say(depth):
+    real, generated = normal(ROWS, 0), normal(4 * ROWS, 1, shift=1)
+    few = Fitted(real, generated, trees=4, depth=depth).ratio
+    assert few.trees == 4
+    assert few.leaves.shape == (4, 2**depth)
+    assert Fitted(real, generated, trees=0).ratio.trees == 0
+    assert Fitted(real, generated, min_tree_rows=ROWS + 1).ratio.trees == 0
 
 
 def test_it_repeats():
@@ -99,9 +110,9 @@ def test_the_trees_are_those_of_scikit_learn():
     random = np.random.default_rng(0)
     cells = random.integers(0, MOST, (3_000, 4)).astype(np.uint8)
     labels = (cells[:, 0] > 100) ^ (cells[:, 2] > 30) ^ (random.random(3_000) < 0.1)
-    trees = HistGradientBoostingClassifier(max_depth=density_ratio.DEPTH, max_iter=30)
+    trees = HistGradientBoostingClassifier(max_depth=DEFAULT.depth, max_iter=30)
     trees.fit(cells, labels)
-    perfect = [density_ratio._perfect(stage[0].nodes) for stage in trees._predictors]
+    perfect = [perfect_tree(stage[0].nodes, DEFAULT.depth) for stage in trees._predictors]
     features, thresholds, leaves = (
         torch.from_numpy(np.concatenate(part)) for part in zip(*perfect, strict=True)
     )
@@ -115,20 +126,20 @@ def test_the_trees_are_those_of_scikit_learn():
 def test_levels_are_sorted_by_their_ratio():
     frame = pd.DataFrame({"kind": np.repeat(list("abcd"), 250)})
     encoder = TableEncoder(["kind"]).fit(frame)
-    (column,) = Cells.all_of(encoder, coarse=20)
+    (column,) = Cells.all_of(encoder)
     # Among the generated rows "a" is missing and "d" too frequent.
     generated = pd.DataFrame({"kind": np.repeat(["b", "c", "d", "d"], 250)})
     real, made = (column.of(encoder.encode(rows)) for rows in (frame, generated))
-    places = dict(zip(frame["kind"], density_ratio._places(column, real, made)[real], strict=True))
+    places = dict(zip(frame["kind"], tree_numbers(column, real, made)[real], strict=True))
     assert places["d"] < places["b"] < places["a"]
 
 
-def test_many_levels_share_numbers():
+def test_many_levels_have_numbers_in_common():
     frame = pd.DataFrame({"wide": [f"v{number % 500}" for number in range(1_000)]})
     encoder = TableEncoder(["wide"]).fit(frame)
-    (column,) = Cells.all_of(encoder, coarse=20)
+    (column,) = Cells.all_of(encoder)
     cells = column.of(encoder.encode(frame))
-    places = density_ratio._places(column, cells, cells)
+    places = tree_numbers(column, cells, cells)
     assert len(set(cells)) == 500
     assert len(set(places)) == MOST
     assert np.bincount(places).max() == 2

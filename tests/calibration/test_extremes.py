@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from sdv_wgangp.calibration.extremes import NEAR, reach_extremes
+from sdv_wgangp.calibration.extremes import reach_extremes
+from sdv_wgangp.calibration.options import DEFAULT
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 
 ROWS = 2_000
@@ -83,7 +84,7 @@ def test_small_samples_have_them_as_seldom_as_expected(training, encoder):
 
 def test_what_is_far_from_an_extreme_stays(training, encoder):
     """A sample of other rows, however many: its largest value is no neighbour of the largest."""
-    low = training.sort_values("smooth").head(ROWS - 2 * NEAR)
+    low = training.sort_values("smooth").head(ROWS - 2 * DEFAULT.extreme_rows)
     low = low.assign(few=10)
     many = pd.concat([low] * 3, ignore_index=True)
     before, after = reached(encoder, many)

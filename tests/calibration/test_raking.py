@@ -1,14 +1,13 @@
 """Raking: weights that give the training marginals."""
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from sdv_wgangp.calibration.cells import Cells
-from sdv_wgangp.calibration.raking import MAX_FACTOR, fit_raking
-from sdv_wgangp.calibration.selection import MAX_WEIGHT, weight_limit
+from sdv_wgangp.calibration.options import DEFAULT
+from sdv_wgangp.calibration.raking import fit_raking
+from sdv_wgangp.calibration.selection import weight_limit
 from sdv_wgangp.encoding.table import TableEncoder
 
 
@@ -36,12 +35,12 @@ def tilted(real):
 
 def rake(real, generated, before=None):
     encoder = TableEncoder(["level"]).fit(real)
-    columns = Cells.all_of(encoder, coarse=20)
+    columns = Cells.all_of(encoder)
     pool = encoder.encode(generated, np.random.default_rng(0))
     cells = [column.of(pool) for column in columns]
     before = np.ones(len(pool)) if before is None else before
     counts = np.ones(len(pool))
-    raking = fit_raking(columns, cells, before, counts, partial(weight_limit, most=MAX_WEIGHT))
+    raking = fit_raking(columns, cells, before, counts, weight_limit)
     return before * raking.weights(cells)
 
 
@@ -90,4 +89,4 @@ def test_no_factor_is_beyond_its_bound():
     real = pd.DataFrame({"level": ["a"] * 3_000 + ["b"] * 3_000})
     generated = pd.DataFrame({"level": ["a"] * 5_990 + ["b"] * 10})
     weights = rake(real, generated)
-    assert weights.max() == MAX_FACTOR
+    assert weights.max() == DEFAULT.max_factor

@@ -9,7 +9,8 @@ import torch
 
 from sdv_wgangp.calibration import ratio
 from sdv_wgangp.calibration.cells import Cells, cells_of
-from sdv_wgangp.calibration.ratio import FIRST_ROWS, RefinedRatio, fit_refined_ratio
+from sdv_wgangp.calibration.options import DEFAULT, CalibrationOptions
+from sdv_wgangp.calibration.ratio import RefinedRatio, fit_refined_ratio
 from sdv_wgangp.calibration.selection import weight_limit
 from sdv_wgangp.encoding.table import TableEncoder
 
@@ -19,7 +20,7 @@ GATES = 5
 
 
 def table(rows: int, seed: int, gate: float, correlation: float) -> pd.DataFrame:
-    """Columns of which a share `gate` is 1, and two that correlate."""
+    """Columns of which a fraction `gate` is 1, and two that correlate."""
     random = np.random.default_rng(seed)
     x, noise = random.normal(size=(2, rows))
     frame = pd.DataFrame({"x": x, "y": correlation * x + (1 - correlation**2) ** 0.5 * noise})
@@ -35,7 +36,7 @@ class Source:
         self.real = table(ROWS, 0, 1.0, 0.8)
         self.wrong = partial(table, gate=gate, correlation=correlation)
         self.encoder = TableEncoder().fit(pd.concat([self.real, self.wrong(ROWS, 1)]))
-        self.columns = Cells.all_of(self.encoder, coarse=20)
+        self.columns = Cells.all_of(self.encoder)
         self.asked: list[int] = []
 
     def cells(self, frame: pd.DataFrame) -> list[np.ndarray]:
@@ -85,7 +86,7 @@ def test_rows_are_made_until_enough_are_kept_and_no_more_than_may_be():
     source = Source()
     source.ratio()
     first, *others = source.asked
-    assert (first, others[0]) == (4 * ROWS, FIRST_ROWS)
+    assert (first, others[0]) == (4 * ROWS, DEFAULT.first_rows)
     assert max(others) <= 2**17
     # One of 24 is kept at least, one of (1 / .53)^5 = 23.9 would be like the table.
     assert 12 * 4 * ROWS < sum(others) < 30 * 4 * ROWS
@@ -98,10 +99,10 @@ def test_both_stages_hold_the_same_training_rows_out(monkeypatch):
     """As many as are held out of each; `grow_trees` gets the training rows first."""
     stopped_by = []
 
-    def grow_trees(fitted, held_out, seed, grow=ratio.grow_trees):
+    def grow_trees(fitted, held_out, seed, options, grow=ratio.grow_trees):
         rows, labels, _ = held_out
         stopped_by.append(rows[labels == 1])
-        return grow(fitted, held_out, seed)
+        return grow(fitted, held_out, seed, options)
 
     monkeypatch.setattr(ratio, "grow_trees", grow_trees)
     Source().ratio()
@@ -109,12 +110,18 @@ def test_both_stages_hold_the_same_training_rows_out(monkeypatch):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("stages", [1, 3])
+def test_there_are_as_many_stages_as_the_options_say(stages):
+    few = CalibrationOptions(stages=stages, trees=3)
+    assert len(Source().ratio(options=few).stages) == stages
+
+
 def test_a_stage_that_learns_nothing_is_left_out(monkeypatch):
     source = Source()
     grown = []
 
-    def grow_once(fitted, held_out, seed, grow=ratio.grow_trees):
-        grown.append([] if grown else grow(fitted, held_out, seed))
+    def grow_once(fitted, held_out, seed, options, grow=ratio.grow_trees):
+        grown.append([] if grown else grow(fitted, held_out, seed, options))
         return grown[-1]
 
     monkeypatch.setattr(ratio, "grow_trees", grow_once)
@@ -141,9 +148,8 @@ def test_generators_may_give_fewer_rows_than_asked_for():
     assert len(source.ratio().stages) == 2
 
 
-def test_what_cannot_be_told_apart_has_one_stage(monkeypatch):
-    monkeypatch.setattr(ratio, "grow_trees", lambda *_: [])
+def test_what_cannot_be_told_apart_has_one_stage():
     source = Source()
-    refined = source.ratio()
+    refined = source.ratio(options=CalibrationOptions(trees=0))
     assert source.asked == [4 * ROWS]
     assert (refined.ratios(source.cells(source.real)) == 1).all()

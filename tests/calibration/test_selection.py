@@ -7,17 +7,18 @@ import pytest
 import torch
 
 from sdv_wgangp.calibration import selection
+from sdv_wgangp.calibration.options import DEFAULT
 from sdv_wgangp.calibration.selection import accepted
 
 
 def limit_of(weights, counts=None):
     counts = np.ones(len(weights)) if counts is None else counts
-    return selection.weight_limit(weights, counts, selection.MAX_WEIGHT)
+    return selection.weight_limit(weights, counts, DEFAULT.max_weight)
 
 
 @pytest.mark.parametrize(
     ("shape", "cut_off"),
-    [(20.0, selection.FINE_CUT_OFF), (1.0, selection.CUT_OFF)],
+    [(20.0, DEFAULT.fine_cut_off), (1.0, DEFAULT.max_cut_off)],
 )
 def test_the_limit_cuts_off_little(shape, cut_off):
     """Next to nothing where that takes few rows."""
@@ -29,10 +30,10 @@ def test_the_limit_cuts_off_little(shape, cut_off):
 @pytest.mark.parametrize(
     ("weights", "times"),
     [
-        (np.random.default_rng(0).pareto(0.3, 10_000), selection.MAX_WEIGHT),
-        (np.repeat([1.0, 1_000.0], [9_900, 100]), selection.MAX_WEIGHT),
+        (np.random.default_rng(0).pareto(0.3, 10_000), DEFAULT.max_weight),
+        (np.repeat([1.0, 1_000.0], [9_900, 100]), DEFAULT.max_weight),
         # .5 % of their sum is beyond three times the mean.
-        (np.repeat([1.0, 12.0], [10_000, 6]), selection.FINE_MAX_WEIGHT),
+        (np.repeat([1.0, 12.0], [10_000, 6]), DEFAULT.fine_max_weight),
     ],
 )
 def test_the_limit_is_a_multiple_of_what_it_leaves(weights, times):

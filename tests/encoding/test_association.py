@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sdv_wgangp.encoding.association import strongest_associations
-from sdv_wgangp.encoding.columns import BINS
+from sdv_wgangp.encoding.options import DEFAULT, EncodingOptions
 from sdv_wgangp.encoding.table import TableEncoder
 
 
@@ -65,7 +65,7 @@ def bins_of(table, ordinal=()):
 
 
 def test_columns_that_depend_on_others_are_one_rank_and_the_others_binned(frame):
-    assert bins_of(frame) == {"x": 1, "square": 1, "alone": BINS, "kind": None}
+    assert bins_of(frame) == {"x": 1, "square": 1, "alone": DEFAULT.bins, "kind": None}
 
 
 def test_few_values_are_atoms_unless_they_depend_strongly_on_another_number():
@@ -84,6 +84,14 @@ def test_few_values_are_atoms_unless_they_depend_strongly_on_another_number():
     assert bins_of(table, ["grade"])["grade"] == 0
 
 
+def test_options_say_from_which_association_on_a_column_is_a_rank(frame):
+    options = EncodingOptions(association_bins_to_rank=2, bins=50)
+    columns = TableEncoder(options=options).fit(frame).columns
+    assert {getattr(column, "bins", 50) for column in columns} == {50}
+    few = EncodingOptions(association_classes=2)
+    assert TableEncoder(options=few).fit(frame).columns[1].bins == DEFAULT.bins  # symmetric
+
+
 def test_a_single_column_has_no_association():
     table = pd.DataFrame({"a": np.random.default_rng(0).normal(size=500)})
-    assert TableEncoder().fit(table).columns[0].bins == BINS
+    assert TableEncoder().fit(table).columns[0].bins == DEFAULT.bins

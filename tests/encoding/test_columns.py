@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdv_wgangp.encoding.columns import BINS, MAX_ATOMS, CategoricalColumn, NumericColumn
+from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
+from sdv_wgangp.encoding.options import DEFAULT, EncodingOptions
 
 finite = st.floats(-1e12, 1e12, allow_nan=False, allow_subnormal=False)
 levels = st.one_of(st.text(max_size=3), st.integers(-5, 5), st.none(), st.booleans())
@@ -154,10 +155,26 @@ def test_all_missing_and_constant_columns():
 
 
 def test_few_values_are_atoms_and_many_are_one_rank():
-    few = NumericColumn(pd.Series(np.arange(2000) % MAX_ATOMS))
-    assert (len(few.atoms), few.bins) == (MAX_ATOMS, 0)
+    few = NumericColumn(pd.Series(np.arange(2000) % DEFAULT.max_atoms))
+    assert (len(few.atoms), few.bins) == (DEFAULT.max_atoms, 0)
     smooth = NumericColumn(pd.Series(np.random.default_rng(0).normal(size=2000)), continuous=True)
     assert (len(smooth.atoms), smooth.bins) == (0, 1)
+
+
+def test_options_say_what_is_an_atom_and_how_many_bins_there_are():
+    random = np.random.default_rng(0)
+    values = pd.Series(np.where(random.random(5000) < 0.1, 0.0, random.lognormal(size=5000)))
+    of_few = EncodingOptions(bins=7, min_atom_mass=0.2)
+    column = NumericColumn(values, options=of_few)
+    assert (len(column.atoms), column.bins) == (0, 7)
+    assert NumericColumn(values, options=EncodingOptions(min_rows_per_bin=1_000)).bins == 4
+    spiky = EncodingOptions(min_spike_frequency=0.05)
+    assert NumericColumn(values, continuous=True, options=spiky).atoms.tolist() == [0.0]
+    coarse = EncodingOptions(quantile_knots=20)
+    fine, few = (
+        NumericColumn(values, options=options).quantiles.values for options in (DEFAULT, coarse)
+    )
+    assert len(few) < len(fine) / 2
 
 
 def test_a_spike_in_a_smooth_column_is_an_atom_beside_bins():
@@ -166,7 +183,7 @@ def test_a_spike_in_a_smooth_column_is_an_atom_beside_bins():
     column = NumericColumn(pd.Series(values), continuous=True)
     assert (column.atoms.tolist(), column.bins) == ([0.0], 1)
     column = NumericColumn(pd.Series(values))
-    assert (column.atoms.tolist(), column.bins) == ([0.0], BINS)
+    assert (column.atoms.tolist(), column.bins) == ([0.0], DEFAULT.bins)
     np.testing.assert_allclose(column.counts[0], (values == 0).sum())
     assert round_trip(column, pd.Series(values))[values == 0].eq(0).all()
 
@@ -180,7 +197,7 @@ def test_a_light_spike_is_a_plateau_of_a_rank_and_an_atom_beside_bins():
     drawn = column.decode(np.zeros(50_000, int), random.random(50_000))
     assert (drawn == 0).mean() == pytest.approx((values == 0).mean(), abs=0.01)
     binned = NumericColumn(pd.Series(values))
-    assert (binned.atoms.tolist(), binned.bins) == ([0.0], BINS)
+    assert (binned.atoms.tolist(), binned.bins) == ([0.0], DEFAULT.bins)
 
 
 @pytest.mark.parametrize("continuous", [False, True])
@@ -188,7 +205,7 @@ def test_a_grid_has_no_atoms(continuous):
     """Every value of a fine grid is heavy; none stands out."""
     values = np.round(np.random.default_rng(0).normal(0, 60, size=20_000))
     column = NumericColumn(pd.Series(values), continuous=continuous)
-    assert (len(column.atoms), column.bins) == (0, 1 if continuous else BINS)
+    assert (len(column.atoms), column.bins) == (0, 1 if continuous else DEFAULT.bins)
     codes, positions = column.encode(pd.Series(values), np.random.default_rng(1))
     assert column.decode(codes, positions).tolist() == values.tolist()
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pandas.testing import assert_frame_equal
 
-from sdv_wgangp.calibration.conditional import CANDIDATES
+from sdv_wgangp.calibration.options import DEFAULT
 from sdv_wgangp.encoding.conditions import names_of_conditions
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.networks.passes import SamplingPass
@@ -151,7 +151,7 @@ def test_a_source_follows_the_generator_given_other_conditions(model):
     free = free[free["kind"] == "a"]
     free = free.loc[free["country"] == "Italy", "city"].value_counts(normalize=True)
     found = shares.value_counts(normalize=True)
-    # Calibration makes no row more than CANDIDATES times as likely as this young generator does.
+    # Calibration makes no row more than twice as likely as this young generator does.
     tolerance = 0.08 if model.calibrated else 0.04
     np.testing.assert_allclose(found[free.index], free, atol=tolerance)
 
@@ -166,7 +166,7 @@ def test_one_row_through_the_network_for_each_row(model, monkeypatch):
     """No row is rejected; calibration chooses among so many times as many, and only the choice of
     a source's code looks at noise of its own."""
     model.sample(1, {"kind": "a"})  # draws the reference
-    times = CANDIDATES if model.calibrated else 1
+    times = DEFAULT.candidates if model.calibrated else 1
     seen = []
     original = SamplingPass._make_features
     monkeypatch.setattr(

@@ -19,11 +19,13 @@ import pytest
 import torch
 from torch import nn
 
-from sdv_wgangp.calibration import raking, ratio, sizes
-from sdv_wgangp.models import fitting, warn
+from sdv_wgangp.calibration.options import CalibrationOptions
+from sdv_wgangp.encoding.options import EncodingOptions
+from sdv_wgangp.models import fitting
 from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
 from sdv_wgangp.models.target import target_of
+from sdv_wgangp.models.warn import warn_of_distances
 from sdv_wgangp.networks.passes import TrainingPass
 from sdv_wgangp.objectives.matching import DISTANCES
 from sdv_wgangp.objectives.meta_features import AUTO_META_FEATURES
@@ -99,11 +101,10 @@ def test_samples_go_on_and_repeat_after_a_seed(frame):
     pd.testing.assert_frame_equal(model.sample(50), first)
 
 
-def test_calibrated_marginals_are_those_of_the_table(frame, monkeypatch):
+def test_calibrated_marginals_are_those_of_the_table(frame):
     # After six epochs the marginals are far off; let the weights go as far as they must.
-    monkeypatch.setattr(raking, "MAX_FACTOR", 50.0)
-    monkeypatch.setattr(sizes, "MAX_WEIGHT", 50.0)
-    model = small(replace(FAST, epochs=6), random_state=0).fit(frame)
+    far = CalibrationOptions(max_factor=50, max_weight=50)
+    model = small(replace(FAST, epochs=6), random_state=0, calibration_options=far).fit(frame)
     rows = 40_000
     calibrated = model.sample(rows)
     model.calibrated = False
@@ -133,6 +134,20 @@ def test_it_learns_a_dependence(frame):
     assert sample.loc[sample["kind"] != "c", "known"].isna().mean() < 0.08
     both = sample[sample["amount"] > 0]
     assert np.corrcoef(np.log(both["amount"]), both["x"])[0, 1] > 0.6
+
+
+def test_options_reach_the_encoding_and_the_calibration(frame):
+    encoding = EncodingOptions(association_bins_to_rank=2, bins=5)
+    calibration = CalibrationOptions(trees=3, depth=2, stages=1, kept_times=1, max_pool_rows=2**14)
+    model = small(encoding_options=encoding, calibration_options=calibration).fit(frame)
+    assert {column.bins for column in model.encoder.columns[1:4]} == {5}
+    stream = io.BytesIO()
+    pickle.dump(model, stream)
+    again = pickle.loads(stream.getvalue())
+    assert (again.encoding_options, again.calibration_options) == (encoding, calibration)
+    for each in (model, again):
+        each.set_random_state(0)
+    pd.testing.assert_frame_equal(model.sample(50), again.sample(50))
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7, 9000])
@@ -561,17 +576,17 @@ def test_nothing_of_the_training_outlives_it(frame, early_stopping):
 
 
 def test_pickles_hold_no_rows_and_load_elsewhere(frame, tmp_path):
-    sizes = []
+    sizes, few = [], CalibrationOptions(trees=5)
     for copies in (3, 30):
         random = np.random.default_rng(copies)
         table = pd.concat([frame] * copies, ignore_index=True)
         table["x"] += random.normal(size=len(table))
-        model = small(random_state=0).fit(table)
+        # More rows let more trees be of use.
+        model = small(random_state=0, calibration_options=few).fit(table)
         stream = io.BytesIO()
         pickle.dump(model, stream)
-        trees = model._calibration.ratio.trees
-        sizes.append(stream.tell() - trees * 2**ratio.DEPTH * 9)
-    # For 27 times the rows: more trees, which do not count here, and knots in the tails.
+        sizes.append(stream.tell())
+    # For 27 times the rows: knots in the tails.
     assert sizes[1] - sizes[0] < 20_000
     (tmp_path / "model.pkl").write_bytes(stream.getvalue())
     model.set_random_state(1)
@@ -609,13 +624,12 @@ def test_a_column_out_of_the_reach_of_calibration_is_warned_of(frame, monkeypatc
         assert "more epochs" in message
 
 
-def test_of_many_columns_out_of_reach_the_worst_are_named(frame, monkeypatch):
-    monkeypatch.setattr(warn, "NAMED", 2)
+def test_of_many_columns_out_of_reach_the_worst_are_named(frame):
     model = small(random_state=0).fit(frame)
     *others, last = [column.name for column in model.encoder.columns]
     distances = [0.05, *np.linspace(0.2, 0.9, len(others))]
     with pytest.warns(UserWarning, match="too seldom") as caught:
-        warn.warn_of_distances(model.encoder, distances)
+        warn_of_distances(model.encoder, distances, named=2)
     (warning,) = caught
     assert f"'{last}' (0.90), '{others[-1]}' (" in str(warning.message)
     assert f", and {len(others) - 2} more (" in str(warning.message)

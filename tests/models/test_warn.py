@@ -10,16 +10,19 @@ import pytest
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.models import warn
+from sdv_wgangp.models.warn import warn_of_cost
 from sdv_wgangp.training.settings import TrainingSettings
 
 
-def warned(frame: pd.DataFrame, rows: int | None = None, **settings) -> list[str]:
+def warned(
+    frame: pd.DataFrame, rows: int | None = None, many_numbers: int = 1_000, **settings
+) -> list[str]:
     encoder = TableEncoder().fit(frame)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn.warn_of_cost(
-            encoder, Layout.of(encoder), rows or len(frame), TrainingSettings(**settings)
+        warn_of_cost(
+            *(encoder, Layout.of(encoder), rows or len(frame), TrainingSettings(**settings)),
+            many_numbers=many_numbers,
         )
     return [str(warning.message) for warning in caught]
 
@@ -36,10 +39,10 @@ def test_tens_of_thousands_of_levels_are_named():
     assert "Declare" in message
 
 
-def test_thousands_of_numbers(monkeypatch):
-    monkeypatch.setattr(warn, "MANY_NUMBERS", 3)
+def test_thousands_of_numbers():
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 4))).rename(columns=str)
-    (message,) = warned(frame)
+    assert warned(frame) == []
+    (message,) = warned(frame, many_numbers=3)
     assert "4 columns of numbers or dates" in message
 
 

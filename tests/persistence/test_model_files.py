@@ -21,7 +21,8 @@ from sdv.sampling import Condition
 
 import sdv_wgangp
 from sdv_wgangp import saving, sdv_versions
-from sdv_wgangp.calibration import values
+from sdv_wgangp.calibration.options import CalibrationOptions
+from sdv_wgangp.calibration.values import fit_rare_atoms
 from sdv_wgangp.encoding.table import EncodedTable
 from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.objectives.meta_features import own_meta_features, register_meta_feature
@@ -464,16 +465,16 @@ def test_limits_that_do_not_fit_the_trees_are_refused(of_two_stages, tmp_path, l
 
 
 @pytest.fixture
-def file_with_rare_atoms(synthesizer, tmp_path, monkeypatch):
+def file_with_rare_atoms(synthesizer, tmp_path):
     """A model with a map of atoms: here all are taken for rare."""
-    monkeypatch.setattr(values, "RARE", 1.0)
     changed = copy.deepcopy(synthesizer)
     model = changed._model
     index = [column.name for column in model.encoder.columns].index("five")
     column = model.encoder.columns[index]
     codes = torch.zeros(500, len(model.encoder.columns), dtype=torch.int16)
     pool = EncodedTable(codes, torch.zeros(500, 0))
-    atoms = values.fit_rare_atoms(column, index, pool)
+    all_rare = CalibrationOptions(rare_frequency=1)
+    atoms = fit_rare_atoms(column, index, pool, all_rare)
     assert atoms is not None
     model._calibration.values.maps.append(atoms)
     changed.save_model(tmp_path / "atoms.safetensors")
