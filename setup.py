@@ -64,10 +64,17 @@ def extension():
     csrc = Path("csrc")
     sources = [*csrc.glob("*.cpp"), *csrc.glob("cpu/*.cpp")]
     macros = [("TORCH_TARGET_VERSION", TORCH_TARGET)]
-    # No -std: torch adds its own, and the sources are C++17.
+    standard = "-std=c++20"  # for designated initialisers; torch 2.10 would take C++17
     flags = {
-        "cxx": ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wall"],
-        "nvcc": ["-O3", "-Xcompiler", "-fvisibility=hidden"],
+        "cxx": [
+            standard,
+            "-O3",
+            "-fno-math-errno",
+            "-fno-trapping-math",
+            "-fvisibility=hidden",
+            "-Wall",
+        ],
+        "nvcc": [standard, "-O3", "-Xcompiler", "-fvisibility=hidden"],
     }
     cuda = {}
     if home := cuda_home():

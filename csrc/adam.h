@@ -1,4 +1,4 @@
-// Arguments of adam_step, and its formula, shared by both devices.
+// adam_step over the device: arguments, types, and the formula.
 #pragma once
 
 #include <limits>
@@ -12,7 +12,7 @@ namespace sdv_wgangp {
 
 template <class S>
 struct AdamRates {
-  S rate, correction, share, beta, epsilon, decay;
+  S rate, correction, ema_weight, beta, epsilon, decay;
 };
 
 // One number; `average` may be null. It stays where it is beside a parameter that is no number any
@@ -24,23 +24,36 @@ SDV_INLINE void adam_update(const AdamRates<S>& r, S gradient, S& parameter, S& 
   square = r.beta * square + (1 - r.beta) * g * g;
   parameter -= r.rate * g / (std::sqrt(square) * r.correction + r.epsilon);
   if (average) {
-    const S move = r.share * (parameter - *average);
+    const S move = r.ema_weight * (parameter - *average);
     *average += move * move < std::numeric_limits<S>::infinity() ? move : S(0);
   }
 }
 
-// Runs `use` with each pair of types of a parameter and its gradient.
-template <class Use>
-void for_types(Use use) {
-  use(float(), float(), ScalarType::Float, ScalarType::Float);
-  use(float(), bfloat16(), ScalarType::Float, ScalarType::BFloat16);
-  use(double(), double(), ScalarType::Double, ScalarType::Double);
+// A parameter and what belongs to it; `average` may be null.
+template <class S, class G>
+struct AdamTensor {
+  int64_t size;
+  const G* gradient;
+  S *parameter, *square, *average;
+};
+
+// The rates that are numbers on the host.
+struct AdamSettings {
+  double beta, epsilon, decay;
+};
+
+// `now` holds the others: rate, correction, ema_weight.
+template <class S>
+SDV_INLINE AdamRates<S> adam_rates(const double* now, const AdamSettings& settings) {
+  return {static_cast<S>(now[0]),           static_cast<S>(now[1]),
+          static_cast<S>(now[2]),           static_cast<S>(settings.beta),
+          static_cast<S>(settings.epsilon), static_cast<S>(settings.decay)};
 }
 
-inline void check_adam(const std::vector<Tensor>& parameters, const std::vector<Tensor>& gradients,
-                       const std::vector<Tensor>& squares, const std::vector<Tensor>& averages,
-                       const Tensor& rates, double beta, double epsilon, double decay) {
-  const char* op = "adam_step";
+inline void check_adam(const char* op, const std::vector<Tensor>& parameters,
+                       const std::vector<Tensor>& gradients, const std::vector<Tensor>& squares,
+                       const std::vector<Tensor>& averages, const Tensor& rates,
+                       const AdamSettings& settings) {
   const std::vector<Tensor>* lists[] = {&gradients, &squares, &averages};
   const char* names[] = {"gradients", "squares", "averages"};
   for (int k = 0; k < 3; ++k) {
@@ -50,9 +63,7 @@ inline void check_adam(const std::vector<Tensor>& parameters, const std::vector<
     for (size_t i = 0; i < list.size(); ++i) {
       const std::string own = std::string(names[k]) + "[" + std::to_string(i) + "]";
       const Tensor &tensor = list[i], &parameter = parameters[i];
-      std::vector<int64_t> sizes;
-      for (int64_t d = 0; d < parameter.dim(); ++d) sizes.push_back(parameter.size(d));
-      check_shape(op, own, tensor, sizes);
+      check_shape(op, own, tensor, sizes_of(parameter));
       if (k == 0) {
         check_operand(op, own.c_str(), tensor, "its parameter", parameter);
       } else {
@@ -70,9 +81,43 @@ inline void check_adam(const std::vector<Tensor>& parameters, const std::vector<
   }
   check_shape(op, "rates", rates, {3});
   SDV_CHECK(rates.scalar_type() == ScalarType::Double, op, ": rates must be float64");
-  SDV_CHECK(beta >= 0 && beta < 1, op, ": beta must lie in [0, 1), got ", beta);
-  SDV_CHECK(epsilon > 0, op, ": epsilon must be positive, got ", epsilon);
-  SDV_CHECK(decay >= 0, op, ": decay must not be negative, got ", decay);
+  SDV_CHECK(settings.beta >= 0 && settings.beta < 1, op, ": beta must lie in [0, 1), got ",
+            settings.beta);
+  SDV_CHECK(settings.epsilon > 0, op, ": epsilon must be positive, got ", settings.epsilon);
+  SDV_CHECK(settings.decay >= 0, op, ": decay must not be negative, got ", settings.decay);
+}
+
+// A device updates the tensors of one pair of types at a time, and reads `now` where it is.
+template <class Device>
+void adam_step(std::vector<Tensor> parameters, std::vector<Tensor> gradients,
+               std::vector<Tensor> squares, std::vector<Tensor> averages, Tensor rates,
+               double beta, double epsilon, double decay) {
+  const AdamSettings settings{.beta = beta, .epsilon = epsilon, .decay = decay};
+  check_adam("adam_step", parameters, gradients, squares, averages, rates, settings);
+  Device device(rates);
+  const Tensor held = torch::stable::contiguous(rates);
+  const double* now = held.const_data_ptr<double>();
+  const auto update = [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using G = decltype(operand);
+    std::vector<AdamTensor<S, G>> tensors;
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      if (parameters[i].scalar_type() != TypeOf<S>::value ||
+          gradients[i].scalar_type() != TypeOf<G>::value || parameters[i].numel() == 0)
+        continue;
+      tensors.push_back({
+          .size = parameters[i].numel(),
+          .gradient = static_cast<const G*>(gradients[i].const_data_ptr()),
+          .parameter = parameters[i].mutable_data_ptr<S>(),
+          .square = squares[i].mutable_data_ptr<S>(),
+          .average = averages.empty() ? nullptr : averages[i].mutable_data_ptr<S>(),
+      });
+    }
+    if (!tensors.empty()) device.update(tensors, now, settings);
+  };
+  update(float(), float());
+  update(float(), bfloat16());
+  update(double(), double());
 }
 
 }  // namespace sdv_wgangp

@@ -42,24 +42,6 @@ inline std::vector<int64_t> batched(const Tensor& tensor, std::vector<int64_t> s
   return sizes;
 }
 
-// `other` must have the given shape and be of the type and on the device of `tensor`.
-inline void check_shape(const char* op, const char* name, const Tensor& tensor,
-                        const char* other_name, const Tensor& other,
-                        const std::vector<int64_t>& sizes) {
-  bool equal = other.dim() == static_cast<int64_t>(sizes.size());
-  std::ostringstream expected;
-  for (size_t i = 0; i < sizes.size(); ++i) {
-    equal = equal && other.size(static_cast<int64_t>(i)) == sizes[i];
-    expected << (i ? ", " : "") << sizes[i];
-  }
-  SDV_CHECK(equal, op, ": ", other_name, " must have shape [", expected.str(), "], got ",
-            shape(other));
-  SDV_CHECK(other.scalar_type() == tensor.scalar_type(), op, ": ", other_name,
-            " must have the same dtype as ", name);
-  SDV_CHECK(other.device() == tensor.device(), op, ": ", other_name, " must be on the device of ",
-            name);
-}
-
 inline Tensor transposed(const Tensor& tensor) {
   return torch::stable::transpose(tensor, tensor.dim() - 2, tensor.dim() - 1);
 }

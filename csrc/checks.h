@@ -21,6 +21,25 @@ namespace sdv_wgangp {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
+template <class T>
+struct TypeOf;
+template <>
+struct TypeOf<float> {
+  static constexpr ScalarType value = ScalarType::Float;
+};
+template <>
+struct TypeOf<double> {
+  static constexpr ScalarType value = ScalarType::Double;
+};
+template <>
+struct TypeOf<bfloat16> {
+  static constexpr ScalarType value = ScalarType::BFloat16;
+};
+template <>
+struct TypeOf<bool> {
+  static constexpr ScalarType value = ScalarType::Bool;
+};
+
 template <class... Parts>
 [[noreturn]] inline void fail(const Parts&... parts) {
   std::ostringstream text;
@@ -58,23 +77,6 @@ inline void check_matrix(const char* op, const char* name, const Tensor& tensor)
             " is too wide, got shape ", shape(tensor));
 }
 
-// `other` must be what `tensor` is: same type and device, and the given shape.
-inline void check_like(const char* op, const char* name, const Tensor& tensor,
-                       const char* other_name, const Tensor& other, int64_t rows,
-                       int64_t columns) {
-  SDV_CHECK(other.dim() == 2 && other.size(0) == rows && other.size(1) == columns, op, ": ",
-            other_name, " must have shape [", rows, ", ", columns, "], got ", shape(other));
-  SDV_CHECK(other.scalar_type() == tensor.scalar_type(), op, ": ", other_name,
-            " must have the same dtype as ", name);
-  SDV_CHECK(other.device() == tensor.device(), op, ": ", other_name, " must be on the device of ",
-            name);
-}
-
-inline void check_temperature(const char* op, double temperature) {
-  SDV_CHECK(temperature > 0 && std::isfinite(temperature), op,
-            ": temperature must be positive and finite, got ", temperature);
-}
-
 // The parts of `offsets` that can be checked without reading its values. Returns the number of
 // columns.
 inline int64_t check_offsets_shape(const char* op, const Tensor& offsets, const Tensor& tensor) {
@@ -94,6 +96,17 @@ inline void check_shape(const char* op, const std::string& name, const Tensor& t
   std::ostringstream text;
   for (size_t i = 0; i < expected.size(); ++i) text << (i ? ", " : "") << expected[i];
   fail(op, ": ", name, " must have shape [", text.str(), "], got ", shape(tensor));
+}
+
+// `other` must have the given shape and be of the type and on the device of `tensor`.
+inline void check_like(const char* op, const char* name, const Tensor& tensor,
+                       const char* other_name, const Tensor& other,
+                       const std::vector<int64_t>& sizes) {
+  check_shape(op, other_name, other, sizes);
+  SDV_CHECK(other.scalar_type() == tensor.scalar_type(), op, ": ", other_name,
+            " must have the same dtype as ", name);
+  SDV_CHECK(other.device() == tensor.device(), op, ": ", other_name, " must be on the device of ",
+            name);
 }
 
 // Dtype and device.
@@ -122,29 +135,19 @@ inline void check_written(const char* op, const char* name, const Tensor& tensor
             " is written to, so the elements of a row must be adjacent and its rows apart");
 }
 
-// Arguments of column_sample; returns the number of columns.
-inline int64_t check_sample(const Tensor& logits, const Tensor& uniforms, const Tensor& offsets,
-                            const std::optional<Tensor>& bias) {
-  const char* op = "column_sample";
-  const bool narrow = logits.scalar_type() == ScalarType::BFloat16;
-  check_matrix(op, narrow ? "uniforms" : "logits", narrow ? uniforms : logits);
-  SDV_CHECK(logits.dim() == 2, op, ": logits must have two dimensions (rows, width), got shape ",
-            shape(logits));
-  if (narrow) check_operand(op, "logits", logits, "uniforms", uniforms);
-  const int64_t columns = check_offsets_shape(op, offsets, logits);
-  check_like(op, "logits", narrow ? uniforms : logits, "uniforms", uniforms, logits.size(0),
-             columns);
-  if (bias) {
-    SDV_CHECK(bias->dim() == 1 && bias->size(0) == logits.size(1), op, ": bias must have shape [",
-              logits.size(1), "], got ", shape(*bias));
-    SDV_CHECK(bias->scalar_type() == uniforms.scalar_type(), op,
-              ": bias must have the same dtype as uniforms");
-    SDV_CHECK(bias->device() == logits.device(), op, ": bias must be on the device of logits");
-  }
-  return columns;
+inline std::vector<int64_t> sizes_of(const Tensor& tensor) {
+  std::vector<int64_t> sizes;
+  for (int64_t axis = 0; axis < tensor.dim(); ++axis) sizes.push_back(tensor.size(axis));
+  return sizes;
 }
 
-// Runs `use` with the types of sums and of operands.
+// Runs `use` with the type of a tensor of floats.
+template <class Use>
+auto with_type_of(const Tensor& tensor, Use use) {
+  return tensor.scalar_type() == ScalarType::Float ? use(float()) : use(double());
+}
+
+// The same with the types of sums and of operands.
 template <class Use>
 auto with_types_of(const Tensor& sums, const Tensor& operand, Use use) {
   if (sums.scalar_type() == ScalarType::Double) return use(double(), double());

@@ -115,8 +115,8 @@ inline Penalty check_penalty(const char* op, const std::string& name, double wei
 //
 // A row has the loss's derivative c at its score: -1/rows, 1/rows, 0 by its group, unless the
 // caller gives those of real and fake rows one by one (RowFactors). At penalised rows the reverse
-// sweep starts from 1, as the penalty needs the bare gradient; the loss's own share of that row
-// then comes in with the factor e, elsewhere the sweep starts from c and e is 1.
+// sweep starts from 1, as the penalty needs the bare gradient; the loss's own part then
+// comes in with the factor e, elsewhere the sweep starts from c and e is 1.
 struct RowPlan {
   int64_t groups, rows, penalised_begin, penalised_end;
   bool penalises[3];
@@ -163,9 +163,9 @@ inline void check_derivatives(const char* op, const std::optional<Tensor>& deriv
 // Checks everything that critic_step is given.
 inline Critic check_step(const Tensor& real_levels, const Tensor& real_dense,
                          const Tensor& fake_levels, const Tensor& fake_dense,
-                         const std::optional<Tensor>& share, const std::vector<Tensor>& parameters,
-                         const std::vector<Tensor>& masks, double slope,
-                         const std::string& penalty, double weight, bool bfloat16,
+                         const std::optional<Tensor>& epsilon,
+                         const std::vector<Tensor>& parameters, const std::vector<Tensor>& masks,
+                         double slope, const std::string& penalty, double weight, bool bfloat16,
                          const std::vector<Tensor>& gradients,
                          const std::optional<Tensor>& derivatives, Penalty& kind) {
   const char* op = "critic_step";
@@ -177,9 +177,9 @@ inline Critic check_step(const Tensor& real_levels, const Tensor& real_dense,
   check_rows(op, critic, "fake_levels", fake_levels, "fake_dense", fake_dense, like);
   const RowPlan plan(kind, critic.rows);
   if (plan.groups == 3) {
-    SDV_CHECK(share.has_value(), op, ": share must be given for penalty ", penalty);
-    check_shape(op, "share", *share, {critic.rows, 1});
-    check_same(op, "share", *share, "the parameters", like);
+    SDV_CHECK(epsilon.has_value(), op, ": epsilon must be given for penalty ", penalty);
+    check_shape(op, "epsilon", *epsilon, {critic.rows, 1});
+    check_same(op, "epsilon", *epsilon, "the parameters", like);
   }
   check_masks(op, critic, masks, plan.rows, like);
   check_derivatives(op, derivatives, {2, critic.rows}, like);

@@ -36,10 +36,10 @@ struct Mask {
 template <class S>
 struct Inputs {
   int64_t rows, cells, dense, levels;  // `rows` real ones, as many fake ones
-  const int64_t* level[2];
-  int64_t level_stride[2];
-  const S* channel[2];
-  int64_t channel_stride[2];
+  const int64_t* level[2] = {};
+  int64_t level_stride[2] = {};
+  const S* channel[2] = {};
+  int64_t channel_stride[2] = {};
 };
 
 // What every pass over rows knows about them. Group 0 is real, 1 fake, 2 between.
@@ -66,7 +66,7 @@ struct RowFactors {
     return derivatives && g < 2 ? derivatives[i] : by_group[g];
   }
   SDV_INLINE S upstream(int64_t i) const { return penalises[group_of(i)] ? S(1) : loss_factor(i); }
-  SDV_INLINE S share_of_loss(int64_t i) const {
+  SDV_INLINE S signal_factor(int64_t i) const {
     return penalises[group_of(i)] ? loss_factor(i) : S(1);
   }
 };
@@ -78,9 +78,9 @@ struct FirstLayer {
   Inputs<S> inputs;
   int64_t width, groups;
   const S *level_weight, *dense_weight, *bias;
-  const S* multiplied;  // [2 rows, width], the channels' product done by torch, or null
-  const S* share;
-  int64_t share_stride;
+  const S* multiplied = nullptr;  // [2 rows, width], the channels' product done by torch
+  const S* epsilon;
+  int64_t epsilon_stride;
   Mask<S> mask;
   S slope;
   T* h;
@@ -95,14 +95,15 @@ template <class S, class T>
 struct ForwardLayer {
   RowFactors<S> factors;
   int64_t rows, width;
-  const S* bias;  // null: h is done already
+  const S* bias = nullptr;  // null: h is done already
   Mask<S> mask;
   S slope;
   T* h;
-  const S *head, *head_bias;
-  S* scores;
-  T* a;
-  S *bias_gradient, *head_gradient;  // or null
+  T* a;  // or null
+  // Last layer only, where they are wanted:
+  const S *head = nullptr, *head_bias = nullptr;
+  S* scores = nullptr;
+  S *bias_gradient = nullptr, *head_gradient = nullptr;
 };
 
 // Back through one layer: a holds the product with the weight above and becomes
@@ -130,13 +131,14 @@ struct TangentLayer {
   Mask<S> mask;
   S slope;
   T *y, *h;
-  // First layer only, else null:
-  const T* d;
   Penalty kind;
-  S scale;    // weight / rows of a group
-  T* pulled;  // kappa d
-  S* terms;   // penalty_term of each row
-  S* head_gradient;
+  // First layer only:
+  const T* d = nullptr;
+  S scale = 0;          // weight / rows of a group
+  T* pulled = nullptr;  // kappa d
+  S* terms = nullptr;   // penalty_term of each row
+  // Last layer only:
+  S* head_gradient = nullptr;
 };
 
 // Gradients of the first layer's weights: with a penalty the weights times `outer`, and to each
@@ -168,7 +170,7 @@ class Sweeps {
 
   // Loss and penalty into losses[2], the parameters' gradients into `gradient`. `derivatives` of
   // the loss at the scores [2, rows], or null.
-  void step(const Inputs<S>& inputs, const S* share, int64_t share_stride,
+  void step(const Inputs<S>& inputs, const S* epsilon, int64_t epsilon_stride,
             const std::vector<Mask<S>>& masks, Penalty kind, double weight,
             const std::vector<S*>& gradient, const S* derivatives, S* losses) {
     const RowPlan plan(kind, inputs.rows);
@@ -180,7 +182,7 @@ class Sweeps {
 
     S* scores = device_.template take<S>(rows);
     S* head_gradient = gradient[2 * depth + 1];
-    first(inputs, plan.groups, share, share_stride);
+    first(inputs, plan.groups, epsilon, epsilon_stride);
     forward(rows, factors, scores, gradient[2 * depth], head_gradient);
     S* head_bias_gradient = gradient[2 * depth + 2];
     if (derivatives)
@@ -205,13 +207,18 @@ class Sweeps {
       device_.multiply(matrix(y, penalised, width), d, gram);
       for (size_t l = 0; l < depth; ++l) {
         const bool last = l + 1 == depth;
-        TangentLayer<S, T> p{factors,   penalised,
-                             begin,     critic_.width(l),
-                             masks_[l], slope_,
-                             y,         h_[l],
-                             nullptr,   kind,
-                             0,         nullptr,
-                             nullptr,   last ? head_gradient : nullptr};
+        TangentLayer<S, T> p{
+            .factors = factors,
+            .rows = penalised,
+            .first = begin,
+            .width = critic_.width(l),
+            .mask = masks_[l],
+            .slope = slope_,
+            .y = y,
+            .h = h_[l],
+            .kind = kind,
+            .head_gradient = last ? head_gradient : nullptr,
+        };
         if (l == 0) {
           p.d = d.data;
           p.scale = static_cast<S>(weight / m);
@@ -235,8 +242,17 @@ class Sweeps {
       device_.multiply(matrix(gradient[2 * l + 1], critic_.width(l), critic_.width(l - 1)),
                        matrix<const T>(a_[l], rows, critic_.width(l)).transposed(),
                        matrix<const T>(h_[l - 1], rows, critic_.width(l - 1)));
-    device_.first_gradient(FirstGradient<S, T>{factors, inputs, width, a_[0], parameters_[0],
-                                               parameters_[1], outer, gradient[0], gradient[1]});
+    device_.first_gradient(FirstGradient<S, T>{
+        .factors = factors,
+        .inputs = inputs,
+        .width = width,
+        .a = a_[0],
+        .level_weight = parameters_[0],
+        .dense_weight = parameters_[1],
+        .outer = outer,
+        .level_gradient = gradient[0],
+        .dense_gradient = gradient[1],
+    });
     if (critic_.dense > 0) {
       T* channels = device_.template take<T>(2 * m * critic_.dense);
       device_.scale_channels(inputs, factors, channels);
@@ -310,11 +326,21 @@ class Sweeps {
     }
   }
 
-  void first(const Inputs<S>& inputs, int64_t groups, const S* share, int64_t share_stride) {
+  void first(const Inputs<S>& inputs, int64_t groups, const S* epsilon, int64_t epsilon_stride) {
     const int64_t width = critic_.width(0);
-    FirstLayer<S, T> p{inputs,         width,          groups,  parameters_[0],
-                       parameters_[1], parameters_[2], nullptr, share,
-                       share_stride,   masks_[0],      slope_,  h_[0]};
+    FirstLayer<S, T> p{
+        .inputs = inputs,
+        .width = width,
+        .groups = groups,
+        .level_weight = parameters_[0],
+        .dense_weight = parameters_[1],
+        .bias = parameters_[2],
+        .epsilon = epsilon,
+        .epsilon_stride = epsilon_stride,
+        .mask = masks_[0],
+        .slope = slope_,
+        .h = h_[0],
+    };
     if (inputs.dense > kDenseInLoop) {
       const int64_t given = std::min<int64_t>(groups, 2);
       S* product = device_.template take<S>(given * inputs.rows * width);
@@ -334,8 +360,15 @@ class Sweeps {
     const size_t last = critic_.depth() - 1;
     const size_t head = parameters_.size() - 2;
     for (size_t l = std::min<size_t>(1, last); l <= last; ++l) {
-      ForwardLayer<S, T> p{factors, rows,    critic_.width(l), nullptr, masks_[l], slope_, h_[l],
-                           nullptr, nullptr, nullptr,          a_[l],   nullptr,   nullptr};
+      ForwardLayer<S, T> p{
+          .factors = factors,
+          .rows = rows,
+          .width = critic_.width(l),
+          .mask = masks_[l],
+          .slope = slope_,
+          .h = h_[l],
+          .a = a_[l],
+      };
       if (l > 0) {
         device_.multiply(matrix(h_[l], rows, p.width),
                          matrix<const T>(h_[l - 1], rows, critic_.width(l - 1)),
@@ -355,8 +388,16 @@ class Sweeps {
   void reverse(size_t l, int64_t rows, const RowFactors<S>& factors, S* bias_gradient) {
     device_.multiply(matrix(a_[l], rows, critic_.width(l)),
                      matrix<const T>(a_[l + 1], rows, critic_.width(l + 1)), weights_[l]);
-    device_.reverse(ReverseLayer<S, T>{factors, rows, critic_.width(l), masks_[l], slope_, h_[l],
-                                       a_[l], bias_gradient});
+    device_.reverse(ReverseLayer<S, T>{
+        .factors = factors,
+        .rows = rows,
+        .width = critic_.width(l),
+        .mask = masks_[l],
+        .slope = slope_,
+        .h = h_[l],
+        .a = a_[l],
+        .bias_gradient = bias_gradient,
+    });
   }
 
   Device& device_;
@@ -405,40 +446,37 @@ struct Derivatives {
   const S* data = nullptr;
 };
 
-template <class S>
-Inputs<S> one_group(const Critic& critic, const Rows<int64_t>& level, const Rows<S>& channel) {
-  return {critic.rows,
-          critic.cells,
-          critic.dense,
-          critic.levels,
-          {level.data, nullptr},
-          {level.stride, 0},
-          {channel.data, nullptr},
-          {channel.stride, 0}};
+// The rows of the groups that are there.
+template <class S, size_t Groups>
+Inputs<S> inputs_of(const Critic& critic, const Rows<int64_t> (&levels)[Groups],
+                    const Rows<S> (&channels)[Groups]) {
+  Inputs<S> inputs{
+      .rows = critic.rows, .cells = critic.cells, .dense = critic.dense, .levels = critic.levels};
+  for (size_t g = 0; g < Groups; ++g) {
+    inputs.level[g] = levels[g].data, inputs.level_stride[g] = levels[g].stride;
+    inputs.channel[g] = channels[g].data, inputs.channel_stride[g] = channels[g].stride;
+  }
+  return inputs;
 }
 
 template <class Device>
 Tensor critic_step(Tensor real_levels, Tensor real_dense, Tensor fake_levels, Tensor fake_dense,
-                   std::optional<Tensor> share, std::vector<Tensor> parameters,
+                   std::optional<Tensor> epsilon, std::vector<Tensor> parameters,
                    std::vector<Tensor> masks, double slope, std::string penalty, double weight,
                    bool bfloat16, std::vector<Tensor> gradients,
                    std::optional<Tensor> derivatives) {
   const char* op = "critic_step";
   Penalty kind;
   const Critic critic =
-      check_step(real_levels, real_dense, fake_levels, fake_dense, share, parameters, masks, slope,
-                 penalty, weight, bfloat16, gradients, derivatives, kind);
+      check_step(real_levels, real_dense, fake_levels, fake_dense, epsilon, parameters, masks,
+                 slope, penalty, weight, bfloat16, gradients, derivatives, kind);
   return with_types(parameters[0], bfloat16, [&](auto sum, auto operand) {
     using S = decltype(sum);
     using T = decltype(operand);
     Device device(parameters[0]);
     const Rows<int64_t> levels[2] = {Rows<int64_t>(real_levels), Rows<int64_t>(fake_levels)};
     const Rows<S> channels[2] = {Rows<S>(real_dense), Rows<S>(fake_dense)};
-    Inputs<S> inputs{critic.rows, critic.cells, critic.dense, critic.levels, {}, {}, {}, {}};
-    for (int g = 0; g < 2; ++g) {
-      inputs.level[g] = levels[g].data, inputs.level_stride[g] = levels[g].stride;
-      inputs.channel[g] = channels[g].data, inputs.channel_stride[g] = channels[g].stride;
-    }
+    const Inputs<S> inputs = inputs_of(critic, levels, channels);
     device.check_levels(op, "real_levels", inputs, 0);
     device.check_levels(op, "fake_levels", inputs, 1);
     const Masks<S> dropout(masks);
@@ -448,9 +486,9 @@ Tensor critic_step(Tensor real_levels, Tensor real_dense, Tensor fake_levels, Te
     Tensor losses = torch::stable::new_empty(parameters[0], {2});
     const bool between = RowPlan(kind, critic.rows).groups == 3;
     Sweeps<S, T, Device>(device, critic, parameters, slope)
-        .step(inputs, between ? share->const_data_ptr<S>() : nullptr,
-              between ? share->stride(0) : 0, dropout.rows, kind, weight, gradient, at_scores.data,
-              losses.mutable_data_ptr<S>());
+        .step(inputs, between ? epsilon->const_data_ptr<S>() : nullptr,
+              between ? epsilon->stride(0) : 0, dropout.rows, kind, weight, gradient,
+              at_scores.data, losses.mutable_data_ptr<S>());
     return losses;
   });
 }
@@ -468,9 +506,9 @@ std::tuple<Tensor, Tensor, Tensor> critic_row_gradient(Tensor levels, Tensor den
     using S = decltype(sum);
     using T = decltype(operand);
     Device device(parameters[0]);
-    const Rows<int64_t> level(levels);
-    const Rows<S> channel(dense);
-    const Inputs<S> inputs = one_group(critic, level, channel);
+    const Rows<int64_t> level[1] = {Rows<int64_t>(levels)};
+    const Rows<S> channel[1] = {Rows<S>(dense)};
+    const Inputs<S> inputs = inputs_of(critic, level, channel);
     device.check_levels(op, "levels", inputs, 0);
     const Derivatives<S> at_scores(derivatives);
     Tensor loss = torch::stable::new_empty(parameters[0], {});
@@ -496,9 +534,9 @@ Tensor critic_scores(Tensor levels, Tensor dense, std::vector<Tensor> parameters
     using S = decltype(sum);
     using T = decltype(operand);
     Device device(parameters[0]);
-    const Rows<int64_t> level(levels);
-    const Rows<S> channel(dense);
-    const Inputs<S> inputs = one_group(critic, level, channel);
+    const Rows<int64_t> level[1] = {Rows<int64_t>(levels)};
+    const Rows<S> channel[1] = {Rows<S>(dense)};
+    const Inputs<S> inputs = inputs_of(critic, level, channel);
     device.check_levels(op, "levels", inputs, 0);
     const Masks<S> dropout(masks);
     Tensor scores = torch::stable::new_empty(parameters[0], {critic.rows});

@@ -123,8 +123,8 @@ SDV_INLINE S leaky_slope(S z, S slope) {
 
 // Point between a real and a fake value, both ends exact.
 template <class S>
-SDV_INLINE S interpolate(S real, S fake, S share) {
-  return share < S(0.5) ? real + share * (fake - real) : fake - (fake - real) * (1 - share);
+SDV_INLINE S interpolate(S real, S fake, S epsilon) {
+  return epsilon < S(0.5) ? real + epsilon * (fake - real) : fake - (fake - real) * (1 - epsilon);
 }
 
 // Norm from its square, which rounding may leave a little below 0. NaN stays NaN.

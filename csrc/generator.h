@@ -1,7 +1,10 @@
-// Arguments of the generator's operators: what both devices check, and the formulas they share.
+// The generator's operators over the device: arguments, results, types, and the formulas.
+//
+// A device has one function for each of the structures below, and checks the values of offsets
+// where they are (checked_offsets).
 #pragma once
 
-#include <string>
+#include <tuple>
 #include <vector>
 
 #include "checks.h"
@@ -58,10 +61,9 @@ inline void check_norm_relu_backward(const Tensor& gradient, const Tensor& norma
 }
 
 // Returns the number of columns.
-inline int64_t check_code_gradient(const Tensor& gradient, const Tensor& logits,
+inline int64_t check_code_gradient(const char* op, const Tensor& gradient, const Tensor& logits,
                                    const Tensor& bias, const Tensor& levels, const Tensor& offsets,
                                    const Tensor& slopes, const Tensor& tables) {
-  const char* op = "code_gradient";
   SDV_CHECK(bias.dim() == 1, op, ": bias must have one dimension, got shape ", shape(bias));
   check_floating(op, "bias", bias);
   const int64_t width = bias.size(0);
@@ -112,6 +114,185 @@ SDV_INLINE S position_score(S mean, S log_scale, S jitter, S low, S high, S& str
   const S spread = exponential(within) * jitter;
   stretch = log_scale >= low && log_scale <= high ? spread : S(0);
   return mean + spread;
+}
+
+template <class T>
+T* elements(const Tensor& tensor) {
+  return static_cast<T*>(tensor.mutable_data_ptr());
+}
+
+// Batch normalisation: z becomes n in place, out = max(0, weight n + bias).
+template <class S, class T>
+struct Norm {
+  int64_t rows, width;
+  T* z;
+  int64_t stride;
+  const S *weight, *bias;
+  S epsilon;
+  T* out;
+  int64_t out_stride;
+  S* inverse;
+};
+
+// The same backwards: n becomes the gradient at z in place.
+template <class S, class T>
+struct NormBackward {
+  int64_t rows, width;
+  const T* gradient;
+  int64_t gradient_stride;
+  T* normal;
+  int64_t stride;
+  const S *weight, *bias, *inverse;
+  S *weight_gradient, *bias_gradient;
+};
+
+// The gradient at codes becomes the one at logits in place; `sums` are its sums over rows.
+template <class S, class T>
+struct CodeGradient {
+  T* gradient;
+  int64_t gradient_stride;
+  const T* logits;
+  int64_t logits_stride;
+  const S* bias;
+  const int64_t* levels;
+  const int64_t* offsets;
+  int64_t rows, columns, width, count;  // `count` tables
+  const S *slopes, *tables;             // [count, rows, columns], [count, width]
+  S* sums;
+};
+
+// Scores of positions, and their derivatives along the log scales.
+template <class S, class T>
+struct PositionHead {
+  int64_t rows, count, width;  // `count` positions, `width` features
+  const T* features;
+  int64_t stride;
+  const S *weight, *bias, *jitter;
+  S low, high;
+  S *scores, *stretches;
+};
+
+template <class Device>
+Tensor norm_relu(Tensor product, Tensor weight, Tensor bias, double epsilon, Tensor out) {
+  check_norm_relu(product, weight, bias, epsilon, out);
+  Device device(product);
+  const int64_t rows = product.size(0), width = product.size(1);
+  Tensor inverse = torch::stable::new_empty(weight, {width});
+  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias);
+  with_types_of(weight, product, [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using T = decltype(operand);
+    device.norm(Norm<S, T>{
+        .rows = rows,
+        .width = width,
+        .z = elements<T>(product),
+        .stride = product.stride(0),
+        .weight = scale.const_data_ptr<S>(),
+        .bias = shift.const_data_ptr<S>(),
+        .epsilon = static_cast<S>(epsilon),
+        .out = elements<T>(out),
+        .out_stride = out.stride(0),
+        .inverse = inverse.mutable_data_ptr<S>(),
+    });
+  });
+  return inverse;
+}
+
+template <class Device>
+void norm_relu_backward(Tensor gradient, Tensor normal, Tensor weight, Tensor bias, Tensor inverse,
+                        Tensor weight_gradient, Tensor bias_gradient) {
+  check_norm_relu_backward(gradient, normal, weight, bias, inverse, weight_gradient,
+                           bias_gradient);
+  Device device(normal);
+  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias),
+               deviation = torch::stable::contiguous(inverse);
+  with_types_of(weight, normal, [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using T = decltype(operand);
+    const Rows<T> g(gradient);
+    device.norm_backward(NormBackward<S, T>{
+        .rows = normal.size(0),
+        .width = normal.size(1),
+        .gradient = g.data,
+        .gradient_stride = g.stride,
+        .normal = elements<T>(normal),
+        .stride = normal.stride(0),
+        .weight = scale.const_data_ptr<S>(),
+        .bias = shift.const_data_ptr<S>(),
+        .inverse = deviation.const_data_ptr<S>(),
+        .weight_gradient = weight_gradient.mutable_data_ptr<S>(),
+        .bias_gradient = bias_gradient.mutable_data_ptr<S>(),
+    });
+  });
+}
+
+template <class Device>
+Tensor code_gradient(Tensor gradient, Tensor logits, Tensor bias, Tensor levels, Tensor offsets,
+                     Tensor slopes, Tensor tables) {
+  const char* op = "code_gradient";
+  const int64_t columns =
+      check_code_gradient(op, gradient, logits, bias, levels, offsets, slopes, tables);
+  Device device(bias);
+  const int64_t rows = logits.size(0), width = bias.size(0);
+  const Tensor at = device.checked_offsets(op, offsets, width);
+  Tensor result = torch::stable::new_empty(bias, {width});
+  const Tensor shift = torch::stable::contiguous(bias), cells = torch::stable::contiguous(levels),
+               steep = torch::stable::contiguous(slopes),
+               looked = torch::stable::contiguous(tables);
+  with_types_of(bias, logits, [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using T = decltype(operand);
+    const Rows<T> from(logits);
+    device.code_gradient(op, CodeGradient<S, T>{
+                                 .gradient = elements<T>(gradient),
+                                 .gradient_stride = gradient.stride(0),
+                                 .logits = from.data,
+                                 .logits_stride = from.stride,
+                                 .bias = shift.const_data_ptr<S>(),
+                                 .levels = cells.const_data_ptr<int64_t>(),
+                                 .offsets = at.const_data_ptr<int64_t>(),
+                                 .rows = rows,
+                                 .columns = columns,
+                                 .width = width,
+                                 .count = tables.size(0),
+                                 .slopes = steep.const_data_ptr<S>(),
+                                 .tables = looked.const_data_ptr<S>(),
+                                 .sums = result.mutable_data_ptr<S>(),
+                             });
+  });
+  return result;
+}
+
+template <class Device>
+std::tuple<Tensor, Tensor> position_head(Tensor features, Tensor weight, Tensor bias,
+                                         Tensor jitter, double low, double high) {
+  const int64_t count = check_position_head(features, weight, bias, jitter, low, high);
+  Device device(features);
+  const int64_t rows = features.size(0);
+  Tensor scores = torch::stable::new_empty(jitter, {rows, count});
+  Tensor stretches = torch::stable::new_empty(jitter, {rows, count});
+  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias),
+               noise = torch::stable::contiguous(jitter);
+  with_types_of(weight, features, [&](auto sum, auto operand) {
+    using S = decltype(sum);
+    using T = decltype(operand);
+    const Rows<T> x(features);
+    device.position_head(PositionHead<S, T>{
+        .rows = rows,
+        .count = count,
+        .width = features.size(1),
+        .features = x.data,
+        .stride = x.stride,
+        .weight = scale.const_data_ptr<S>(),
+        .bias = shift.const_data_ptr<S>(),
+        .jitter = noise.const_data_ptr<S>(),
+        .low = static_cast<S>(low),
+        .high = static_cast<S>(high),
+        .scores = scores.mutable_data_ptr<S>(),
+        .stretches = stretches.mutable_data_ptr<S>(),
+    });
+  });
+  return {scores, stretches};
 }
 
 }  // namespace sdv_wgangp

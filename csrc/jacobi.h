@@ -82,7 +82,7 @@ SDV_INLINE T scaled(T value, int exponent) {
 
 // The pairs of a step, and the rows or columns of the matrix, that a worker takes: from `pair` on
 // every `pairs`-th one, and likewise.
-struct Share {
+struct Assignment {
   int pair, pairs, line, lines;
 };
 
@@ -100,7 +100,7 @@ struct Jacobi {
     return matrix + (i * stride + j) * Lanes;
   }
 
-  // Of every Share::pairs-th pair from `first` on. Returns the largest absolute element off the
+  // Of every Assignment::pairs-th pair from `first` on. Returns the largest absolute element off the
   // diagonal that was met.
   SDV_INLINE T choose(int step, int first, int pairs) const {
     T met[Lanes];
@@ -135,13 +135,13 @@ struct Jacobi {
     }
   }
 
-  SDV_INLINE void columns(int step, Share share) const {
-    for (int pair = share.pair; pair < pairs_of(size); pair += share.pairs) {
+  SDV_INLINE void columns(int step, Assignment own) const {
+    for (int pair = own.pair; pair < pairs_of(size); pair += own.pairs) {
       const Pairing at = pairing(size, step, pair);
       if (at.second >= size) continue;
       const T* c = cosine + pair * Lanes;
       const T* s = sine + pair * Lanes;
-      for (int row = share.line; row < size; row += share.lines) {
+      for (int row = own.line; row < size; row += own.lines) {
         rotate(element(a, row, at.first), element(a, row, at.second), c, s);
         if (vectors)
           rotate(element(vectors, row, at.first), element(vectors, row, at.second), c, s);
@@ -149,13 +149,13 @@ struct Jacobi {
     }
   }
 
-  SDV_INLINE void rows(int step, Share share) const {
-    for (int pair = share.pair; pair < pairs_of(size); pair += share.pairs) {
+  SDV_INLINE void rows(int step, Assignment own) const {
+    for (int pair = own.pair; pair < pairs_of(size); pair += own.pairs) {
       const Pairing at = pairing(size, step, pair);
       if (at.second >= size) continue;
       const T* c = cosine + pair * Lanes;
       const T* s = sine + pair * Lanes;
-      for (int column = share.line; column < size; column += share.lines) {
+      for (int column = own.line; column < size; column += own.lines) {
         T* x = element(a, at.first, column);
         T* y = element(a, at.second, column);
         rotate(x, y, c, s);

@@ -1,4 +1,4 @@
-// Arguments of the operator for products.
+// multiply over the device: arguments.
 #pragma once
 
 #include "checks.h"
@@ -21,15 +21,11 @@ inline void check_multiply(const Tensor& a, const Tensor& b, const Tensor& out) 
   check_written(op, "out", out);
 }
 
-// The matrix, copied if neither the elements of a row nor those of a column are adjacent.
-inline Tensor with_lines(const Tensor& x) {
-  const bool lines = x.stride(1) == 1 || x.stride(0) == 1;
-  return lines ? x : torch::stable::contiguous(x);
-}
-
-template <class T>
-Matrix<T> as_matrix(const Tensor& x) {
-  return {static_cast<T*>(x.mutable_data_ptr()), x.size(0), x.size(1), x.stride(0), x.stride(1)};
+template <class Device>
+void multiply(Tensor a, Tensor b, Tensor out, bool add) {
+  check_multiply(a, b, out);
+  Device device(a);
+  device.multiply(a, b, out, add);
 }
 
 }  // namespace sdv_wgangp

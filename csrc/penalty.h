@@ -1,5 +1,5 @@
-// Arguments of the general penalty's operators: what both devices check, and how rows of any shape
-// lie in memory.
+// The general penalty's operators over the device: arguments, results, types, and how rows of any
+// shape lie in memory.
 //
 // A row is all that follows the first dimension: the columns of a table, the steps and channels of
 // a sequence, an image. What is done to it does not ask in which order its elements come, as long
@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -22,12 +23,6 @@ inline void check_rows_of_any_shape(const char* op, const char* name, const Tens
   SDV_CHECK(tensor.dim() >= 2, op, ": ", name,
             " must have two dimensions or more (rows, ...), got shape ", shape(tensor));
   check_floating(op, name, tensor);
-}
-
-inline std::vector<int64_t> sizes_of(const Tensor& tensor) {
-  std::vector<int64_t> sizes;
-  for (int64_t axis = 0; axis < tensor.dim(); ++axis) sizes.push_back(tensor.size(axis));
-  return sizes;
 }
 
 // Elements of a row.
@@ -57,17 +52,17 @@ inline Penalty check_norm_penalty_backward(const char* op, const Tensor& grad_pe
                                            const Tensor& gradient, double weight,
                                            const std::string& name) {
   const Penalty kind = check_norm_penalty(op, gradient, weight, name);
-  check_shape(op, "gradient", gradient, "grad_penalty", grad_penalty, {});
+  check_like(op, "gradient", gradient, "grad_penalty", grad_penalty, {});
   if (grad_norms)
-    check_shape(op, "gradient", gradient, "grad_norms", *grad_norms, {gradient.size(0)});
+    check_like(op, "gradient", gradient, "grad_norms", *grad_norms, {gradient.size(0)});
   return kind;
 }
 
 inline void check_interpolate(const char* op, const Tensor& real, const Tensor& fake,
-                              const Tensor& share) {
+                              const Tensor& epsilon) {
   check_rows_of_any_shape(op, "real", real);
-  check_shape(op, "real", real, "fake", fake, sizes_of(real));
-  check_shape(op, "real", real, "share", share, {real.size(0), 1});
+  check_like(op, "real", real, "fake", fake, sizes_of(real));
+  check_like(op, "real", real, "epsilon", epsilon, {real.size(0), 1});
 }
 
 // Whether the elements of a row fill one piece of memory, in whatever order of dimensions.
@@ -127,5 +122,125 @@ struct RowwiseResult {
   Tensor result, written;
   bool in_place;
 };
+
+// Norms of rows, and of these norms the penalty, factor * sum of penalty_term.
+template <class T>
+struct NormPenalty {
+  int64_t rows, width;
+  const T* gradient;
+  int64_t gradient_stride;
+  Penalty kind;
+  double factor;
+  T *norms, *penalty;
+};
+
+// Each row of the gradient times its direction_factor.
+template <class T>
+struct Direction {
+  int64_t rows, width;
+  const T* gradient;
+  int64_t gradient_stride;
+  Penalty kind;
+  double factor;
+  const T *grad_penalty, *grad_norms;  // of the penalty, one number; of the norms, or null
+  T* result;
+  int64_t result_stride;
+};
+
+template <class T>
+struct Interpolation {
+  int64_t rows, width;
+  const T* real;
+  int64_t real_stride;
+  const T* fake;
+  int64_t fake_stride;
+  const T* epsilon;
+  int64_t epsilon_stride;
+  T* result;
+  int64_t result_stride;
+};
+
+template <class Device>
+std::tuple<Tensor, Tensor> gradient_norm_penalty(Tensor gradient, double weight,
+                                                 std::string kind) {
+  const Penalty penalty_kind = check_norm_penalty("gradient_norm_penalty", gradient, weight, kind);
+  Device device(gradient);
+  const int64_t rows = gradient.size(0);
+  Tensor penalty = torch::stable::new_empty(gradient, {});
+  Tensor norms = torch::stable::new_empty(gradient, {rows});
+  with_type_of(gradient, [&](auto type) {
+    using T = decltype(type);
+    const Pieces<T> g(gradient);
+    device.norm_penalty(NormPenalty<T>{
+        .rows = rows,
+        .width = width_of(gradient),
+        .gradient = g.data,
+        .gradient_stride = g.stride,
+        .kind = penalty_kind,
+        .factor = weight / static_cast<double>(rows),
+        .norms = norms.mutable_data_ptr<T>(),
+        .penalty = penalty.mutable_data_ptr<T>(),
+    });
+  });
+  return {penalty, norms};
+}
+
+template <class Device>
+Tensor gradient_norm_penalty_backward(Tensor grad_penalty, std::optional<Tensor> grad_norms,
+                                      Tensor gradient, double weight, std::string kind) {
+  const Penalty penalty_kind = check_norm_penalty_backward(
+      "gradient_norm_penalty_backward", grad_penalty, grad_norms, gradient, weight, kind);
+  Device device(gradient);
+  RowwiseResult to(gradient, {gradient});
+  const int64_t rows = gradient.size(0), width = width_of(gradient);
+  if (width == 0) return to.take();
+  // Gradients are often expanded.
+  std::optional<Tensor> held;
+  if (grad_norms) held = torch::stable::contiguous(*grad_norms);
+  with_type_of(gradient, [&](auto type) {
+    using T = decltype(type);
+    const Pieces<T> g(gradient, to.in_place);
+    device.direction(Direction<T>{
+        .rows = rows,
+        .width = width,
+        .gradient = g.data,
+        .gradient_stride = g.stride,
+        .kind = penalty_kind,
+        .factor = weight / static_cast<double>(rows),
+        .grad_penalty = grad_penalty.const_data_ptr<T>(),
+        .grad_norms = held ? held->const_data_ptr<T>() : nullptr,
+        .result = to.written.mutable_data_ptr<T>(),
+        .result_stride = to.written.stride(0),
+    });
+  });
+  return to.take();
+}
+
+// Not `interpolate`, which is the formula for one number.
+template <class Device>
+Tensor interpolate_rows(Tensor real, Tensor fake, Tensor epsilon) {
+  check_interpolate("interpolate", real, fake, epsilon);
+  Device device(real);
+  RowwiseResult to(real, {real, fake});
+  const int64_t rows = real.size(0), width = width_of(real);
+  if (rows * width == 0) return to.take();
+  with_type_of(real, [&](auto type) {
+    using T = decltype(type);
+    const Pieces<T> x(real, to.in_place), y(fake, to.in_place);
+    device.interpolate(Interpolation<T>{
+        .rows = rows,
+        .width = width,
+        .real = x.data,
+        .real_stride = x.stride,
+        .fake = y.data,
+        .fake_stride = y.stride,
+        .epsilon = epsilon.const_data_ptr<T>(),
+        .epsilon_stride = epsilon.stride(0),
+        .result = to.written.mutable_data_ptr<T>(),
+        .result_stride = to.written.stride(0),
+    });
+  });
+  return to.take();
+}
 
 }  // namespace sdv_wgangp

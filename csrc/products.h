@@ -13,21 +13,6 @@
 
 namespace sdv_wgangp {
 
-template <class T>
-struct TypeOf;
-template <>
-struct TypeOf<float> {
-  static constexpr ScalarType value = ScalarType::Float;
-};
-template <>
-struct TypeOf<double> {
-  static constexpr ScalarType value = ScalarType::Double;
-};
-template <>
-struct TypeOf<bfloat16> {
-  static constexpr ScalarType value = ScalarType::BFloat16;
-};
-
 // A matrix that somebody else owns: element (i, j) is at data[i * row_stride + j * column_stride].
 template <class T>
 struct Matrix {

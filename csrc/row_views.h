@@ -1,5 +1,7 @@
-// Arguments of row_views and its backward, and the channels' formulas, shared by both devices.
+// row_views and its backward over the device: arguments, results, types, the channels' formulas.
 #pragma once
+
+#include <tuple>
 
 #include "checks.h"
 #include "formulas.h"
@@ -108,22 +110,29 @@ class HeldTables {
 
   template <class S>
   ViewTables<S> view() const {
-    return {tables_.size(1),
-            binned_.size(0),
-            ordered_.size(0),
-            scored_.size(0),
-            tables_.const_data_ptr<S>(),
-            binned_.const_data_ptr<int64_t>(),
-            ordered_.const_data_ptr<int64_t>(),
-            scored_.const_data_ptr<int64_t>(),
-            whitening_.const_data_ptr<S>(),
-            static_cast<S>(margin_),
-            static_cast<S>(clamp_)};
+    return {
+        .levels = tables_.size(1),
+        .binned_count = binned_.size(0),
+        .ordered_count = ordered_.size(0),
+        .scored_count = scored_.size(0),
+        .tables = tables_.const_data_ptr<S>(),
+        .binned = binned_.const_data_ptr<int64_t>(),
+        .ordered = ordered_.const_data_ptr<int64_t>(),
+        .scored = scored_.const_data_ptr<int64_t>(),
+        .whitening = whitening_.const_data_ptr<S>(),
+        .margin = static_cast<S>(margin_),
+        .clamp = static_cast<S>(clamp_),
+    };
   }
   template <class S>
   ViewedRows<S> rows() const {
-    return {levels_.size(0), levels_.size(1), positions_.size(1),
-            levels_.const_data_ptr<int64_t>(), positions_.const_data_ptr<S>()};
+    return {
+        .count = levels_.size(0),
+        .columns = levels_.size(1),
+        .places = positions_.size(1),
+        .levels = levels_.const_data_ptr<int64_t>(),
+        .positions = positions_.const_data_ptr<S>(),
+    };
   }
 
  private:
@@ -143,5 +152,42 @@ class HeldTables {
   Tensor levels_, positions_, tables_, binned_, ordered_, scored_, whitening_;
   double margin_, clamp_;
 };
+
+// A device checks what is named (levels, channels, positions) where the values are.
+template <class Device>
+Tensor row_views(Tensor levels, Tensor positions, Tensor tables, Tensor binned, Tensor ordered,
+                 Tensor scored, Tensor whitening, double margin, double clamp) {
+  const char* op = "row_views";
+  const HeldTables held(op, levels, positions, tables, binned, ordered, scored, whitening, margin,
+                        clamp);
+  Device device(tables);
+  Tensor out = torch::stable::new_empty(tables, {levels.size(0), held.channels()});
+  with_type_of(tables, [&](auto type) {
+    using S = decltype(type);
+    device.view(op, held.view<S>(), held.rows<S>(), out.mutable_data_ptr<S>());
+  });
+  return out;
+}
+
+template <class Device>
+std::tuple<Tensor, Tensor> row_views_backward(Tensor gradient, Tensor levels, Tensor positions,
+                                              Tensor tables, Tensor binned, Tensor ordered,
+                                              Tensor scored, Tensor whitening, double margin,
+                                              double clamp) {
+  const char* op = "row_views_backward";
+  const HeldTables held(op, levels, positions, tables, binned, ordered, scored, whitening, margin,
+                        clamp);
+  held.check_gradient(op, gradient);
+  Device device(tables);
+  Tensor to_positions = torch::stable::new_empty(positions, sizes_of(positions));
+  Tensor slopes = torch::stable::new_empty(gradient, {2, levels.size(0), levels.size(1)});
+  with_type_of(tables, [&](auto type) {
+    using S = decltype(type);
+    const Rows<S> g(gradient);
+    device.view_backward(op, held.view<S>(), held.rows<S>(), g.data, g.stride,
+                         to_positions.mutable_data_ptr<S>(), slopes.mutable_data_ptr<S>());
+  });
+  return {to_positions, slopes};
+}
 
 }  // namespace sdv_wgangp

@@ -1,7 +1,7 @@
-// Arguments of tree_scores: an ensemble of perfect binary trees of one depth.
+// tree_scores over the device: arguments and result. The trees are perfect, binary, of one depth.
 #pragma once
 
-#include "checks.h"
+#include "batches.h"
 #include "formulas.h"
 
 namespace sdv_wgangp {
@@ -52,12 +52,14 @@ class HeldTrees {
   }
 
   Trees view() const {
-    return {leaves_.size(0),
-            columns_,
-            depth_,
-            static_cast<const int32_t*>(features_.const_data_ptr()),
-            static_cast<const uint8_t*>(thresholds_.const_data_ptr()),
-            static_cast<const float*>(leaves_.const_data_ptr())};
+    return {
+        .count = leaves_.size(0),
+        .columns = columns_,
+        .depth = depth_,
+        .features = static_cast<const int32_t*>(features_.const_data_ptr()),
+        .thresholds = static_cast<const uint8_t*>(thresholds_.const_data_ptr()),
+        .leaves = static_cast<const float*>(leaves_.const_data_ptr()),
+    };
   }
 
  private:
@@ -71,5 +73,16 @@ class HeldTrees {
   int64_t columns_ = 0;
   int depth_ = 0;
 };
+
+template <class Device>
+Tensor tree_scores(Tensor cells, Tensor features, Tensor thresholds, Tensor leaves) {
+  const char* op = "tree_scores";
+  const HeldTrees held(op, cells, features, thresholds, leaves);
+  Device device(cells);
+  Tensor scores = torch::stable::new_empty(leaves, {cells.size(0)});
+  device.score(op, held.view(), Matrices<uint8_t>(cells), cells.size(0),
+               scores.mutable_data_ptr<float>());
+  return scores;
+}
 
 }  // namespace sdv_wgangp

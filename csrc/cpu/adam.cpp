@@ -10,7 +10,7 @@
 namespace sdv_wgangp {
 namespace {
 
-constexpr int64_t kPart = 8192;  // numbers that one task works on
+constexpr int64_t kPart = 8192;  // numbers that are worked on together
 
 template <class S, class G>
 SDV_INLINE void update(const AdamRates<S>& rates, const G* gradient, int64_t n,
@@ -40,49 +40,36 @@ constexpr auto kernel<bfloat16> = update_bfloat16;
 template <>
 constexpr auto kernel<double> = update_double;
 
-template <class S, class G>
-struct Task {
-  const G* gradient;
-  int64_t count;
-  S *parameter, *square, *average;
-};
+struct Cpu {
+  explicit Cpu(const Tensor&) {}
 
-void adam_step(std::vector<Tensor> parameters, std::vector<Tensor> gradients,
-               std::vector<Tensor> squares, std::vector<Tensor> averages, Tensor rates,
-               double beta, double epsilon, double decay) {
-  check_adam(parameters, gradients, squares, averages, rates, beta, epsilon, decay);
-  const Tensor held = torch::stable::contiguous(rates);
-  const double* now = held.const_data_ptr<double>();
-  for_types([&](auto sum, auto operand, ScalarType type, ScalarType of_gradient) {
-    using S = decltype(sum);
-    using G = decltype(operand);
-    const AdamRates<S> own{static_cast<S>(now[0]), static_cast<S>(now[1]),  static_cast<S>(now[2]),
-                           static_cast<S>(beta),   static_cast<S>(epsilon), static_cast<S>(decay)};
-    std::vector<Task<S, G>> tasks;
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      if (parameters[i].scalar_type() != type || gradients[i].scalar_type() != of_gradient)
-        continue;
-      const G* g = static_cast<const G*>(gradients[i].const_data_ptr());
-      S* p = parameters[i].mutable_data_ptr<S>();
-      S* v = squares[i].mutable_data_ptr<S>();
-      S* a = averages.empty() ? nullptr : averages[i].mutable_data_ptr<S>();
-      for (int64_t begin = 0; begin < parameters[i].numel(); begin += kPart)
-        tasks.push_back({g + begin, std::min(kPart, parameters[i].numel() - begin), p + begin,
-                         v + begin, a ? a + begin : nullptr});
-    }
+  template <class S, class G>
+  void update(const std::vector<AdamTensor<S, G>>& tensors, const double* now,
+              const AdamSettings& settings) {
+    const auto rates = adam_rates<S>(now, settings);
+    std::vector<AdamTensor<S, G>> parts;
+    for (const AdamTensor<S, G>& t : tensors)
+      for (int64_t begin = 0; begin < t.size; begin += kPart)
+        parts.push_back({
+            .size = std::min(kPart, t.size - begin),
+            .gradient = t.gradient + begin,
+            .parameter = t.parameter + begin,
+            .square = t.square + begin,
+            .average = t.average ? t.average + begin : nullptr,
+        });
     torch::stable::parallel_for(
-        0, static_cast<int64_t>(tasks.size()), 4, [&](int64_t begin, int64_t end) {
-          for (int64_t t = begin; t < end; ++t) {
-            const Task<S, G>& task = tasks[static_cast<size_t>(t)];
-            kernel<G>(own, task.gradient, task.count, task.parameter, task.square, task.average);
+        0, static_cast<int64_t>(parts.size()), 4, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) {
+            const AdamTensor<S, G>& part = parts[static_cast<size_t>(i)];
+            kernel<G>(rates, part.gradient, part.size, part.parameter, part.square, part.average);
           }
         });
-  });
-}
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
-  m.impl("adam_step", TORCH_BOX(&sdv_wgangp::adam_step));
+  m.impl("adam_step", TORCH_BOX(&sdv_wgangp::adam_step<sdv_wgangp::Cpu>));
 }

@@ -1,17 +1,12 @@
 // Softmax, its backward, and exact sampling over the ragged blocks of a row, on the CPU.
 //
-// Convention: a row holds the logits of all columns one after the other, column c at
-// [offsets[c], offsets[c + 1]). Threads share the rows; within a row every pass over the elements
-// is vector code. Element-wise passes (the exponential above all) run over the whole row, so that
+// Threads share the rows; within a row every pass over the elements is vector code. Element-wise passes (the exponential above all) run over the whole row, so that
 // many narrow columns cost no more than a wide one.
 #include <torch/csrc/stable/library.h>
 
-#include <optional>
-#include <tuple>
 #include <vector>
 
-#include "../checks.h"
-#include "../formulas.h"
+#include "../column_softmax.h"
 #include "softmax_block.h"
 
 namespace sdv_wgangp {
@@ -193,111 +188,53 @@ constexpr auto sample_kernel<bfloat16> = sample_rows_bfloat16;
 template <>
 constexpr auto sample_kernel<double> = sample_rows_double;
 
-template <class T>
-void run_softmax(const Tensor& logits, const Tensor& noise, const Tensor& offsets,
-                 double temperature, Tensor& soft, Tensor& codes) {
-  const Rows<T> l(logits), g(noise);
-  const int64_t* at = offsets.const_data_ptr<int64_t>();
-  const int64_t columns = offsets.size(0) - 1;
-  const T scale = inverse_temperature(temperature, std::numeric_limits<T>::max());
-  T* p = soft.mutable_data_ptr<T>();
-  int64_t* code = codes.mutable_data_ptr<int64_t>();
-  torch::stable::parallel_for(0, logits.size(0), rows_per_thread(logits.size(1)),
-                              [&](int64_t begin, int64_t end) {
-                                Kernels<T>::softmax(l.data, l.stride, g.data, g.stride, at,
-                                                    columns, scale, begin, end, p, code);
-                              });
-}
+struct Cpu {
+  explicit Cpu(const Tensor&) {}
 
-std::tuple<Tensor, Tensor> column_softmax(Tensor logits, Tensor noise, Tensor offsets,
-                                          double temperature) {
-  const char* op = "column_softmax";
-  check_matrix(op, "logits", logits);
-  check_like(op, "logits", logits, "noise", noise, logits.size(0), logits.size(1));
-  check_temperature(op, temperature);
-  check_offsets_shape(op, offsets, logits);
-  const Tensor at = checked_offsets(op, offsets, logits.size(1));
-  Tensor soft = torch::stable::new_empty(logits, {logits.size(0), logits.size(1)});
-  Tensor codes =
-      torch::stable::new_empty(logits, {logits.size(0), at.size(0) - 1}, ScalarType::Long);
-  if (logits.scalar_type() == ScalarType::Float)
-    run_softmax<float>(logits, noise, at, temperature, soft, codes);
-  else
-    run_softmax<double>(logits, noise, at, temperature, soft, codes);
-  return {soft, codes};
-}
+  static Tensor checked_offsets(const char* op, const Tensor& offsets, int64_t width) {
+    return sdv_wgangp::checked_offsets(op, offsets, width);
+  }
 
-template <class T>
-void run_softmax_backward(const Tensor& grad, const Tensor& soft, const Tensor& offsets,
-                          double temperature, Tensor& result) {
-  const Rows<T> g(grad), p(soft);
-  const int64_t* at = offsets.const_data_ptr<int64_t>();
-  const int64_t columns = offsets.size(0) - 1;
-  const T scale = inverse_temperature(temperature, std::numeric_limits<T>::max());
-  T* out = result.mutable_data_ptr<T>();
-  torch::stable::parallel_for(0, soft.size(0), rows_per_thread(soft.size(1)),
-                              [&](int64_t begin, int64_t end) {
-                                Kernels<T>::softmax_backward(g.data, g.stride, p.data, p.stride,
-                                                             at, columns, scale, begin, end, out);
-                              });
-}
+  template <class T>
+  void softmax(const Softmax<T>& p) {
+    torch::stable::parallel_for(
+        0, p.rows, rows_per_thread(p.width), [&](int64_t begin, int64_t end) {
+          Kernels<T>::softmax(p.logits, p.logits_stride, p.noise, p.noise_stride, p.offsets,
+                              p.columns, p.scale, begin, end, p.soft, p.codes);
+        });
+  }
 
-Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets, double temperature) {
-  const char* op = "column_softmax_backward";
-  check_matrix(op, "soft", soft);
-  check_like(op, "soft", soft, "grad_soft", grad_soft, soft.size(0), soft.size(1));
-  check_temperature(op, temperature);
-  check_offsets_shape(op, offsets, soft);
-  const Tensor at = checked_offsets(op, offsets, soft.size(1));
-  Tensor result = torch::stable::new_empty(soft, {soft.size(0), soft.size(1)});
-  if (soft.scalar_type() == ScalarType::Float)
-    run_softmax_backward<float>(grad_soft, soft, at, temperature, result);
-  else
-    run_softmax_backward<double>(grad_soft, soft, at, temperature, result);
-  return result;
-}
+  template <class T>
+  void softmax_backward(const SoftmaxBackward<T>& p) {
+    torch::stable::parallel_for(
+        0, p.rows, rows_per_thread(p.width), [&](int64_t begin, int64_t end) {
+          Kernels<T>::softmax_backward(p.grad, p.grad_stride, p.soft, p.soft_stride, p.offsets,
+                                       p.columns, p.scale, begin, end, p.result);
+        });
+  }
 
-template <class T, class L>
-void run_sample(const Tensor& logits, const T* bias, const Tensor& uniforms, const Tensor& offsets,
-                Tensor& codes, FirstFault& fault) {
-  const Rows<L> l(logits);
-  const Rows<T> u(uniforms);
-  const int64_t* at = offsets.const_data_ptr<int64_t>();
-  const int64_t columns = offsets.size(0) - 1;
-  int64_t* code = codes.mutable_data_ptr<int64_t>();
-  torch::stable::parallel_for(
-      0, logits.size(0), rows_per_thread(logits.size(1)), [&](int64_t begin, int64_t end) {
-        std::vector<T> weights(logits.size(1));
-        fault.note(sample_kernel<L>(l.data, l.stride, bias, u.data, u.stride, at, columns, begin,
-                                    end, weights.data(), code));
-      });
-}
-
-Tensor column_sample(Tensor logits, Tensor uniforms, Tensor offsets, std::optional<Tensor> bias) {
-  const char* op = "column_sample";
-  const int64_t columns = check_sample(logits, uniforms, offsets, bias);
-  const Tensor at = checked_offsets(op, offsets, logits.size(1));
-  Tensor codes = torch::stable::new_empty(logits, {logits.size(0), columns}, ScalarType::Long);
-  std::optional<Tensor> held;
-  if (bias) held = torch::stable::contiguous(*bias);
-  FirstFault fault;
-  with_types_of(uniforms, logits, [&](auto sum, auto operand) {
-    using T = decltype(sum);
-    using L = decltype(operand);
-    run_sample<T, L>(logits, held ? held->const_data_ptr<T>() : nullptr, uniforms, at, codes,
-                     fault);
-  });
-  if (fault.found())
-    fail(op, ": logits of row ", fault.place() / columns, ", column ", fault.place() % columns,
-         " are no distribution (NaN, +inf, or all -inf)");
-  return codes;
-}
+  template <class T, class L>
+  void sample(const Sample<T, L>& p) {
+    FirstFault fault;
+    torch::stable::parallel_for(
+        0, p.rows, rows_per_thread(p.width), [&](int64_t begin, int64_t end) {
+          std::vector<T> weights(p.width);
+          fault.note(sample_kernel<L>(p.logits, p.logits_stride, p.bias, p.uniforms,
+                                      p.uniforms_stride, p.offsets, p.columns, begin, end,
+                                      weights.data(), p.codes));
+        });
+    if (fault.found())
+      fail("column_sample: logits of row ", fault.place() / p.columns, ", column ",
+           fault.place() % p.columns, " are no distribution (NaN, +inf, or all -inf)");
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
-  m.impl("column_softmax", TORCH_BOX(&sdv_wgangp::column_softmax));
-  m.impl("column_softmax_backward", TORCH_BOX(&sdv_wgangp::column_softmax_backward));
-  m.impl("column_sample", TORCH_BOX(&sdv_wgangp::column_sample));
+  m.impl("column_softmax", TORCH_BOX(&sdv_wgangp::column_softmax<sdv_wgangp::Cpu>));
+  m.impl("column_softmax_backward",
+         TORCH_BOX(&sdv_wgangp::column_softmax_backward<sdv_wgangp::Cpu>));
+  m.impl("column_sample", TORCH_BOX(&sdv_wgangp::column_sample<sdv_wgangp::Cpu>));
 }

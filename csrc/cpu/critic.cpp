@@ -112,8 +112,8 @@ SDV_INLINE void first_rows(const FirstLayer<S, T>& p, int64_t begin, int64_t end
     pre_activation(p, 0, i, real);
     if (p.groups > 1) pre_activation(p, 1, i, fake);
     if (p.groups > 2) {
-      const S share = p.share[i * p.share_stride];
-      SDV_FOR_COLUMNS(j, width) between[j] = interpolate(real[j], fake[j], share);
+      const S epsilon = p.epsilon[i * p.epsilon_stride];
+      SDV_FOR_COLUMNS(j, width) between[j] = interpolate(real[j], fake[j], epsilon);
     }
     finish(real, i);
     if (p.groups > 1) finish(fake, m + i);
@@ -172,7 +172,7 @@ SDV_INLINE void forward_chunks(const ForwardLayer<S, T>& p, S* bias_sums, S* hea
       p.scores[i] = *p.head_bias + inner(z, p.head, width);
       if (!p.a) continue;
       const S upstream = p.factors.upstream(i);
-      const S e = p.factors.share_of_loss(i), c = p.factors.loss_factor(i);
+      const S e = p.factors.signal_factor(i), c = p.factors.loss_factor(i);
       T* a = p.a + i * width;
       SDV_FOR_COLUMNS(j, width) {
         const S v = back_through(upstream, p.head[j], z[j], p.slope, mask[j]);
@@ -191,7 +191,7 @@ SDV_INLINE void reverse_chunks(const ReverseLayer<S, T>& p, S* bias_sums, int64_
   for (int64_t chunk = begin; chunk < end; ++chunk) {
     S* to_bias = chunk_sums(bias_sums, chunk, width, work.row(0));
     for (int64_t i = chunk * kChunk; i < chunk_end(chunk, p.rows); ++i) {
-      const S e = p.factors.share_of_loss(i);
+      const S e = p.factors.signal_factor(i);
       const T* h = p.h + i * width;
       T* a = p.a + i * width;
       const S* mask = work.mask(p.mask, i);
@@ -226,7 +226,7 @@ SDV_INLINE void tangent_chunks(const TangentLayer<S, T>& p, S* head_sums, int64_
         T* pulled = p.pulled + i * width;
         SDV_FOR_COLUMNS(j, width) narrow(kappa * d_wide[j], pulled[j]);
       }
-      const S e = p.factors.share_of_loss(p.first + i);
+      const S e = p.factors.signal_factor(p.first + i);
       if (head_sums) {  // the last layer: nobody reads t and h any more
         SDV_FOR_COLUMNS(j, width)
         to_head[j] += back_through(kappa, y[j], h[j], p.slope, mask[j]);
@@ -262,7 +262,7 @@ SDV_INLINE void sum_levels(const FirstGradient<S, T>& p, const int32_t* start,
     add_rows(
         start[level + 1] - start[level],
         [&](int64_t k) SDV_LAMBDA { return p.a + rows[k] * p.width; },
-        [&](int64_t k) SDV_LAMBDA { return p.factors.share_of_loss(rows[k]); }, p.width, to);
+        [&](int64_t k) SDV_LAMBDA { return p.factors.signal_factor(rows[k]); }, p.width, to);
   }
 }
 
@@ -425,7 +425,7 @@ class Cpu : public CpuDevice {
     for (int g = 0; g < 2; ++g)
       for (int64_t i = 0; i < inputs.rows; ++i) {
         const S* from = inputs.channel[g] + i * inputs.channel_stride[g];
-        const S e = factors.share_of_loss(g * inputs.rows + i);
+        const S e = factors.signal_factor(g * inputs.rows + i);
         for (int64_t c = 0; c < inputs.dense; ++c) narrow(e * from[c], *to++);
       }
   }

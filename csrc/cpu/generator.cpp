@@ -6,12 +6,11 @@
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
-#include <tuple>
 #include <vector>
 
 #include "../generator.h"
-#include "device.h"
 #include "softmax_block.h"
+#include "vector.h"
 
 namespace sdv_wgangp {
 namespace {
@@ -29,7 +28,7 @@ SDV_INLINE void norm_units(T* z, int64_t stride, int64_t rows, const S* weight, 
                            S* inverse) {
   const int64_t n = end - begin;
   S mean[kUnits] = {}, variance[kUnits] = {}, part[kUnits];
-  const S share = S(1) / rows;
+  const S inverse_rows = S(1) / rows;
   for (int64_t i = 0; i < rows; i += kRun) {
     for (int64_t j = 0; j < n; ++j) part[j] = 0;
     for (int64_t k = i; k < std::min(i + kRun, rows); ++k) {
@@ -38,7 +37,7 @@ SDV_INLINE void norm_units(T* z, int64_t stride, int64_t rows, const S* weight, 
     }
     for (int64_t j = 0; j < n; ++j) mean[j] += part[j];
   }
-  for (int64_t j = 0; j < n; ++j) mean[j] *= share;
+  for (int64_t j = 0; j < n; ++j) mean[j] *= inverse_rows;
   for (int64_t i = 0; i < rows; i += kRun) {
     for (int64_t j = 0; j < n; ++j) part[j] = 0;
     for (int64_t k = i; k < std::min(i + kRun, rows); ++k) {
@@ -51,7 +50,7 @@ SDV_INLINE void norm_units(T* z, int64_t stride, int64_t rows, const S* weight, 
     for (int64_t j = 0; j < n; ++j) variance[j] += part[j];
   }
   for (int64_t j = 0; j < n; ++j)
-    inverse[begin + j] = 1 / std::sqrt(variance[j] * share + epsilon);
+    inverse[begin + j] = 1 / std::sqrt(variance[j] * inverse_rows + epsilon);
   for (int64_t i = 0; i < rows; ++i) {
     T* __restrict x = z + i * stride + begin;
     T* __restrict y = out + i * out_stride + begin;
@@ -87,14 +86,14 @@ SDV_INLINE void norm_units_backward(const T* gradient, int64_t gradient_stride, 
     }
     for (int64_t j = 0; j < n; ++j) total[j] += part[j], along[j] += along_part[j];
   }
-  const S share = S(1) / rows;
+  const S inverse_rows = S(1) / rows;
   S scale[kUnits], mean[kUnits], tilt[kUnits];
   for (int64_t j = 0; j < n; ++j) {
     weight_gradient[begin + j] = along[j];
     bias_gradient[begin + j] = total[j];
     scale[j] = weight[begin + j] * inverse[begin + j];
-    mean[j] = total[j] * share;
-    tilt[j] = along[j] * share;
+    mean[j] = total[j] * inverse_rows;
+    tilt[j] = along[j] * inverse_rows;
   }
   for (int64_t i = 0; i < rows; ++i) {
     const T* g = gradient + i * gradient_stride + begin;
@@ -108,20 +107,6 @@ SDV_INLINE void norm_units_backward(const T* gradient, int64_t gradient_stride, 
 }
 
 // --- the gradient at logits ---------------------------------------------------------------------
-
-// What a thread needs to know; rows are those of a slice.
-template <class S, class T>
-struct CodeGradient {
-  T* gradient;
-  int64_t gradient_stride;
-  const T* logits;
-  int64_t logits_stride;
-  const S* bias;
-  const int64_t* levels;
-  const int64_t* offsets;
-  int64_t rows, columns, count;  // `count` tables
-  const S *slopes, *tables;      // [count, rows, columns], [count, width]
-};
 
 // Rows [begin, end); adds their sums to `sums`. `p` and `v` are scratch for one row. Returns the
 // first cell whose level is not one of its column, as row * columns + column, or -1.
@@ -237,132 +222,70 @@ void for_units(int64_t width, int64_t rows, Use use) {
                               });
 }
 
-template <class T>
-T* elements(const Tensor& tensor) {
-  return static_cast<T*>(tensor.mutable_data_ptr());
-}
+struct Cpu {
+  explicit Cpu(const Tensor&) {}
 
-Tensor norm_relu(Tensor product, Tensor weight, Tensor bias, double epsilon, Tensor out) {
-  check_norm_relu(product, weight, bias, epsilon, out);
-  Tensor inverse = torch::stable::new_empty(weight, {weight.size(0)});
-  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias);
-  with_types_of(weight, product, [&](auto sum, auto operand) {
-    using S = decltype(sum);
-    using T = decltype(operand);
-    T *z = elements<T>(product), *to = elements<T>(out);
-    const S *gamma = scale.const_data_ptr<S>(), *beta = shift.const_data_ptr<S>();
-    S* deviation = inverse.mutable_data_ptr<S>();
-    for_units(weight.size(0), product.size(0), [&](int64_t begin, int64_t end) {
-      Kernels<T>::norm_units(z, product.stride(0), product.size(0), gamma, beta,
-                             static_cast<S>(epsilon), begin, end, to, out.stride(0), deviation);
+  static Tensor checked_offsets(const char* op, const Tensor& offsets, int64_t width) {
+    return sdv_wgangp::checked_offsets(op, offsets, width);
+  }
+
+  template <class S, class T>
+  void norm(const Norm<S, T>& p) {
+    for_units(p.width, p.rows, [&](int64_t begin, int64_t end) {
+      Kernels<T>::norm_units(p.z, p.stride, p.rows, p.weight, p.bias, p.epsilon, begin, end, p.out,
+                             p.out_stride, p.inverse);
     });
-  });
-  return inverse;
-}
+  }
 
-void norm_relu_backward(Tensor gradient, Tensor normal, Tensor weight, Tensor bias, Tensor inverse,
-                        Tensor weight_gradient, Tensor bias_gradient) {
-  check_norm_relu_backward(gradient, normal, weight, bias, inverse, weight_gradient,
-                           bias_gradient);
-  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias),
-               deviation = torch::stable::contiguous(inverse);
-  with_types_of(weight, normal, [&](auto sum, auto operand) {
-    using S = decltype(sum);
-    using T = decltype(operand);
-    const Rows<T> g(gradient);
-    T* n = elements<T>(normal);
-    const S *gamma = scale.const_data_ptr<S>(), *beta = shift.const_data_ptr<S>(),
-            *inverses = deviation.const_data_ptr<S>();
-    S *to_weight = weight_gradient.mutable_data_ptr<S>(),
-      *to_bias = bias_gradient.mutable_data_ptr<S>();
-    for_units(weight.size(0), normal.size(0), [&](int64_t begin, int64_t end) {
-      Kernels<T>::norm_units_backward(g.data, g.stride, n, normal.stride(0), normal.size(0), gamma,
-                                      beta, inverses, begin, end, to_weight, to_bias);
+  template <class S, class T>
+  void norm_backward(const NormBackward<S, T>& p) {
+    for_units(p.width, p.rows, [&](int64_t begin, int64_t end) {
+      Kernels<T>::norm_units_backward(p.gradient, p.gradient_stride, p.normal, p.stride, p.rows,
+                                      p.weight, p.bias, p.inverse, begin, end, p.weight_gradient,
+                                      p.bias_gradient);
     });
-  });
-}
+  }
 
-Tensor code_gradient(Tensor gradient, Tensor logits, Tensor bias, Tensor levels, Tensor offsets,
-                     Tensor slopes, Tensor tables) {
-  const char* op = "code_gradient";
-  const int64_t columns =
-      check_code_gradient(gradient, logits, bias, levels, offsets, slopes, tables);
-  const Tensor at = checked_offsets(op, offsets, bias.size(0));
-  const int64_t rows = logits.size(0), width = bias.size(0);
-  Tensor result = torch::stable::new_empty(bias, {width});
-  const Tensor shift = torch::stable::contiguous(bias), cells = torch::stable::contiguous(levels),
-               steep = torch::stable::contiguous(slopes),
-               looked = torch::stable::contiguous(tables);
-  FirstFault fault;
-  with_types_of(bias, logits, [&](auto sum, auto operand) {
-    using S = decltype(sum);
-    using T = decltype(operand);
-    const Rows<T> from(logits);
-    const CodeGradient<S, T> q{elements<T>(gradient),
-                               gradient.stride(0),
-                               from.data,
-                               from.stride,
-                               shift.const_data_ptr<S>(),
-                               cells.const_data_ptr<int64_t>(),
-                               at.const_data_ptr<int64_t>(),
-                               rows,
-                               columns,
-                               tables.size(0),
-                               steep.const_data_ptr<S>(),
-                               looked.const_data_ptr<S>()};
-    const int64_t chunks = (rows + kRowsOfSums - 1) / kRowsOfSums;
-    std::vector<S> sums(static_cast<size_t>(chunks * width));
+  template <class S, class T>
+  void code_gradient(const char* op, const CodeGradient<S, T>& p) {
+    FirstFault fault;
+    const int64_t chunks = (p.rows + kRowsOfSums - 1) / kRowsOfSums;
+    std::vector<S> sums(static_cast<size_t>(chunks * p.width));
     torch::stable::parallel_for(
-        0, chunks, rows_per_thread(width * kRowsOfSums), [&](int64_t begin, int64_t end) {
-          std::vector<S> scratch(static_cast<size_t>(2 * width));
+        0, chunks, rows_per_thread(p.width * kRowsOfSums), [&](int64_t begin, int64_t end) {
+          std::vector<S> scratch(static_cast<size_t>(2 * p.width));
           for (int64_t c = begin; c < end; ++c)
             fault.note(Kernels<T>::code_gradient_rows(
-                q, c * kRowsOfSums, std::min((c + 1) * kRowsOfSums, rows), scratch.data(),
-                scratch.data() + width, sums.data() + c * width));
+                p, c * kRowsOfSums, std::min((c + 1) * kRowsOfSums, p.rows), scratch.data(),
+                scratch.data() + p.width, sums.data() + c * p.width));
         });
-    S* to = result.mutable_data_ptr<S>();
-    std::fill(to, to + width, S(0));
+    if (fault.found())
+      fail(op, ": levels must lie in their column, got ", p.levels[fault.place()], " in row ",
+           fault.place() / p.columns, ", column ", fault.place() % p.columns);
+    std::fill(p.sums, p.sums + p.width, S(0));
     for (int64_t c = 0; c < chunks; ++c)
-      for (int64_t i = 0; i < width; ++i) to[i] += sums[static_cast<size_t>(c * width + i)];
-  });
-  const int64_t cell = fault.place();
-  if (fault.found())
-    fail(op, ": levels must lie in their column, got ", cells.const_data_ptr<int64_t>()[cell],
-         " in row ", cell / columns, ", column ", cell % columns);
-  return result;
-}
+      for (int64_t i = 0; i < p.width; ++i)
+        p.sums[i] += sums[static_cast<size_t>(c * p.width + i)];
+  }
 
-std::tuple<Tensor, Tensor> position_head(Tensor features, Tensor weight, Tensor bias,
-                                         Tensor jitter, double low, double high) {
-  const int64_t count = check_position_head(features, weight, bias, jitter, low, high);
-  const int64_t rows = features.size(0), width = features.size(1);
-  Tensor scores = torch::stable::new_empty(jitter, {rows, count});
-  Tensor stretches = torch::stable::new_empty(jitter, {rows, count});
-  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias),
-               noise = torch::stable::contiguous(jitter);
-  with_types_of(weight, features, [&](auto sum, auto operand) {
-    using S = decltype(sum);
-    using T = decltype(operand);
-    const Rows<T> x(features);
-    const S *w = scale.const_data_ptr<S>(), *b = shift.const_data_ptr<S>(),
-            *e = noise.const_data_ptr<S>();
-    S *to = scores.mutable_data_ptr<S>(), *steep = stretches.mutable_data_ptr<S>();
+  template <class S, class T>
+  void position_head(const PositionHead<S, T>& p) {
     torch::stable::parallel_for(
-        0, rows, rows_per_thread(width * count), [&](int64_t begin, int64_t end) {
-          std::vector<S> row(static_cast<size_t>(width));
-          Kernels<T>::score_rows(x.data, x.stride, width, w, b, e, count, static_cast<S>(low),
-                                 static_cast<S>(high), begin, end, row.data(), to, steep);
+        0, p.rows, rows_per_thread(p.width * p.count), [&](int64_t begin, int64_t end) {
+          std::vector<S> row(static_cast<size_t>(p.width));
+          Kernels<T>::score_rows(p.features, p.stride, p.width, p.weight, p.bias, p.jitter,
+                                 p.count, p.low, p.high, begin, end, row.data(), p.scores,
+                                 p.stretches);
         });
-  });
-  return {scores, stretches};
-}
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
-  m.impl("norm_relu", TORCH_BOX(&sdv_wgangp::norm_relu));
-  m.impl("norm_relu_backward", TORCH_BOX(&sdv_wgangp::norm_relu_backward));
-  m.impl("code_gradient", TORCH_BOX(&sdv_wgangp::code_gradient));
-  m.impl("position_head", TORCH_BOX(&sdv_wgangp::position_head));
+  m.impl("norm_relu", TORCH_BOX(&sdv_wgangp::norm_relu<sdv_wgangp::Cpu>));
+  m.impl("norm_relu_backward", TORCH_BOX(&sdv_wgangp::norm_relu_backward<sdv_wgangp::Cpu>));
+  m.impl("code_gradient", TORCH_BOX(&sdv_wgangp::code_gradient<sdv_wgangp::Cpu>));
+  m.impl("position_head", TORCH_BOX(&sdv_wgangp::position_head<sdv_wgangp::Cpu>));
 }

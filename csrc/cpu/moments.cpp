@@ -10,12 +10,10 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
-#include <tuple>
 #include <type_traits>
 #include <vector>
 
-#include "../batches.h"
-#include "../statistics.h"
+#include "../moments.h"
 #include "product.h"
 #include "vector.h"
 
@@ -261,43 +259,6 @@ void covariance(const T* x, int64_t row_stride, int64_t rows, int64_t columns, d
   mirror(out, columns);
 }
 
-template <class T>
-void run_moments(const Tensor& x, double divisor, Tensor& mean, Tensor& cov) {
-  const Sizes sizes(x);
-  const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
-  const Matrices<T> at(x);
-  T* means = mean.mutable_data_ptr<T>();
-  T* result = cov.mutable_data_ptr<T>();
-  // Threads share the matrices; the rows and tiles of a single one otherwise.
-  const int64_t grain = rows_per_thread(rows * columns);
-  torch::stable::parallel_for(0, batch, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b)
-      covariance<T>(at.data + b * at.batch_stride, at.row_stride, rows, columns, divisor,
-                    means + b * columns, result + b * columns * columns);
-  });
-}
-
-void check_rows(const char* op, const Tensor& x, int64_t correction) {
-  check_batch(op, "x", x);
-  SDV_CHECK(correction >= 0, op, ": correction must not be negative, got ", correction);
-  SDV_CHECK(Sizes(x).rows > correction, op, ": x must have more than ", correction,
-            " rows (correction), got shape ", shape(x));
-}
-
-std::tuple<Tensor, Tensor> moments(Tensor x, int64_t correction) {
-  check_rows("moments", x, correction);
-  const Tensor held = with_adjacent_columns(x);
-  const Sizes sizes(x);
-  const double divisor = static_cast<double>(sizes.rows - correction);
-  Tensor mean = torch::stable::new_empty(x, batched(x, {sizes.columns}));
-  Tensor cov = torch::stable::new_empty(x, batched(x, {sizes.columns, sizes.columns}));
-  if (x.scalar_type() == ScalarType::Float)
-    run_moments<float>(held, divisor, mean, cov);
-  else
-    run_moments<double>(held, divisor, mean, cov);
-  return {mean, cov};
-}
-
 // out = Xc S + 1 grad_mean / n with S = (grad_covariance + its transpose) / (n - correction).
 template <class T>
 void moments_gradient(const T* x, int64_t row_stride, int64_t rows, int64_t columns,
@@ -351,48 +312,45 @@ void moments_gradient(const T* x, int64_t row_stride, int64_t rows, int64_t colu
   });
 }
 
-template <class T>
-void run_moments_backward(const Tensor& grad_mean, const Tensor& grad_cov, const Tensor& x,
-                          double divisor, Tensor& out) {
-  const Sizes sizes(x);
-  const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
-  const Matrices<T> at(x);
-  const T* g_mean = grad_mean.const_data_ptr<T>();
-  const T* g_cov = grad_cov.const_data_ptr<T>();
-  T* result = out.mutable_data_ptr<T>();
-  const int64_t grain = rows_per_thread(rows * columns);
-  torch::stable::parallel_for(0, batch, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b)
-      moments_gradient<T>(at.data + b * at.batch_stride, at.row_stride, rows, columns,
-                          g_mean + b * columns, g_cov + b * columns * columns, divisor,
-                          result + b * rows * columns);
-  });
-}
+struct Cpu {
+  explicit Cpu(const Tensor&) {}
 
-Tensor moments_backward(Tensor grad_mean, Tensor grad_covariance, Tensor x, int64_t correction) {
-  const char* op = "moments_backward";
-  check_rows(op, x, correction);
-  const Sizes sizes(x);
-  check_shape(op, "x", x, "grad_mean", grad_mean, batched(x, {sizes.columns}));
-  check_shape(op, "x", x, "grad_covariance", grad_covariance,
-              batched(x, {sizes.columns, sizes.columns}));
-  // Gradients are often expanded.
-  const Tensor held = with_adjacent_columns(x);
-  const Tensor g_mean = torch::stable::contiguous(grad_mean);
-  const Tensor g_cov = torch::stable::contiguous(grad_covariance);
-  const double divisor = static_cast<double>(sizes.rows - correction);
-  Tensor out = torch::stable::new_empty(x, batched(x, {sizes.rows, sizes.columns}));
-  if (x.scalar_type() == ScalarType::Float)
-    run_moments_backward<float>(g_mean, g_cov, held, divisor, out);
-  else
-    run_moments_backward<double>(g_mean, g_cov, held, divisor, out);
-  return out;
-}
+  // Threads share the matrices; the rows and tiles of a single one otherwise.
+  template <class T>
+  void moments(const Tensor& x, double divisor, T* mean, T* result) {
+    const Tensor held = with_adjacent_columns(x);
+    const Sizes sizes(x);
+    const int64_t rows = sizes.rows, columns = sizes.columns;
+    const Matrices<T> at(held);
+    const int64_t grain = rows_per_thread(rows * columns);
+    torch::stable::parallel_for(0, sizes.batch, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b)
+        covariance<T>(at.data + b * at.batch_stride, at.row_stride, rows, columns, divisor,
+                      mean + b * columns, result + b * columns * columns);
+    });
+  }
+
+  template <class T>
+  void moments_backward(const T* grad_mean, const T* grad_covariance, const Tensor& x,
+                        double divisor, T* out) {
+    const Tensor held = with_adjacent_columns(x);
+    const Sizes sizes(x);
+    const int64_t rows = sizes.rows, columns = sizes.columns;
+    const Matrices<T> at(held);
+    const int64_t grain = rows_per_thread(rows * columns);
+    torch::stable::parallel_for(0, sizes.batch, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b)
+        moments_gradient<T>(at.data + b * at.batch_stride, at.row_stride, rows, columns,
+                            grad_mean + b * columns, grad_covariance + b * columns * columns,
+                            divisor, out + b * rows * columns);
+    });
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
-  m.impl("moments", TORCH_BOX(&sdv_wgangp::moments));
-  m.impl("moments_backward", TORCH_BOX(&sdv_wgangp::moments_backward));
+  m.impl("moments", TORCH_BOX(&sdv_wgangp::moments<sdv_wgangp::Cpu>));
+  m.impl("moments_backward", TORCH_BOX(&sdv_wgangp::moments_backward<sdv_wgangp::Cpu>));
 }

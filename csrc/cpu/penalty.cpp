@@ -5,9 +5,6 @@
 // is cheap, and the direction rests on no rounded norm.
 #include <torch/csrc/stable/library.h>
 
-#include <optional>
-#include <string>
-#include <tuple>
 #include <vector>
 
 #include "../penalty.h"
@@ -83,38 +80,37 @@ SDV_INLINE void direction_rows(const T* gradient, int64_t stride, int64_t width,
 }
 
 template <class T>
-SDV_INLINE void interpolate_rows(const T* real, int64_t real_stride, const T* fake,
-                                 int64_t fake_stride, const T* share, int64_t share_stride,
-                                 int64_t width, int64_t begin, int64_t end, T* result,
-                                 int64_t result_stride) {
+SDV_INLINE void mix_rows(const T* real, int64_t real_stride, const T* fake, int64_t fake_stride,
+                         const T* epsilon, int64_t epsilon_stride, int64_t width, int64_t begin,
+                         int64_t end, T* result, int64_t result_stride) {
   for (int64_t row = begin; row < end; ++row) {
     const T* x = real + row * real_stride;
     const T* y = fake + row * fake_stride;
     T* out = result + row * result_stride;
-    const T a = share[row * share_stride];
+    const T a = epsilon[row * epsilon_stride];
     for (int64_t i = 0; i < width; ++i) out[i] = interpolate(x[i], y[i], a);
   }
 }
 
 // One copy per instruction set and type; the templates above are inlined into each.
-#define SDV_INSTANTIATE(T, SUFFIX)                                                               \
-  SDV_CLONES void norm_rows_##SUFFIX(const T* gradient, int64_t stride, int64_t width,           \
-                                     Penalty kind, int64_t begin, int64_t end, T* norms,         \
-                                     double* terms) {                                            \
-    norm_rows<T>(gradient, stride, width, kind, begin, end, norms, terms);                       \
-  }                                                                                              \
-  SDV_CLONES void direction_rows_##SUFFIX(                                                       \
-      const T* gradient, int64_t stride, int64_t width, Penalty kind, double to_penalty,         \
-      const T* to_norms, int64_t begin, int64_t end, T* result, int64_t result_stride) {         \
-    direction_rows<T>(gradient, stride, width, kind, to_penalty, to_norms, begin, end, result,   \
-                      result_stride);                                                            \
-  }                                                                                              \
-  SDV_CLONES void interpolate_rows_##SUFFIX(const T* real, int64_t real_stride, const T* fake,   \
-                                            int64_t fake_stride, const T* share,                 \
-                                            int64_t share_stride, int64_t width, int64_t begin,  \
-                                            int64_t end, T* result, int64_t result_stride) {     \
-    interpolate_rows<T>(real, real_stride, fake, fake_stride, share, share_stride, width, begin, \
-                        end, result, result_stride);                                             \
+#define SDV_INSTANTIATE(T, SUFFIX)                                                                \
+  SDV_CLONES void norm_rows_##SUFFIX(const T* gradient, int64_t stride, int64_t width,            \
+                                     Penalty kind, int64_t begin, int64_t end, T* norms,          \
+                                     double* terms) {                                             \
+    norm_rows<T>(gradient, stride, width, kind, begin, end, norms, terms);                        \
+  }                                                                                               \
+  SDV_CLONES void direction_rows_##SUFFIX(                                                        \
+      const T* gradient, int64_t stride, int64_t width, Penalty kind, double to_penalty,          \
+      const T* to_norms, int64_t begin, int64_t end, T* result, int64_t result_stride) {          \
+    direction_rows<T>(gradient, stride, width, kind, to_penalty, to_norms, begin, end, result,    \
+                      result_stride);                                                             \
+  }                                                                                               \
+  SDV_CLONES void mix_rows_##SUFFIX(const T* real, int64_t real_stride, const T* fake,            \
+                                    int64_t fake_stride, const T* epsilon,                        \
+                                    int64_t epsilon_stride, int64_t width, int64_t begin,         \
+                                    int64_t end, T* result, int64_t result_stride) {              \
+    mix_rows<T>(real, real_stride, fake, fake_stride, epsilon, epsilon_stride, width, begin, end, \
+                result, result_stride);                                                           \
   }
 
 SDV_INSTANTIATE(float, float)
@@ -126,104 +122,59 @@ template <>
 struct Kernels<float> {
   static constexpr auto norm = norm_rows_float;
   static constexpr auto direction = direction_rows_float;
-  static constexpr auto interpolate = interpolate_rows_float;
+  static constexpr auto interpolate = mix_rows_float;
 };
 template <>
 struct Kernels<double> {
   static constexpr auto norm = norm_rows_double;
   static constexpr auto direction = direction_rows_double;
-  static constexpr auto interpolate = interpolate_rows_double;
+  static constexpr auto interpolate = mix_rows_double;
 };
 
-template <class T>
-void run_norm_penalty(const Tensor& gradient, double weight, Penalty kind, Tensor& penalty,
-                      Tensor& norms) {
-  const Pieces<T> g(gradient);
-  const int64_t rows = gradient.size(0), width = width_of(gradient);
-  T* n = norms.mutable_data_ptr<T>();
-  std::vector<double> terms(rows);
-  torch::stable::parallel_for(0, rows, rows_per_thread(width), [&](int64_t begin, int64_t end) {
-    Kernels<T>::norm(g.data, g.stride, width, kind, begin, end, n, terms.data());
-  });
-  // In the order of the rows, so that the number of threads does not change a bit.
-  double sum = 0;
-  for (double term : terms) sum += term;
-  *penalty.mutable_data_ptr<T>() = static_cast<T>(weight / static_cast<double>(rows) * sum);
-}
+struct Cpu {
+  explicit Cpu(const Tensor&) {}
 
-std::tuple<Tensor, Tensor> gradient_norm_penalty(Tensor gradient, double weight,
-                                                 std::string kind) {
-  const Penalty penalty_kind = check_norm_penalty("gradient_norm_penalty", gradient, weight, kind);
-  Tensor penalty = torch::stable::new_empty(gradient, {});
-  Tensor norms = torch::stable::new_empty(gradient, {gradient.size(0)});
-  if (gradient.scalar_type() == ScalarType::Float)
-    run_norm_penalty<float>(gradient, weight, penalty_kind, penalty, norms);
-  else
-    run_norm_penalty<double>(gradient, weight, penalty_kind, penalty, norms);
-  return {penalty, norms};
-}
+  template <class T>
+  void norm_penalty(const NormPenalty<T>& p) {
+    std::vector<double> terms(p.rows);
+    torch::stable::parallel_for(0, p.rows, rows_per_thread(p.width),
+                                [&](int64_t begin, int64_t end) {
+                                  Kernels<T>::norm(p.gradient, p.gradient_stride, p.width, p.kind,
+                                                   begin, end, p.norms, terms.data());
+                                });
+    // In the order of the rows, so that the number of threads does not change a bit.
+    double sum = 0;
+    for (double term : terms) sum += term;
+    *p.penalty = static_cast<T>(p.factor * sum);
+  }
 
-template <class T>
-Tensor run_norm_penalty_backward(const Tensor& grad_penalty,
-                                 const std::optional<Tensor>& grad_norms, const Tensor& gradient,
-                                 double weight, Penalty kind) {
-  RowwiseResult to(gradient, {gradient});
-  const Pieces<T> g(gradient, to.in_place);
-  const int64_t rows = gradient.size(0), width = width_of(gradient);
-  if (width == 0) return to.take();
-  const double to_penalty =
-      weight / static_cast<double>(rows) * static_cast<double>(*grad_penalty.const_data_ptr<T>());
-  // Gradients are often expanded.
-  std::optional<Tensor> held;
-  if (grad_norms) held = torch::stable::contiguous(*grad_norms);
-  const T* to_norms = held ? held->const_data_ptr<T>() : nullptr;
-  T* out = to.written.mutable_data_ptr<T>();
-  const int64_t out_stride = to.written.stride(0);
-  torch::stable::parallel_for(0, rows, rows_per_thread(width), [&](int64_t begin, int64_t end) {
-    Kernels<T>::direction(g.data, g.stride, width, kind, to_penalty, to_norms, begin, end, out,
-                          out_stride);
-  });
-  return to.take();
-}
+  template <class T>
+  void direction(const Direction<T>& p) {
+    const double to_penalty = p.factor * static_cast<double>(*p.grad_penalty);
+    torch::stable::parallel_for(
+        0, p.rows, rows_per_thread(p.width), [&](int64_t begin, int64_t end) {
+          Kernels<T>::direction(p.gradient, p.gradient_stride, p.width, p.kind, to_penalty,
+                                p.grad_norms, begin, end, p.result, p.result_stride);
+        });
+  }
 
-Tensor gradient_norm_penalty_backward(Tensor grad_penalty, std::optional<Tensor> grad_norms,
-                                      Tensor gradient, double weight, std::string kind) {
-  const Penalty penalty_kind = check_norm_penalty_backward(
-      "gradient_norm_penalty_backward", grad_penalty, grad_norms, gradient, weight, kind);
-  return gradient.scalar_type() == ScalarType::Float
-             ? run_norm_penalty_backward<float>(grad_penalty, grad_norms, gradient, weight,
-                                                penalty_kind)
-             : run_norm_penalty_backward<double>(grad_penalty, grad_norms, gradient, weight,
-                                                 penalty_kind);
-}
-
-template <class T>
-Tensor run_interpolate(const Tensor& real, const Tensor& fake, const Tensor& share) {
-  RowwiseResult to(real, {real, fake});
-  const Pieces<T> x(real, to.in_place), y(fake, to.in_place);
-  const int64_t rows = real.size(0), width = width_of(real);
-  if (rows * width == 0) return to.take();
-  const T* a = share.const_data_ptr<T>();
-  T* out = to.written.mutable_data_ptr<T>();
-  const int64_t out_stride = to.written.stride(0);
-  torch::stable::parallel_for(0, rows, rows_per_thread(width), [&](int64_t begin, int64_t end) {
-    Kernels<T>::interpolate(x.data, x.stride, y.data, y.stride, a, share.stride(0), width, begin,
-                            end, out, out_stride);
-  });
-  return to.take();
-}
-
-Tensor interpolate_tensors(Tensor real, Tensor fake, Tensor share) {
-  check_interpolate("interpolate", real, fake, share);
-  return real.scalar_type() == ScalarType::Float ? run_interpolate<float>(real, fake, share)
-                                                 : run_interpolate<double>(real, fake, share);
-}
+  template <class T>
+  void interpolate(const Interpolation<T>& p) {
+    torch::stable::parallel_for(
+        0, p.rows, rows_per_thread(p.width), [&](int64_t begin, int64_t end) {
+          Kernels<T>::interpolate(p.real, p.real_stride, p.fake, p.fake_stride, p.epsilon,
+                                  p.epsilon_stride, p.width, begin, end, p.result,
+                                  p.result_stride);
+        });
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
-  m.impl("interpolate", TORCH_BOX(&sdv_wgangp::interpolate_tensors));
-  m.impl("gradient_norm_penalty", TORCH_BOX(&sdv_wgangp::gradient_norm_penalty));
-  m.impl("gradient_norm_penalty_backward", TORCH_BOX(&sdv_wgangp::gradient_norm_penalty_backward));
+  m.impl("interpolate", TORCH_BOX(&sdv_wgangp::interpolate_rows<sdv_wgangp::Cpu>));
+  m.impl("gradient_norm_penalty", TORCH_BOX(&sdv_wgangp::gradient_norm_penalty<sdv_wgangp::Cpu>));
+  m.impl("gradient_norm_penalty_backward",
+         TORCH_BOX(&sdv_wgangp::gradient_norm_penalty_backward<sdv_wgangp::Cpu>));
 }

@@ -1,8 +1,6 @@
 // The dense channels of rows and the gradient back through them, on the CPU. Threads share rows.
 #include <torch/csrc/stable/library.h>
 
-#include <atomic>
-#include <tuple>
 #include <vector>
 
 #include "../row_views.h"
@@ -134,58 +132,36 @@ void check_values(const char* op, const ViewTables<S>& t, const ViewedRows<S>& r
   }
 }
 
-Tensor row_views(Tensor levels, Tensor positions, Tensor tables, Tensor binned, Tensor ordered,
-                 Tensor scored, Tensor whitening, double margin, double clamp) {
-  const char* op = "row_views";
-  const HeldTables held(op, levels, positions, tables, binned, ordered, scored, whitening, margin,
-                        clamp);
-  Tensor out = torch::stable::new_empty(tables, {levels.size(0), held.channels()});
-  with_types_of(tables, tables, [&](auto sum, auto) {
-    using S = decltype(sum);
-    const ViewTables<S> t = held.view<S>();
-    const ViewedRows<S> rows = held.rows<S>();
+struct Cpu {
+  explicit Cpu(const Tensor&) {}
+
+  template <class S>
+  void view(const char* op, const ViewTables<S>& t, const ViewedRows<S>& rows, S* out) {
     check_values(op, t, rows);
-    S* to = out.mutable_data_ptr<S>();
     torch::stable::parallel_for(0, rows.count, rows_per_thread(t.work()),
                                 [&](int64_t begin, int64_t end) {
                                   std::vector<S> scores(static_cast<size_t>(t.scored_count));
-                                  forward_kernel<S>(t, rows, begin, end, scores.data(), to);
+                                  forward_kernel<S>(t, rows, begin, end, scores.data(), out);
                                 });
-  });
-  return out;
-}
+  }
 
-std::tuple<Tensor, Tensor> row_views_backward(Tensor gradient, Tensor levels, Tensor positions,
-                                              Tensor tables, Tensor binned, Tensor ordered,
-                                              Tensor scored, Tensor whitening, double margin,
-                                              double clamp) {
-  const char* op = "row_views_backward";
-  const HeldTables held(op, levels, positions, tables, binned, ordered, scored, whitening, margin,
-                        clamp);
-  held.check_gradient(op, gradient);
-  Tensor to_positions =
-      torch::stable::new_empty(positions, {positions.size(0), positions.size(1)});
-  Tensor slopes = torch::stable::new_empty(gradient, {2, levels.size(0), levels.size(1)});
-  with_types_of(tables, tables, [&](auto sum, auto) {
-    using S = decltype(sum);
-    const ViewTables<S> t = held.view<S>();
-    const ViewedRows<S> rows = held.rows<S>();
+  template <class S>
+  void view_backward(const char* op, const ViewTables<S>& t, const ViewedRows<S>& rows,
+                     const S* gradient, int64_t gradient_stride, S* to_positions, S* slopes) {
     check_values(op, t, rows);
-    const Rows<S> g(gradient);
-    S *to = to_positions.mutable_data_ptr<S>(), *steep = slopes.mutable_data_ptr<S>();
     torch::stable::parallel_for(
         0, rows.count, rows_per_thread(2 * t.work()), [&](int64_t begin, int64_t end) {
           std::vector<S> scratch(static_cast<size_t>(3 * t.scored_count + t.ordered_count));
-          backward_kernel<S>(t, rows, g.data, g.stride, begin, end, scratch.data(), to, steep);
+          backward_kernel<S>(t, rows, gradient, gradient_stride, begin, end, scratch.data(),
+                             to_positions, slopes);
         });
-  });
-  return {to_positions, slopes};
-}
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
-  m.impl("row_views", TORCH_BOX(&sdv_wgangp::row_views));
-  m.impl("row_views_backward", TORCH_BOX(&sdv_wgangp::row_views_backward));
+  m.impl("row_views", TORCH_BOX(&sdv_wgangp::row_views<sdv_wgangp::Cpu>));
+  m.impl("row_views_backward", TORCH_BOX(&sdv_wgangp::row_views_backward<sdv_wgangp::Cpu>));
 }

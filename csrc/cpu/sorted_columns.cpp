@@ -15,11 +15,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cfloat>
-#include <tuple>
+#include <limits>
 #include <vector>
 
-#include "../batches.h"
-#include "../statistics.h"
+#include "../sorted_columns.h"
 #include "vector.h"
 
 namespace sdv_wgangp {
@@ -283,106 +282,80 @@ struct Groups {
   const int64_t columns, per_matrix, count;
 };
 
-template <class T>
-void run_sort(const Tensor& x, T* values, int64_t* index) {
-  const Sizes sizes(x);
-  const int64_t n = sizes.rows, columns = sizes.columns;
-  const Matrices<T> at(x);
-  const Groups groups(sizes.batch, columns);
-  torch::stable::parallel_for(
-      0, groups.count, rows_per_thread(4 * kGroup * n), [&](int64_t begin, int64_t end) {
-        Scratch<T> scratch(n);
-        for (int64_t g = begin; g < end; ++g) {
-          const int64_t first = groups.first(g), size = groups.size(g);
-          const T* source =
-              at.data + groups.matrix(g) * at.batch_stride + first * at.column_stride;
-          for (int64_t i = 0; i < n; ++i)
-            for (int64_t c = 0; c < size; ++c)
-              scratch.group[c * n + i] = source[i * at.row_stride + c * at.column_stride];
-          for (int64_t c = 0; c < size; ++c) {
-            const int64_t out = (groups.matrix(g) * columns + first + c) * n;
-            sort_column(scratch.group.data() + c * n, n, scratch, values + out, index + out);
-          }
-        }
-      });
-}
+struct Cpu {
+  static constexpr int64_t kLongest = std::numeric_limits<int64_t>::max();
 
-std::tuple<Tensor, Tensor> sorted_columns(Tensor x) {
-  check_batch("sorted_columns", "x", x);
-  const Sizes sizes(x);
-  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
-  // Stored column by column.
-  Tensor values = torch::stable::new_empty(x, batched(x, {columns, n}));
-  Tensor index = torch::stable::new_empty(x, batched(x, {columns, n}), ScalarType::Long);
-  if (batch * n * columns > 0) {
-    if (x.scalar_type() == ScalarType::Float)
-      run_sort<float>(x, values.mutable_data_ptr<float>(), index.mutable_data_ptr<int64_t>());
-    else
-      run_sort<double>(x, values.mutable_data_ptr<double>(), index.mutable_data_ptr<int64_t>());
-  }
-  return {transposed(values), transposed(index)};
-}
+  explicit Cpu(const Tensor&) {}
 
-// out[index[i][c]][c] = grad[i][c]. Returns whether an index was no row.
-template <class T>
-bool run_unsort(const Tensor& grad, const Tensor& index, T* out) {
-  const Sizes sizes(grad);
-  const int64_t n = sizes.rows, columns = sizes.columns;
-  const Matrices<T> g_at(grad);
-  const Matrices<int64_t> i_at(index);
-  const Groups groups(sizes.batch, columns);
-  std::atomic<bool> failed{false};
-  torch::stable::parallel_for(
-      0, groups.count, rows_per_thread(kGroup * n), [&](int64_t begin, int64_t end) {
-        std::vector<T> scratch(kGroup * n);
-        for (int64_t g = begin; g < end; ++g) {
-          const int64_t matrix = groups.matrix(g), first = groups.first(g), size = groups.size(g);
-          // Rows that no index names, in an index that is no permutation, have gradient 0.
-          std::fill(scratch.begin(), scratch.end(), T(0));
-          for (int64_t c = 0; c < size; ++c) {
-            const T* from =
-                g_at.data + matrix * g_at.batch_stride + (first + c) * g_at.column_stride;
-            const int64_t* rows =
-                i_at.data + matrix * i_at.batch_stride + (first + c) * i_at.column_stride;
-            for (int64_t i = 0; i < n; ++i) {
-              const int64_t row = rows[i * i_at.row_stride];
-              if (row < 0 || row >= n) {
-                failed = true;
-                return;
-              }
-              scratch[c * n + row] = from[i * g_at.row_stride];
+  template <class T>
+  void sort(const Tensor& x, T* values, int64_t* index) {
+    const Sizes sizes(x);
+    const int64_t n = sizes.rows, columns = sizes.columns;
+    const Matrices<T> at(x);
+    const Groups groups(sizes.batch, columns);
+    torch::stable::parallel_for(
+        0, groups.count, rows_per_thread(4 * kGroup * n), [&](int64_t begin, int64_t end) {
+          Scratch<T> scratch(n);
+          for (int64_t g = begin; g < end; ++g) {
+            const int64_t first = groups.first(g), size = groups.size(g);
+            const T* source =
+                at.data + groups.matrix(g) * at.batch_stride + first * at.column_stride;
+            for (int64_t i = 0; i < n; ++i)
+              for (int64_t c = 0; c < size; ++c)
+                scratch.group[c * n + i] = source[i * at.row_stride + c * at.column_stride];
+            for (int64_t c = 0; c < size; ++c) {
+              const int64_t out = (groups.matrix(g) * columns + first + c) * n;
+              sort_column(scratch.group.data() + c * n, n, scratch, values + out, index + out);
             }
           }
-          T* to = out + matrix * n * columns + first;
-          for (int64_t i = 0; i < n; ++i)
-            for (int64_t c = 0; c < size; ++c) to[i * columns + c] = scratch[c * n + i];
-        }
-      });
-  return failed;
-}
+        });
+  }
 
-Tensor sorted_columns_backward(Tensor grad, Tensor index) {
-  const char* op = "sorted_columns_backward";
-  check_batch(op, "grad", grad);
-  const Sizes sizes(grad);
-  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
-  SDV_CHECK(index.dim() == grad.dim() && Sizes(index).batch == batch && Sizes(index).rows == n &&
-                Sizes(index).columns == columns,
-            op, ": index must have shape ", shape(grad), ", got ", shape(index));
-  SDV_CHECK(index.scalar_type() == ScalarType::Long, op, ": index must be int64");
-  SDV_CHECK(index.device() == grad.device(), op, ": index must be on the device of grad");
-  Tensor out = torch::stable::new_empty(grad, batched(grad, {n, columns}));
-  const bool failed = grad.scalar_type() == ScalarType::Float
-                          ? run_unsort<float>(grad, index, out.mutable_data_ptr<float>())
-                          : run_unsort<double>(grad, index, out.mutable_data_ptr<double>());
-  SDV_CHECK(!failed, op, ": index must name rows from 0 to ", n - 1);
-  return out;
-}
+  // out[index[i][c]][c] = grad[i][c].
+  template <class T>
+  void unsort(const char* op, const Tensor& grad, const Tensor& index, T* out) {
+    const Sizes sizes(grad);
+    const int64_t n = sizes.rows, columns = sizes.columns;
+    const Matrices<T> g_at(grad);
+    const Matrices<int64_t> i_at(index);
+    const Groups groups(sizes.batch, columns);
+    std::atomic<bool> failed{false};
+    torch::stable::parallel_for(
+        0, groups.count, rows_per_thread(kGroup * n), [&](int64_t begin, int64_t end) {
+          std::vector<T> scratch(kGroup * n);
+          for (int64_t g = begin; g < end; ++g) {
+            const int64_t matrix = groups.matrix(g), first = groups.first(g),
+                          size = groups.size(g);
+            // Rows that no index names, in an index that is no permutation, have gradient 0.
+            std::fill(scratch.begin(), scratch.end(), T(0));
+            for (int64_t c = 0; c < size; ++c) {
+              const T* from =
+                  g_at.data + matrix * g_at.batch_stride + (first + c) * g_at.column_stride;
+              const int64_t* rows =
+                  i_at.data + matrix * i_at.batch_stride + (first + c) * i_at.column_stride;
+              for (int64_t i = 0; i < n; ++i) {
+                const int64_t row = rows[i * i_at.row_stride];
+                if (row < 0 || row >= n) {
+                  failed = true;
+                  return;
+                }
+                scratch[c * n + row] = from[i * g_at.row_stride];
+              }
+            }
+            T* to = out + matrix * n * columns + first;
+            for (int64_t i = 0; i < n; ++i)
+              for (int64_t c = 0; c < size; ++c) to[i * columns + c] = scratch[c * n + i];
+          }
+        });
+    SDV_CHECK(!failed, op, ": index must name rows from 0 to ", n - 1);
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
-  m.impl("sorted_columns", TORCH_BOX(&sdv_wgangp::sorted_columns));
-  m.impl("sorted_columns_backward", TORCH_BOX(&sdv_wgangp::sorted_columns_backward));
+  m.impl("sorted_columns", TORCH_BOX(&sdv_wgangp::sorted_columns<sdv_wgangp::Cpu>));
+  m.impl("sorted_columns_backward",
+         TORCH_BOX(&sdv_wgangp::sorted_columns_backward<sdv_wgangp::Cpu>));
 }

@@ -6,13 +6,10 @@
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
-#include <array>
-#include <string>
 #include <tuple>
 #include <vector>
 
-#include "../batches.h"
-#include "../jacobi.h"
+#include "../symmetric_eigen.h"
 #include "product.h"
 #include "vector.h"
 
@@ -47,6 +44,7 @@ SDV_INLINE void solve(const Problem<T>& problem, int64_t begin, int64_t end, T e
   T* const cosine = v + area * kLanes;
   const Jacobi<T, kLanes> jacobi = {
       a, problem.vectors ? v : nullptr, cosine, cosine + pairs_of(size) * kLanes, size, size};
+  const Assignment all = {.pair = 0, .pairs = 1, .line = 0, .lines = 1};
   for (int64_t first = begin; first < end; first += kLanes) {
     const int count = static_cast<int>(end - first < kLanes ? end - first : kLanes);
     int exponent[kLanes];
@@ -76,8 +74,8 @@ SDV_INLINE void solve(const Problem<T>& problem, int64_t begin, int64_t end, T e
       for (int step = 0; step < steps_of(size); ++step) {
         const T met = jacobi.choose(step, 0, 1);
         largest = met > largest ? met : largest;
-        jacobi.columns(step, {0, 1, 0, 1});
-        jacobi.rows(step, {0, 1, 0, 1});
+        jacobi.columns(step, all);
+        jacobi.rows(step, all);
       }
       if (largest <= epsilon) break;
     }
@@ -112,87 +110,6 @@ void solve_any(const Problem<double>& problem, int64_t begin, int64_t end, doubl
   solve_double(problem, begin, end, std::numeric_limits<double>::epsilon(), scratch);
 }
 
-template <class T>
-void run_jacobi(const Tensor& a, Tensor& values, Tensor& vectors, bool wanted) {
-  const int64_t batch = Sizes(a).batch, size = Sizes(a).rows;
-  const Problem<T> problem = {a.const_data_ptr<T>(), values.mutable_data_ptr<T>(),
-                              wanted ? vectors.mutable_data_ptr<T>() : nullptr,
-                              static_cast<int>(size)};
-  const int64_t groups = (batch + kLanes - 1) / kLanes;
-  // A sweep costs some 10 size^3 operations a matrix.
-  const int64_t grain = rows_per_thread(50 * kLanes * size * size * size);
-  torch::stable::parallel_for(0, groups, grain, [&](int64_t begin, int64_t end) {
-    std::vector<T> scratch((2 * size * size + 2 * pairs_of(problem.size)) * kLanes);
-    solve_any(problem, begin * kLanes, std::min(batch, end * kLanes), scratch.data());
-  });
-}
-
-// aten::linalg_eigh(Tensor self, str UPLO="L") -> (Tensor eigenvalues, Tensor eigenvectors)
-// aten::linalg_eigvalsh(Tensor self, str UPLO="L") -> Tensor
-std::array<StableIValue, 2> call_lapack(const char* name, const Tensor& a) {
-  std::array<StableIValue, 2> stack{torch::stable::detail::from(a),
-                                    torch::stable::detail::from(std::string("L"))};
-  SDV_CHECK(torch_call_dispatcher(name, "", stack.data(), TORCH_ABI_VERSION) == 0,
-            "symmetric_eigen: ", name, " failed, a has shape ", shape(a));
-  return stack;
-}
-
-// LAPACK fails where an element is not finite: those matrices are solved as zeros and end as NaN.
-// Eigenvectors come stored one after the other, like those of Jacobi's method.
-template <class T>
-std::tuple<Tensor, Tensor> run_lapack(const Tensor& a, bool wanted) {
-  const int64_t batch = Sizes(a).batch, size = Sizes(a).rows, area = size * size;
-  const T* at = a.const_data_ptr<T>();
-  std::vector<int64_t> undefined;
-  for (int64_t b = 0; b < batch; ++b) {
-    bool finite = true;
-    for (int64_t i = 0; i < size; ++i)
-      for (int64_t j = 0; j <= i; ++j) finite = finite && is_finite(at[b * area + i * size + j]);
-    if (!finite) undefined.push_back(b);
-  }
-  Tensor solved = a;
-  if (!undefined.empty()) {
-    solved = torch::stable::clone(a);
-    for (const int64_t b : undefined)
-      std::fill_n(solved.mutable_data_ptr<T>() + b * area, area, T(0));
-  }
-  const auto stack = call_lapack(wanted ? "aten::linalg_eigh" : "aten::linalg_eigvalsh", solved);
-  Tensor values = torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[0]));
-  Tensor vectors =
-      wanted ? torch::stable::contiguous(transposed(torch::stable::detail::to<Tensor>(stack[1])))
-             : torch::stable::new_empty(a, batched(a, {0, 0}));
-  for (const int64_t b : undefined) {
-    const T nan = std::numeric_limits<T>::quiet_NaN();
-    std::fill_n(values.mutable_data_ptr<T>() + b * size, size, nan);
-    if (wanted) std::fill_n(vectors.mutable_data_ptr<T>() + b * area, area, nan);
-  }
-  return {values, vectors};
-}
-
-std::tuple<Tensor, Tensor> solved(const Tensor& a, bool wanted) {
-  const int64_t batch = Sizes(a).batch, size = Sizes(a).rows;
-  const bool single = a.scalar_type() == ScalarType::Float;
-  if (size > kSmall || (size > 1 && batch < kFew))
-    return single ? run_lapack<float>(a, wanted) : run_lapack<double>(a, wanted);
-  Tensor values = torch::stable::new_empty(a, batched(a, {size}));
-  Tensor vectors = torch::stable::new_empty(a, batched(a, {wanted ? size : 0, wanted ? size : 0}));
-  if (batch > 0 && size > 0) {
-    if (single)
-      run_jacobi<float>(a, values, vectors, wanted);
-    else
-      run_jacobi<double>(a, values, vectors, wanted);
-  }
-  return {values, vectors};
-}
-
-std::tuple<Tensor, Tensor> symmetric_eigen(Tensor a, bool vectors) {
-  const char* op = "symmetric_eigen";
-  check_square(op, "a", a);
-  const Tensor held = torch::stable::contiguous(a);
-  const auto [values, stored] = solved(held, vectors);
-  return {values, transposed(stored)};
-}
-
 // out = Q diag(g) Q' for one matrix; `q` holds the rows of Q'. `left`, with a tile's rows to
 // spare, takes diag(g) Q', `panel` some columns of Q'.
 template <class T>
@@ -213,42 +130,72 @@ void eigen_gradient(const Tile<T>& tile, const T* grad, const T* q, int64_t size
   }
 }
 
-template <class T>
-void run_eigen_backward(const Tensor& grad, const Tensor& vectors, Tensor& out) {
-  const int64_t size = Sizes(out).rows;
-  const T* g = grad.const_data_ptr<T>();
-  const T* q = vectors.const_data_ptr<T>();
-  T* result = out.mutable_data_ptr<T>();
-  const Tile<T> tile = best_tile<T>();
-  torch::stable::parallel_for(
-      0, Sizes(out).batch, rows_per_thread(size * size * size), [&](int64_t begin, int64_t end) {
-        std::vector<T> left(size * size + tile.rows), panel(size * tile.columns);
-        for (int64_t b = begin; b < end; ++b)
-          eigen_gradient(tile, g + b * size, q + b * size * size, size, left.data(), panel.data(),
-                         result + b * size * size);
-      });
-}
+struct Cpu {
+  explicit Cpu(const Tensor&) {}
 
-Tensor symmetric_eigen_backward(Tensor grad, Tensor vectors, Tensor a) {
-  const char* op = "symmetric_eigen_backward";
-  check_square(op, "a", a);
-  const int64_t size = Sizes(a).rows;
-  check_shape(op, "a", a, "grad", grad, batched(a, {size}));
-  check_shape(op, "a", a, "vectors", vectors, batched(a, {size, size}));
-  const Tensor g = torch::stable::contiguous(grad);
-  const Tensor q = torch::stable::contiguous(transposed(vectors));
-  Tensor out = torch::stable::new_empty(a, batched(a, {size, size}));
-  if (a.scalar_type() == ScalarType::Float)
-    run_eigen_backward<float>(g, q, out);
-  else
-    run_eigen_backward<double>(g, q, out);
-  return out;
-}
+  static bool by_jacobi(int64_t batch, int64_t size) {
+    return size <= kSmall && (size <= 1 || batch >= kFew);
+  }
+
+  // `vectors` null where they are not wanted.
+  template <class T>
+  void jacobi(const T* a, int64_t batch, int size, T* values, T* vectors) {
+    const Problem<T> problem = {.a = a, .values = values, .vectors = vectors, .size = size};
+    const int64_t groups = (batch + kLanes - 1) / kLanes;
+    // A sweep costs some 10 size^3 operations a matrix.
+    const int64_t grain = rows_per_thread(50 * kLanes * int64_t(size) * size * size);
+    torch::stable::parallel_for(0, groups, grain, [&](int64_t begin, int64_t end) {
+      std::vector<T> scratch((2 * size * size + 2 * pairs_of(size)) * kLanes);
+      solve_any(problem, begin * kLanes, std::min(batch, end * kLanes), scratch.data());
+    });
+  }
+
+  // LAPACK fails where an element is not finite: those matrices are solved as zeros and end as
+  // NaN.
+  template <class T>
+  std::tuple<Tensor, Tensor> solve(const Tensor& a, bool wanted) {
+    const int64_t batch = Sizes(a).batch, size = Sizes(a).rows, area = size * size;
+    const T* at = a.const_data_ptr<T>();
+    std::vector<int64_t> undefined;
+    for (int64_t b = 0; b < batch; ++b) {
+      bool finite = true;
+      for (int64_t i = 0; i < size; ++i)
+        for (int64_t j = 0; j <= i; ++j) finite = finite && is_finite(at[b * area + i * size + j]);
+      if (!finite) undefined.push_back(b);
+    }
+    Tensor solved = a;
+    if (!undefined.empty()) {
+      solved = torch::stable::clone(a);
+      for (const int64_t b : undefined)
+        std::fill_n(solved.mutable_data_ptr<T>() + b * area, area, T(0));
+    }
+    auto [values, vectors] = solve_by_torch(solved, wanted);
+    for (const int64_t b : undefined) {
+      const T nan = std::numeric_limits<T>::quiet_NaN();
+      std::fill_n(values.template mutable_data_ptr<T>() + b * size, size, nan);
+      if (wanted) std::fill_n(vectors.template mutable_data_ptr<T>() + b * area, area, nan);
+    }
+    return {values, vectors};
+  }
+
+  template <class T>
+  void eigen_backward(const T* grad, const T* q, int64_t batch, int64_t size, T* out) {
+    const Tile<T> tile = best_tile<T>();
+    torch::stable::parallel_for(
+        0, batch, rows_per_thread(size * size * size), [&](int64_t begin, int64_t end) {
+          std::vector<T> left(size * size + tile.rows), panel(size * tile.columns);
+          for (int64_t b = begin; b < end; ++b)
+            eigen_gradient(tile, grad + b * size, q + b * size * size, size, left.data(),
+                           panel.data(), out + b * size * size);
+        });
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
-  m.impl("symmetric_eigen", TORCH_BOX(&sdv_wgangp::symmetric_eigen));
-  m.impl("symmetric_eigen_backward", TORCH_BOX(&sdv_wgangp::symmetric_eigen_backward));
+  m.impl("symmetric_eigen", TORCH_BOX(&sdv_wgangp::symmetric_eigen<sdv_wgangp::Cpu>));
+  m.impl("symmetric_eigen_backward",
+         TORCH_BOX(&sdv_wgangp::symmetric_eigen_backward<sdv_wgangp::Cpu>));
 }

@@ -11,7 +11,6 @@
 #include <cstring>
 #include <vector>
 
-#include "../batches.h"
 #include "../tree_scores.h"
 #include "vector.h"
 
@@ -248,39 +247,42 @@ std::vector<Node> lay_out_nodes(const char* op, const Trees& trees, int64_t widt
   return nodes;
 }
 
-Tensor tree_scores(Tensor cells, Tensor features, Tensor thresholds, Tensor leaves) {
-  const char* op = "tree_scores";
-  static const Kernel kernel = widest();
-  const HeldTrees held(op, cells, features, thresholds, leaves);
-  const Trees trees = held.view();
-  const std::vector<Node> nodes = lay_out_nodes(op, trees, kernel.width);
-  const int64_t lines = std::max(2, trees.leaf_count() / kLeavesPerLine);
-  std::vector<CacheLine> values(static_cast<size_t>(trees.count * lines));
-  auto* leaf_values = reinterpret_cast<float*>(values.data());
-  for (int64_t t = 0; t < trees.count; ++t)
-    std::copy_n(trees.leaves + t * trees.leaf_count(), trees.leaf_count(),
-                leaf_values + t * lines * kLeavesPerLine);
-  const Ensemble ensemble{trees.count,  trees.columns, trees.depth,
-                          nodes.data(), leaf_values,   lines * kLeavesPerLine};
+struct Cpu {
+  explicit Cpu(const Tensor&) {}
 
-  const int64_t rows = cells.size(0), blocks = (rows + kernel.width - 1) / kernel.width;
-  const Matrices<uint8_t> from(cells);
-  Tensor scores = torch::stable::new_empty(leaves, {rows});
-  auto* out = scores.mutable_data_ptr<float>();
-  const int64_t work = trees.columns + trees.count * trees.leaf_count() / 16;
-  torch::stable::parallel_for(
-      0, blocks, rows_per_thread(kernel.width * work), [&](int64_t begin, int64_t end) {
-        const auto bytes = static_cast<size_t>(trees.columns * kernel.width);
-        std::vector<CacheLine> block(1 + bytes / sizeof(CacheLine));
-        kernel.score_rows(ensemble, from, begin * kernel.width, std::min(end * kernel.width, rows),
-                          block.data()->bytes, out);
-      });
-  return scores;
-}
+  static void score(const char* op, const Trees& trees, const Matrices<uint8_t>& cells,
+                    int64_t rows, float* scores) {
+    static const Kernel kernel = widest();
+    const std::vector<Node> nodes = lay_out_nodes(op, trees, kernel.width);
+    const int64_t lines = std::max(2, trees.leaf_count() / kLeavesPerLine);
+    std::vector<CacheLine> values(static_cast<size_t>(trees.count * lines));
+    auto* leaf_values = reinterpret_cast<float*>(values.data());
+    for (int64_t t = 0; t < trees.count; ++t)
+      std::copy_n(trees.leaves + t * trees.leaf_count(), trees.leaf_count(),
+                  leaf_values + t * lines * kLeavesPerLine);
+    const Ensemble ensemble{
+        .trees = trees.count,
+        .columns = trees.columns,
+        .depth = trees.depth,
+        .nodes = nodes.data(),
+        .leaves = leaf_values,
+        .leaf_stride = lines * kLeavesPerLine,
+    };
+    const int64_t blocks = (rows + kernel.width - 1) / kernel.width;
+    const int64_t work = trees.columns + trees.count * trees.leaf_count() / 16;
+    torch::stable::parallel_for(
+        0, blocks, rows_per_thread(kernel.width * work), [&](int64_t begin, int64_t end) {
+          const auto bytes = static_cast<size_t>(trees.columns * kernel.width);
+          std::vector<CacheLine> block(1 + bytes / sizeof(CacheLine));
+          kernel.score_rows(ensemble, cells, begin * kernel.width,
+                            std::min(end * kernel.width, rows), block.data()->bytes, scores);
+        });
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CPU, m) {
-  m.impl("tree_scores", TORCH_BOX(&sdv_wgangp::tree_scores));
+  m.impl("tree_scores", TORCH_BOX(&sdv_wgangp::tree_scores<sdv_wgangp::Cpu>));
 }

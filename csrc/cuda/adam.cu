@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "../adam.h"
-#include "stream.h"
+#include "device.h"
 
 namespace sdv_wgangp {
 namespace {
@@ -33,13 +33,8 @@ static_assert(sizeof(Table<double, double>) + 64 <= 4096,
               "more than a kernel's arguments may take");
 
 template <class S, class G>
-__global__ void update_kernel(Table<S, G> table, const double* now, S beta, S epsilon, S decay) {
-  const AdamRates<S> rates{static_cast<S>(now[0]),
-                           static_cast<S>(now[1]),
-                           static_cast<S>(now[2]),
-                           beta,
-                           epsilon,
-                           decay};
+__global__ void update_kernel(Table<S, G> table, const double* now, AdamSettings settings) {
+  const auto rates = adam_rates<S>(now, settings);
   int k = 0;
   while (k + 1 < table.count && table.first[k + 1] <= blockIdx.x) ++k;
   const int64_t begin = (blockIdx.x - table.first[k]) * kPart;
@@ -53,49 +48,41 @@ __global__ void update_kernel(Table<S, G> table, const double* now, S beta, S ep
                 average ? average + i : nullptr);
 }
 
-void adam_step(std::vector<Tensor> parameters, std::vector<Tensor> gradients,
-               std::vector<Tensor> squares, std::vector<Tensor> averages, Tensor rates,
-               double beta, double epsilon, double decay) {
-  check_adam(parameters, gradients, squares, averages, rates, beta, epsilon, decay);
-  const torch::stable::accelerator::DeviceGuard guard(rates.get_device_index());
-  const Tensor held = torch::stable::contiguous(rates);
-  const cudaStream_t stream = current_stream(held);
-  for_types([&](auto sum, auto operand, ScalarType type, ScalarType of_gradient) {
-    using S = decltype(sum);
-    using G = decltype(operand);
+class Cuda : public CudaDevice {
+ public:
+  using CudaDevice::CudaDevice;
+
+  template <class S, class G>
+  void update(const std::vector<AdamTensor<S, G>>& tensors, const double* now,
+              const AdamSettings& settings) {
     Table<S, G> table;
     const auto launch = [&] {
       if (table.count == 0) return;
-      update_kernel<S, G><<<static_cast<unsigned>(table.blocks), kThreads, 0, stream>>>(
-          table, held.const_data_ptr<double>(), static_cast<S>(beta), static_cast<S>(epsilon),
-          static_cast<S>(decay));
+      update_kernel<S, G>
+          <<<static_cast<unsigned>(table.blocks), kThreads, 0, stream_>>>(table, now, settings);
       check_launch("adam_step");
       table.count = 0;
       table.blocks = 0;
     };
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      const int64_t size = parameters[i].numel();
-      if (parameters[i].scalar_type() != type || gradients[i].scalar_type() != of_gradient ||
-          size == 0)
-        continue;
-      const int64_t blocks = (size + kPart - 1) / kPart;
+    for (const AdamTensor<S, G>& t : tensors) {
+      const int64_t blocks = (t.size + kPart - 1) / kPart;
       if (table.count == kTensors || table.blocks + blocks > kMostBlocks) launch();
       const int k = table.count++;
       table.first[k] = table.blocks;
       table.blocks += blocks;
-      table.size[k] = size;
-      table.gradient[k] = static_cast<const G*>(gradients[i].const_data_ptr());
-      table.parameter[k] = parameters[i].mutable_data_ptr<S>();
-      table.square[k] = squares[i].mutable_data_ptr<S>();
-      table.average[k] = averages.empty() ? nullptr : averages[i].mutable_data_ptr<S>();
+      table.size[k] = t.size;
+      table.gradient[k] = t.gradient;
+      table.parameter[k] = t.parameter;
+      table.square[k] = t.square;
+      table.average[k] = t.average;
     }
     launch();
-  });
-}
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
-  m.impl("adam_step", TORCH_BOX(&sdv_wgangp::adam_step));
+  m.impl("adam_step", TORCH_BOX(&sdv_wgangp::adam_step<sdv_wgangp::Cuda>));
 }

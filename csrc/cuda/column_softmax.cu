@@ -10,12 +10,9 @@
 #include <torch/csrc/stable/library.h>
 
 #include <limits>
-#include <optional>
-#include <tuple>
 
-#include "../checks.h"
-#include "../formulas.h"
-#include "stream.h"
+#include "../column_softmax.h"
+#include "device.h"
 #include "teams.h"
 
 namespace sdv_wgangp {
@@ -132,113 +129,56 @@ __global__ void sample_kernel(const L* logits, int64_t logits_stride, const T* b
   }
 }
 
-template <class T>
-void run_softmax(const Tensor& logits, const Tensor& noise, const Tensor& offsets,
-                 double temperature, Tensor& soft, Tensor& codes) {
-  const int64_t columns = offsets.size(0) - 1, width = logits.size(1);
-  const int64_t pairs = logits.size(0) * columns;
-  if (pairs == 0) return;
-  const Rows<T> l(logits), g(noise);
-  const T scale = inverse_temperature(temperature, std::numeric_limits<T>::max());
-  const bool wide = width >= kWideColumn * columns;
-  const auto kernel = wide ? softmax_kernel<kThreads, T> : softmax_kernel<kWarp, T>;
-  kernel<<<grid_size(pairs, wide ? kThreads : kWarp), kThreads, 0, current_stream(logits)>>>(
-      l.data, l.stride, g.data, g.stride, offsets.const_data_ptr<int64_t>(), columns, width, pairs,
-      scale, soft.mutable_data_ptr<T>(), codes.mutable_data_ptr<int64_t>());
-  check_launch("column_softmax");
-}
+class Cuda : public CudaDevice {
+ public:
+  using CudaDevice::CudaDevice;
 
-std::tuple<Tensor, Tensor> column_softmax(Tensor logits, Tensor noise, Tensor offsets,
-                                          double temperature) {
-  const char* op = "column_softmax";
-  check_matrix(op, "logits", logits);
-  check_like(op, "logits", logits, "noise", noise, logits.size(0), logits.size(1));
-  check_temperature(op, temperature);
-  const int64_t columns = check_offsets_shape(op, offsets, logits);
-  SDV_CHECK(columns > 0 || logits.size(1) == 0, op, ": offsets name no column, logits have shape ",
-            shape(logits));
-  const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
-  const Tensor at = torch::stable::contiguous(offsets);
-  Tensor soft = torch::stable::new_empty(logits, {logits.size(0), logits.size(1)});
-  Tensor codes = torch::stable::new_empty(logits, {logits.size(0), columns}, ScalarType::Long);
-  if (logits.scalar_type() == ScalarType::Float)
-    run_softmax<float>(logits, noise, at, temperature, soft, codes);
-  else
-    run_softmax<double>(logits, noise, at, temperature, soft, codes);
-  return {soft, codes};
-}
+  static Tensor checked_offsets(const char* op, const Tensor& offsets, int64_t width) {
+    return sdv_wgangp::checked_offsets(op, offsets, width);
+  }
 
-template <class T>
-void run_softmax_backward(const Tensor& grad, const Tensor& soft, const Tensor& offsets,
-                          double temperature, Tensor& result) {
-  const int64_t columns = offsets.size(0) - 1, width = soft.size(1);
-  const int64_t pairs = soft.size(0) * columns;
-  if (pairs == 0) return;
-  const Rows<T> g(grad), p(soft);
-  const T scale = inverse_temperature(temperature, std::numeric_limits<T>::max());
-  const bool wide = width >= kWideColumn * columns;
-  const auto kernel =
-      wide ? softmax_backward_kernel<kThreads, T> : softmax_backward_kernel<kWarp, T>;
-  kernel<<<grid_size(pairs, wide ? kThreads : kWarp), kThreads, 0, current_stream(soft)>>>(
-      g.data, g.stride, p.data, p.stride, offsets.const_data_ptr<int64_t>(), columns, width, pairs,
-      scale, result.mutable_data_ptr<T>());
-  check_launch("column_softmax_backward");
-}
+  template <class T>
+  void softmax(const Softmax<T>& p) {
+    const int64_t pairs = p.rows * p.columns;
+    if (pairs == 0) return;
+    const bool wide = p.width >= kWideColumn * p.columns;
+    const auto kernel = wide ? softmax_kernel<kThreads, T> : softmax_kernel<kWarp, T>;
+    kernel<<<grid_size(pairs, wide ? kThreads : kWarp), kThreads, 0, stream_>>>(
+        p.logits, p.logits_stride, p.noise, p.noise_stride, p.offsets, p.columns, p.width, pairs,
+        p.scale, p.soft, p.codes);
+    check_launch("column_softmax");
+  }
 
-Tensor column_softmax_backward(Tensor grad_soft, Tensor soft, Tensor offsets, double temperature) {
-  const char* op = "column_softmax_backward";
-  check_matrix(op, "soft", soft);
-  check_like(op, "soft", soft, "grad_soft", grad_soft, soft.size(0), soft.size(1));
-  check_temperature(op, temperature);
-  const int64_t columns = check_offsets_shape(op, offsets, soft);
-  SDV_CHECK(columns > 0 || soft.size(1) == 0, op, ": offsets name no column, soft has shape ",
-            shape(soft));
-  const torch::stable::accelerator::DeviceGuard guard(soft.get_device_index());
-  const Tensor at = torch::stable::contiguous(offsets);
-  Tensor result = torch::stable::new_empty(soft, {soft.size(0), soft.size(1)});
-  if (soft.scalar_type() == ScalarType::Float)
-    run_softmax_backward<float>(grad_soft, soft, at, temperature, result);
-  else
-    run_softmax_backward<double>(grad_soft, soft, at, temperature, result);
-  return result;
-}
+  template <class T>
+  void softmax_backward(const SoftmaxBackward<T>& p) {
+    const int64_t pairs = p.rows * p.columns;
+    if (pairs == 0) return;
+    const bool wide = p.width >= kWideColumn * p.columns;
+    const auto kernel =
+        wide ? softmax_backward_kernel<kThreads, T> : softmax_backward_kernel<kWarp, T>;
+    kernel<<<grid_size(pairs, wide ? kThreads : kWarp), kThreads, 0, stream_>>>(
+        p.grad, p.grad_stride, p.soft, p.soft_stride, p.offsets, p.columns, p.width, pairs,
+        p.scale, p.result);
+    check_launch("column_softmax_backward");
+  }
 
-template <class T, class L>
-void run_sample(const Tensor& logits, const T* bias, const Tensor& uniforms, const Tensor& offsets,
-                Tensor& codes) {
-  const int64_t columns = offsets.size(0) - 1;
-  const int64_t pairs = logits.size(0) * columns;
-  if (pairs == 0) return;
-  const Rows<L> l(logits);
-  const Rows<T> u(uniforms);
-  sample_kernel<T, L><<<grid_size(pairs, kWarp), kThreads, 0, current_stream(logits)>>>(
-      l.data, l.stride, bias, u.data, u.stride, offsets.const_data_ptr<int64_t>(), columns,
-      logits.size(1), pairs, codes.mutable_data_ptr<int64_t>());
-  check_launch("column_sample");
-}
-
-Tensor column_sample(Tensor logits, Tensor uniforms, Tensor offsets, std::optional<Tensor> bias) {
-  const int64_t columns = check_sample(logits, uniforms, offsets, bias);
-  SDV_CHECK(columns > 0 || logits.size(1) == 0,
-            "column_sample: offsets name no column, logits have shape ", shape(logits));
-  const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
-  const Tensor at = torch::stable::contiguous(offsets);
-  Tensor codes = torch::stable::new_empty(logits, {logits.size(0), columns}, ScalarType::Long);
-  std::optional<Tensor> held;
-  if (bias) held = torch::stable::contiguous(*bias);
-  with_types_of(uniforms, logits, [&](auto sum, auto operand) {
-    using T = decltype(sum);
-    using L = decltype(operand);
-    run_sample<T, L>(logits, held ? held->const_data_ptr<T>() : nullptr, uniforms, at, codes);
-  });
-  return codes;
-}
+  template <class T, class L>
+  void sample(const Sample<T, L>& p) {
+    const int64_t pairs = p.rows * p.columns;
+    if (pairs == 0) return;
+    sample_kernel<T, L><<<grid_size(pairs, kWarp), kThreads, 0, stream_>>>(
+        p.logits, p.logits_stride, p.bias, p.uniforms, p.uniforms_stride, p.offsets, p.columns,
+        p.width, pairs, p.codes);
+    check_launch("column_sample");
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
-  m.impl("column_softmax", TORCH_BOX(&sdv_wgangp::column_softmax));
-  m.impl("column_softmax_backward", TORCH_BOX(&sdv_wgangp::column_softmax_backward));
-  m.impl("column_sample", TORCH_BOX(&sdv_wgangp::column_sample));
+  m.impl("column_softmax", TORCH_BOX(&sdv_wgangp::column_softmax<sdv_wgangp::Cuda>));
+  m.impl("column_softmax_backward",
+         TORCH_BOX(&sdv_wgangp::column_softmax_backward<sdv_wgangp::Cuda>));
+  m.impl("column_sample", TORCH_BOX(&sdv_wgangp::column_sample<sdv_wgangp::Cuda>));
 }

@@ -11,8 +11,8 @@
 #include <cassert>
 
 #include "../critic_sweeps.h"
+#include "device.h"
 #include "products.h"
-#include "stream.h"
 
 namespace sdv_wgangp {
 namespace {
@@ -80,7 +80,7 @@ template <class S, class T>
 __global__ void first_kernel(FirstLayer<S, T> p) {
   const int64_t m = p.inputs.rows;
   for (int64_t i = blockIdx.x; i < m; i += gridDim.x) {
-    const S share = p.groups == 3 ? p.share[i * p.share_stride] : S(0);
+    const S epsilon = p.groups == 3 ? p.epsilon[i * p.epsilon_stride] : S(0);
     for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x) {
       const S real = pre_activation(p, 0, i, j);
       activate(real, p.mask.row(i), p.slope, j, p.h + i * p.width);
@@ -88,7 +88,7 @@ __global__ void first_kernel(FirstLayer<S, T> p) {
       const S fake = pre_activation(p, 1, i, j);
       activate(fake, p.mask.row(m + i), p.slope, j, p.h + (m + i) * p.width);
       if (p.groups < 3) continue;
-      activate(interpolate(real, fake, share), p.mask.row(2 * m + i), p.slope, j,
+      activate(interpolate(real, fake, epsilon), p.mask.row(2 * m + i), p.slope, j,
                p.h + (2 * m + i) * p.width);
     }
   }
@@ -136,7 +136,7 @@ __global__ void tangent_kernel(TangentLayer<S, T> p) {
     T* y = p.y + i * p.width;
     T* h = p.h + (p.first + i) * p.width;
     const S* mask = p.mask.row(p.first + i);
-    const S e = p.factors.share_of_loss(p.first + i);
+    const S e = p.factors.signal_factor(p.first + i);
     S kappa = 1;
     if (p.d) {
       const T* d = p.d + i * p.width;
@@ -164,9 +164,9 @@ struct LossFactor {
   __device__ S operator()(int64_t i) const { return factors.loss_factor(i); }
 };
 template <class S>
-struct ShareOfLoss {
+struct SignalFactor {
   RowFactors<S> factors;
-  __device__ S operator()(int64_t i) const { return factors.share_of_loss(i); }
+  __device__ S operator()(int64_t i) const { return factors.signal_factor(i); }
 };
 template <class S>
 struct One {
@@ -201,7 +201,7 @@ __global__ void levels_kernel(FirstGradient<S, T> p) {
   for (int64_t i = blockIdx.x; i < 2 * m; i += gridDim.x) {
     const int group = i >= m;
     const int64_t* levels = p.inputs.level[group] + (i - group * m) * p.inputs.level_stride[group];
-    const S e = p.factors.share_of_loss(i);
+    const S e = p.factors.signal_factor(i);
     for (int64_t j = threadIdx.x; j < p.width; j += blockDim.x) {
       const S value = e * widen(p.a[i * p.width + j]);
       for (int64_t c = 0; c < p.inputs.cells; ++c)
@@ -219,7 +219,7 @@ __global__ void channels_kernel(Inputs<S> inputs, RowFactors<S> factors, T* to) 
     const int group = row >= inputs.rows;
     const int64_t i = row - group * inputs.rows;
     narrow(
-        factors.share_of_loss(row) * inputs.channel[group][i * inputs.channel_stride[group] + c],
+        factors.signal_factor(row) * inputs.channel[group][i * inputs.channel_stride[group] + c],
         to[k]);
   }
 }
@@ -258,22 +258,12 @@ __global__ void total_kernel(const S* from, int64_t count, S* to) {
 
 // --- the device ---------------------------------------------------------------------------------
 
-class Cuda {
+class Cuda : public CudaDevice {
  public:
   explicit Cuda(const Tensor& like)
-      : like_(like),
+      : CudaDevice(like),
         device_(torch::headeronly::DeviceType::CUDA,
-                static_cast<torch::stable::DeviceIndex>(like.get_device_index())),
-        guard_(like.get_device_index()),
-        stream_(current_stream(like)) {}
-
-  // From torch's allocator, which gives the memory to nobody else before the stream has done
-  // with it.
-  template <class T>
-  T* take(int64_t count) {
-    held_.push_back(torch::stable::new_empty(like_, {count}, TypeOf<T>::value));
-    return static_cast<T*>(held_.back().mutable_data_ptr());
-  }
+                static_cast<torch::stable::DeviceIndex>(like.get_device_index())) {}
 
   // out = a b, or out += a b. Products of bfloat16 may go to float32, rounded on the way.
   template <class O, class A, class B>
@@ -308,12 +298,6 @@ class Cuda {
     }
   }
 
-  template <class S>
-  void zero(S* to, int64_t count) {
-    if (count == 0) return;
-    const cudaError_t error = cudaMemsetAsync(to, 0, count * sizeof(S), stream_);
-    SDV_CHECK(error == cudaSuccess, "critic: cudaMemsetAsync failed, ", cudaGetErrorString(error));
-  }
   template <class S, class T>
   void convert(const S* from, int64_t count, T* to) {
     if (count == 0) return;
@@ -343,7 +327,7 @@ class Cuda {
     check_launch("critic");
     const int64_t in_loss = std::min(p.rows, 2 * p.factors.group);
     if (p.bias_gradient)
-      column_sums(p.a, in_loss, p.width, ShareOfLoss<S>{p.factors}, false, p.bias_gradient);
+      column_sums(p.a, in_loss, p.width, SignalFactor<S>{p.factors}, false, p.bias_gradient);
     if (p.head_gradient)
       column_sums(p.h, in_loss, p.width, LossFactor<S>{p.factors}, false, p.head_gradient);
   }
@@ -353,7 +337,7 @@ class Cuda {
     reverse_kernel<<<blocks(p.rows), threads(p.width), 0, stream_>>>(p);
     check_launch("critic");
     if (p.bias_gradient)
-      column_sums(p.a, std::min(p.rows, 2 * p.factors.group), p.width, ShareOfLoss<S>{p.factors},
+      column_sums(p.a, std::min(p.rows, 2 * p.factors.group), p.width, SignalFactor<S>{p.factors},
                   false, p.bias_gradient);
   }
 
@@ -436,11 +420,7 @@ class Cuda {
     check_launch("critic");
   }
 
-  const Tensor like_;
   const torch::stable::Device device_;
-  const torch::stable::accelerator::DeviceGuard guard_;
-  const cudaStream_t stream_;
-  std::vector<Tensor> held_;
 };
 
 }  // namespace

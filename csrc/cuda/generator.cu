@@ -13,20 +13,14 @@
 #include <algorithm>
 #include <cassert>
 #include <limits>
-#include <tuple>
 #include <type_traits>
 
 #include "../generator.h"
-#include "stream.h"
+#include "device.h"
 #include "teams.h"
 
 namespace sdv_wgangp {
 namespace {
-
-template <class T>
-T* elements(const Tensor& tensor) {
-  return static_cast<T*>(tensor.mutable_data_ptr());
-}
 
 // --- sums over rows -----------------------------------------------------------------------------
 
@@ -81,16 +75,16 @@ __global__ void __launch_bounds__(kRowThreads)
   const Unit unit = own_unit();
   const int64_t j = unit.index;
   const int64_t end = j < width ? rows : 0;
-  const S share = S(1) / rows;
+  const S inverse_rows = S(1) / rows;
   S sum = 0;
   for (int64_t i = unit.warp; i < end; i += kRowWarps) sum += widen(z[i * stride + j]);
-  const S mean = over_warps(unit, sum) * share;
+  const S mean = over_warps(unit, sum) * inverse_rows;
   S squares = 0;
   for (int64_t i = unit.warp; i < end; i += kRowWarps) {
     const S d = widen(z[i * stride + j]) - mean;
     squares += d * d;
   }
-  const S scale = 1 / std::sqrt(over_warps(unit, squares) * share + epsilon);
+  const S scale = 1 / std::sqrt(over_warps(unit, squares) * inverse_rows + epsilon);
   if (j >= width) return;
   if (unit.warp == 0) inverse[j] = scale;
   const S gamma = weight[j], beta = bias[j];
@@ -130,74 +124,22 @@ __global__ void __launch_bounds__(kRowThreads)
     weight_gradient[j] = along;
     bias_gradient[j] = total;
   }
-  const S share = S(1) / rows;
-  const S scale = gamma * inverse[j], mean = total * share, tilt = along * share;
+  const S inverse_rows = S(1) / rows;
+  const S scale = gamma * inverse[j], mean = total * inverse_rows, tilt = along * inverse_rows;
   for (int64_t i = unit.warp; i < end; i += kRowWarps) {
     const S value = widen(normal[i * stride + j]);
     narrow(scale * (open(value, i) - mean - value * tilt), normal[i * stride + j]);
   }
 }
 
-Tensor norm_relu(Tensor product, Tensor weight, Tensor bias, double epsilon, Tensor out) {
-  check_norm_relu(product, weight, bias, epsilon, out);
-  const torch::stable::accelerator::DeviceGuard guard(product.get_device_index());
-  const int64_t rows = product.size(0), width = product.size(1);
-  Tensor inverse = torch::stable::new_empty(weight, {width});
-  if (width == 0) return inverse;
-  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias);
-  with_types_of(weight, product, [&](auto sum, auto operand) {
-    using S = decltype(sum);
-    using T = decltype(operand);
-    norm_kernel<S, T><<<unit_blocks(width), kRowThreads, 0, current_stream(product)>>>(
-        elements<T>(product), product.stride(0), rows, width, scale.const_data_ptr<S>(),
-        shift.const_data_ptr<S>(), static_cast<S>(epsilon), elements<T>(out), out.stride(0),
-        inverse.mutable_data_ptr<S>());
-  });
-  check_launch("norm_relu");
-  return inverse;
-}
-
-void norm_relu_backward(Tensor gradient, Tensor normal, Tensor weight, Tensor bias, Tensor inverse,
-                        Tensor weight_gradient, Tensor bias_gradient) {
-  check_norm_relu_backward(gradient, normal, weight, bias, inverse, weight_gradient,
-                           bias_gradient);
-  const torch::stable::accelerator::DeviceGuard guard(normal.get_device_index());
-  const int64_t rows = normal.size(0), width = normal.size(1);
-  if (width == 0) return;
-  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias),
-               deviation = torch::stable::contiguous(inverse);
-  with_types_of(weight, normal, [&](auto sum, auto operand) {
-    using S = decltype(sum);
-    using T = decltype(operand);
-    const Rows<T> g(gradient);
-    norm_backward_kernel<S, T><<<unit_blocks(width), kRowThreads, 0, current_stream(normal)>>>(
-        g.data, g.stride, elements<T>(normal), normal.stride(0), rows, width,
-        scale.const_data_ptr<S>(), shift.const_data_ptr<S>(), deviation.const_data_ptr<S>(),
-        weight_gradient.mutable_data_ptr<S>(), bias_gradient.mutable_data_ptr<S>());
-  });
-  check_launch("norm_relu_backward");
-}
-
 // --- the gradient at logits ---------------------------------------------------------------------
-
-template <class S, class T>
-struct CodeGradient {
-  T* gradient;
-  int64_t gradient_stride;
-  const T* logits;
-  int64_t logits_stride;
-  const S* bias;
-  const int64_t* levels;
-  const int64_t* offsets;
-  int64_t rows, columns, width, count;  // `count` tables
-  const S *slopes, *tables;             // [count, rows, columns], [count, width]
-  S* unrounded;                         // [rows, width], or null where nothing is rounded
-};
 
 // Logits that are no distribution give NaN and fail no assert, which would cost the caller the
 // CUDA context.
+//
+// `unrounded` [rows, width] takes the result before it is rounded; null where nothing is rounded.
 template <int Team, class S, class T>
-__global__ void code_gradient_kernel(CodeGradient<S, T> q) {
+__global__ void code_gradient_kernel(CodeGradient<S, T> q, S* unrounded) {
   constexpr int teams = kThreads / Team;
   const int lane = threadIdx.x % Team;
   const int64_t pairs = q.rows * q.columns;
@@ -207,7 +149,7 @@ __global__ void code_gradient_kernel(CodeGradient<S, T> q) {
     const int64_t sampled = q.levels[index] - pair.start;
     assert(0 <= sampled && sampled < pair.size && "levels must lie in their column");
     T* g = q.gradient + pair.row * q.gradient_stride + pair.start;
-    S* exact = q.unrounded ? q.unrounded + pair.row * q.width + pair.start : nullptr;
+    S* exact = unrounded ? unrounded + pair.row * q.width + pair.start : nullptr;
     const T* l = q.logits + pair.row * q.logits_stride + pair.start;
     const S* b = q.bias + pair.start;
     // The gradient at code i.
@@ -247,58 +189,6 @@ __global__ void code_gradient_kernel(CodeGradient<S, T> q) {
   }
 }
 
-template <class S, class T>
-void run_code_gradient(CodeGradient<S, T> q, const Tensor& bias, S* sums) {
-  const cudaStream_t stream = current_stream(bias);
-  const int64_t pairs = q.rows * q.columns;
-  if (pairs > 0) {
-    const bool wide = q.width >= kWideColumn * q.columns;
-    const auto kernel =
-        wide ? code_gradient_kernel<kThreads, S, T> : code_gradient_kernel<kWarp, S, T>;
-    kernel<<<grid_size(pairs, wide ? kThreads : kWarp), kThreads, 0, stream>>>(q);
-    check_launch("code_gradient");
-  }
-  const S* summands = q.unrounded;
-  int64_t stride = q.width;
-  if constexpr (std::is_same_v<S, T>) {
-    summands = q.gradient;
-    stride = q.gradient_stride;
-  }
-  row_sums_kernel<S>
-      <<<unit_blocks(q.width), kRowThreads, 0, stream>>>(summands, stride, q.rows, q.width, sums);
-  check_launch("code_gradient");
-}
-
-Tensor code_gradient(Tensor gradient, Tensor logits, Tensor bias, Tensor levels, Tensor offsets,
-                     Tensor slopes, Tensor tables) {
-  const int64_t columns =
-      check_code_gradient(gradient, logits, bias, levels, offsets, slopes, tables);
-  const int64_t rows = logits.size(0), width = bias.size(0);
-  SDV_CHECK(columns > 0 || width == 0, "code_gradient: offsets name no column, logits have shape ",
-            shape(logits));
-  const torch::stable::accelerator::DeviceGuard guard(bias.get_device_index());
-  Tensor result = torch::stable::new_empty(bias, {width});
-  if (width == 0) return result;
-  const Tensor shift = torch::stable::contiguous(bias), cells = torch::stable::contiguous(levels),
-               at = torch::stable::contiguous(offsets), steep = torch::stable::contiguous(slopes),
-               looked = torch::stable::contiguous(tables);
-  with_types_of(bias, logits, [&](auto sum, auto operand) {
-    using S = decltype(sum);
-    using T = decltype(operand);
-    const Rows<T> from(logits);
-    // The sums over rows are those of what was not yet rounded.
-    const bool rounds = !std::is_same_v<S, T>;
-    const Tensor unrounded = torch::stable::new_empty(bias, {rounds ? rows : 0, width});
-    run_code_gradient<S, T>(
-        {elements<T>(gradient), gradient.stride(0), from.data, from.stride,
-         shift.const_data_ptr<S>(), cells.const_data_ptr<int64_t>(), at.const_data_ptr<int64_t>(),
-         rows, columns, width, tables.size(0), steep.const_data_ptr<S>(),
-         looked.const_data_ptr<S>(), rounds ? unrounded.mutable_data_ptr<S>() : nullptr},
-        bias, result.mutable_data_ptr<S>());
-  });
-  return result;
-}
-
 // --- scores of positions ------------------------------------------------------------------------
 
 // A warp owns one position of one row.
@@ -326,35 +216,75 @@ __global__ void score_kernel(const T* features, int64_t stride, int64_t width, c
   }
 }
 
-std::tuple<Tensor, Tensor> position_head(Tensor features, Tensor weight, Tensor bias,
-                                         Tensor jitter, double low, double high) {
-  const int64_t count = check_position_head(features, weight, bias, jitter, low, high);
-  const torch::stable::accelerator::DeviceGuard guard(features.get_device_index());
-  const int64_t rows = features.size(0), pairs = rows * count;
-  Tensor scores = torch::stable::new_empty(jitter, {rows, count});
-  Tensor stretches = torch::stable::new_empty(jitter, {rows, count});
-  if (pairs == 0) return {scores, stretches};
-  const Tensor scale = torch::stable::contiguous(weight), shift = torch::stable::contiguous(bias),
-               noise = torch::stable::contiguous(jitter);
-  with_types_of(weight, features, [&](auto sum, auto operand) {
-    using S = decltype(sum);
-    using T = decltype(operand);
-    const Rows<T> x(features);
-    score_kernel<S, T><<<grid_size(pairs, kWarp), kThreads, 0, current_stream(features)>>>(
-        x.data, x.stride, features.size(1), scale.const_data_ptr<S>(), shift.const_data_ptr<S>(),
-        noise.const_data_ptr<S>(), count, pairs, static_cast<S>(low), static_cast<S>(high),
-        scores.mutable_data_ptr<S>(), stretches.mutable_data_ptr<S>());
-  });
-  check_launch("position_head");
-  return {scores, stretches};
-}
+// --- the device ---------------------------------------------------------------------------------
+
+class Cuda : public CudaDevice {
+ public:
+  using CudaDevice::CudaDevice;
+
+  static Tensor checked_offsets(const char* op, const Tensor& offsets, int64_t width) {
+    return sdv_wgangp::checked_offsets(op, offsets, width);
+  }
+
+  template <class S, class T>
+  void norm(const Norm<S, T>& p) {
+    if (p.width == 0) return;
+    norm_kernel<S, T><<<unit_blocks(p.width), kRowThreads, 0, stream_>>>(
+        p.z, p.stride, p.rows, p.width, p.weight, p.bias, p.epsilon, p.out, p.out_stride,
+        p.inverse);
+    check_launch("norm_relu");
+  }
+
+  template <class S, class T>
+  void norm_backward(const NormBackward<S, T>& p) {
+    if (p.width == 0) return;
+    norm_backward_kernel<S, T><<<unit_blocks(p.width), kRowThreads, 0, stream_>>>(
+        p.gradient, p.gradient_stride, p.normal, p.stride, p.rows, p.width, p.weight, p.bias,
+        p.inverse, p.weight_gradient, p.bias_gradient);
+    check_launch("norm_relu_backward");
+  }
+
+  template <class S, class T>
+  void code_gradient(const char* op, const CodeGradient<S, T>& p) {
+    if (p.width == 0) return;
+    // The sums over rows are those of what was not yet rounded.
+    S* unrounded = std::is_same_v<S, T> ? nullptr : take<S>(p.rows * p.width);
+    const int64_t pairs = p.rows * p.columns;
+    if (pairs > 0) {
+      const bool wide = p.width >= kWideColumn * p.columns;
+      const auto kernel =
+          wide ? code_gradient_kernel<kThreads, S, T> : code_gradient_kernel<kWarp, S, T>;
+      kernel<<<grid_size(pairs, wide ? kThreads : kWarp), kThreads, 0, stream_>>>(p, unrounded);
+      check_launch(op);
+    }
+    const S* summands = unrounded;
+    int64_t stride = p.width;
+    if constexpr (std::is_same_v<S, T>) {
+      summands = p.gradient;
+      stride = p.gradient_stride;
+    }
+    row_sums_kernel<S><<<unit_blocks(p.width), kRowThreads, 0, stream_>>>(summands, stride, p.rows,
+                                                                          p.width, p.sums);
+    check_launch(op);
+  }
+
+  template <class S, class T>
+  void position_head(const PositionHead<S, T>& p) {
+    const int64_t pairs = p.rows * p.count;
+    if (pairs == 0) return;
+    score_kernel<S, T><<<grid_size(pairs, kWarp), kThreads, 0, stream_>>>(
+        p.features, p.stride, p.width, p.weight, p.bias, p.jitter, p.count, pairs, p.low, p.high,
+        p.scores, p.stretches);
+    check_launch("position_head");
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
-  m.impl("norm_relu", TORCH_BOX(&sdv_wgangp::norm_relu));
-  m.impl("norm_relu_backward", TORCH_BOX(&sdv_wgangp::norm_relu_backward));
-  m.impl("code_gradient", TORCH_BOX(&sdv_wgangp::code_gradient));
-  m.impl("position_head", TORCH_BOX(&sdv_wgangp::position_head));
+  m.impl("norm_relu", TORCH_BOX(&sdv_wgangp::norm_relu<sdv_wgangp::Cuda>));
+  m.impl("norm_relu_backward", TORCH_BOX(&sdv_wgangp::norm_relu_backward<sdv_wgangp::Cuda>));
+  m.impl("code_gradient", TORCH_BOX(&sdv_wgangp::code_gradient<sdv_wgangp::Cuda>));
+  m.impl("position_head", TORCH_BOX(&sdv_wgangp::position_head<sdv_wgangp::Cuda>));
 }

@@ -13,12 +13,10 @@
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
-#include <tuple>
 #include <type_traits>
 
-#include "../batches.h"
-#include "../statistics.h"
-#include "stream.h"
+#include "../moments.h"
+#include "device.h"
 
 namespace sdv_wgangp {
 namespace {
@@ -238,112 +236,68 @@ int64_t parts_of(int64_t batch, int64_t rows, int64_t size) {
   return std::clamp<int64_t>(ceil_div(rows, kRowsPerBlock), 1, std::max<int64_t>(1, affordable));
 }
 
-// Writes the parts of the means, [batch, columns] each. At least one row and column.
-template <class T>
-void run_means(const Tensor& x, cudaStream_t stream, T* high, T* low) {
-  const Sizes sizes(x);
-  const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
-  const int64_t parts = parts_of(batch, rows, columns);
-  const Tensor partial = torch::stable::new_empty(x, {batch, parts, columns}, ScalarType::Double);
-  const Tensor sum = torch::stable::new_empty(x, {batch, columns}, ScalarType::Double);
-  double* partial_at = partial.mutable_data_ptr<double>();
-  double* sum_at = sum.mutable_data_ptr<double>();
-  const unsigned blocks = grid_size(batch * parts * ceil_div(columns, 32));
-  const unsigned mean_blocks = grid_size(ceil_div(batch * columns, kThreads));
-  for (int pass = 0; pass < (std::is_same_v<T, double> ? 2 : 1); ++pass) {
-    sums_kernel<T><<<blocks, kThreads, 0, stream>>>(Matrices<T>(x), batch, rows, columns, parts,
-                                                    pass ? sum_at : nullptr, partial_at);
-    means_kernel<T><<<mean_blocks, kThreads, 0, stream>>>(partial_at, batch, rows, columns, parts,
-                                                          pass == 1, sum_at, high, low);
+class Cuda : public CudaDevice {
+ public:
+  using CudaDevice::CudaDevice;
+
+  template <class T>
+  void moments(const Tensor& x, double divisor, T* mean, T* covariance) {
+    const Sizes sizes(x);
+    const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
+    if (batch * columns == 0) return;
+    T* low = take<T>(batch * columns);
+    means(x, mean, low);
+    const int64_t parts = parts_of(batch, rows, columns * columns);
+    double* partial = take<double>(batch * parts * columns * columns);
+    const int64_t side = ceil_div(columns, kTile);
+    covariance_kernel<T><<<grid_size(batch * parts * side * side), kThreads, 0, stream_>>>(
+        Matrices<T>(x), mean, low, batch, rows, columns, parts, partial);
+    covariance_sum_kernel<T>
+        <<<grid_size(ceil_div(batch * columns * columns, kThreads)), kThreads, 0, stream_>>>(
+            partial, batch, columns, parts, 1 / divisor, covariance);
+    check_launch("moments");
   }
-}
 
-template <class T>
-void run_moments(const Tensor& x, double divisor, Tensor& mean, Tensor& cov) {
-  const Sizes sizes(x);
-  const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
-  if (batch * columns == 0) return;
-  const cudaStream_t stream = current_stream(x);
-  const Tensor low = torch::stable::new_empty(x, {batch, columns});
-  T* high_at = mean.mutable_data_ptr<T>();
-  T* low_at = low.mutable_data_ptr<T>();
-  run_means<T>(x, stream, high_at, low_at);
-  const int64_t parts = parts_of(batch, rows, columns * columns);
-  const Tensor partial =
-      torch::stable::new_empty(x, {batch, parts, columns, columns}, ScalarType::Double);
-  double* partial_at = partial.mutable_data_ptr<double>();
-  const int64_t side = ceil_div(columns, kTile);
-  covariance_kernel<T><<<grid_size(batch * parts * side * side), kThreads, 0, stream>>>(
-      Matrices<T>(x), high_at, low_at, batch, rows, columns, parts, partial_at);
-  covariance_sum_kernel<T>
-      <<<grid_size(ceil_div(batch * columns * columns, kThreads)), kThreads, 0, stream>>>(
-          partial_at, batch, columns, parts, 1 / divisor, cov.mutable_data_ptr<T>());
-  check_launch("moments");
-}
+  template <class T>
+  void moments_backward(const T* grad_mean, const T* grad_covariance, const Tensor& x,
+                        double divisor, T* out) {
+    const Sizes sizes(x);
+    const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
+    if (batch * columns == 0) return;
+    T* high = take<T>(batch * columns);
+    T* low = take<T>(batch * columns);
+    means(x, high, low);
+    const int64_t tiles = ceil_div(rows, kTile) * ceil_div(columns, kTile);
+    gradient_kernel<T><<<grid_size(batch * tiles), kThreads, 0, stream_>>>(
+        Matrices<T>(x), high, low, grad_mean, grad_covariance, batch, rows, columns, 1 / divisor,
+        out);
+    check_launch("moments_backward");
+  }
 
-void check_rows(const char* op, const Tensor& x, int64_t correction) {
-  check_batch(op, "x", x);
-  SDV_CHECK(correction >= 0, op, ": correction must not be negative, got ", correction);
-  SDV_CHECK(Sizes(x).rows > correction, op, ": x must have more than ", correction,
-            " rows (correction), got shape ", shape(x));
-}
-
-std::tuple<Tensor, Tensor> moments(Tensor x, int64_t correction) {
-  check_rows("moments", x, correction);
-  const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
-  const Sizes sizes(x);
-  const double divisor = static_cast<double>(sizes.rows - correction);
-  Tensor mean = torch::stable::new_empty(x, batched(x, {sizes.columns}));
-  Tensor cov = torch::stable::new_empty(x, batched(x, {sizes.columns, sizes.columns}));
-  if (x.scalar_type() == ScalarType::Float)
-    run_moments<float>(x, divisor, mean, cov);
-  else
-    run_moments<double>(x, divisor, mean, cov);
-  return {mean, cov};
-}
-
-template <class T>
-void run_moments_backward(const Tensor& grad_mean, const Tensor& grad_cov, const Tensor& x,
-                          double divisor, Tensor& out) {
-  const Sizes sizes(x);
-  const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
-  if (batch * columns == 0) return;
-  const cudaStream_t stream = current_stream(x);
-  const Tensor means = torch::stable::new_empty(x, {2, batch, columns});
-  T* high = means.mutable_data_ptr<T>();
-  T* low = high + batch * columns;
-  run_means<T>(x, stream, high, low);
-  const int64_t tiles = ceil_div(rows, kTile) * ceil_div(columns, kTile);
-  gradient_kernel<T><<<grid_size(batch * tiles), kThreads, 0, stream>>>(
-      Matrices<T>(x), high, low, grad_mean.const_data_ptr<T>(), grad_cov.const_data_ptr<T>(),
-      batch, rows, columns, 1 / divisor, out.mutable_data_ptr<T>());
-  check_launch("moments_backward");
-}
-
-Tensor moments_backward(Tensor grad_mean, Tensor grad_covariance, Tensor x, int64_t correction) {
-  const char* op = "moments_backward";
-  check_rows(op, x, correction);
-  const Sizes sizes(x);
-  check_shape(op, "x", x, "grad_mean", grad_mean, batched(x, {sizes.columns}));
-  check_shape(op, "x", x, "grad_covariance", grad_covariance,
-              batched(x, {sizes.columns, sizes.columns}));
-  const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
-  // Gradients are often expanded.
-  const Tensor g_mean = torch::stable::contiguous(grad_mean);
-  const Tensor g_cov = torch::stable::contiguous(grad_covariance);
-  const double divisor = static_cast<double>(sizes.rows - correction);
-  Tensor out = torch::stable::new_empty(x, batched(x, {sizes.rows, sizes.columns}));
-  if (x.scalar_type() == ScalarType::Float)
-    run_moments_backward<float>(g_mean, g_cov, x, divisor, out);
-  else
-    run_moments_backward<double>(g_mean, g_cov, x, divisor, out);
-  return out;
-}
+ private:
+  // Writes the parts of the means, [batch, columns] each. At least one row and column.
+  template <class T>
+  void means(const Tensor& x, T* high, T* low) {
+    const Sizes sizes(x);
+    const int64_t batch = sizes.batch, rows = sizes.rows, columns = sizes.columns;
+    const int64_t parts = parts_of(batch, rows, columns);
+    double* partial = take<double>(batch * parts * columns);
+    double* sum = take<double>(batch * columns);
+    const unsigned blocks = grid_size(batch * parts * ceil_div(columns, 32));
+    const unsigned mean_blocks = grid_size(ceil_div(batch * columns, kThreads));
+    for (int pass = 0; pass < (std::is_same_v<T, double> ? 2 : 1); ++pass) {
+      sums_kernel<T><<<blocks, kThreads, 0, stream_>>>(Matrices<T>(x), batch, rows, columns, parts,
+                                                       pass ? sum : nullptr, partial);
+      means_kernel<T><<<mean_blocks, kThreads, 0, stream_>>>(partial, batch, rows, columns, parts,
+                                                             pass == 1, sum, high, low);
+    }
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
-  m.impl("moments", TORCH_BOX(&sdv_wgangp::moments));
-  m.impl("moments_backward", TORCH_BOX(&sdv_wgangp::moments_backward));
+  m.impl("moments", TORCH_BOX(&sdv_wgangp::moments<sdv_wgangp::Cuda>));
+  m.impl("moments_backward", TORCH_BOX(&sdv_wgangp::moments_backward<sdv_wgangp::Cuda>));
 }

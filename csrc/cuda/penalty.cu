@@ -14,13 +14,10 @@
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
-#include <optional>
-#include <string>
-#include <tuple>
 #include <type_traits>
 
 #include "../penalty.h"
-#include "stream.h"
+#include "device.h"
 
 namespace sdv_wgangp {
 namespace {
@@ -116,7 +113,7 @@ __global__ void __launch_bounds__(kBlock<Team>)
 template <int Team, class T>
 __global__ void __launch_bounds__(kBlock<Team>)
     interpolate_kernel(const T* real, int64_t real_stride, const T* fake, int64_t fake_stride,
-                       const T* share, int64_t share_stride, int64_t rows, int64_t width,
+                       const T* epsilon, int64_t epsilon_stride, int64_t rows, int64_t width,
                        T* result, int64_t result_stride) {
   constexpr int teams = kBlock<Team> / Team;
   const int64_t pieces = (width + kWidestRow - 1) / kWidestRow;
@@ -125,7 +122,7 @@ __global__ void __launch_bounds__(kBlock<Team>)
     const int64_t row = piece / pieces;
     const int64_t begin = (piece - row * pieces) * kWidestRow;
     const int64_t end = begin + kWidestRow < width ? begin + kWidestRow : width;
-    const T a = share[row * share_stride];
+    const T a = epsilon[row * epsilon_stride];
     const T* x = real + row * real_stride;
     const T* y = fake + row * fake_stride;
     T* out = result + row * result_stride;
@@ -153,104 +150,51 @@ void with_team(int64_t rows, int64_t width, Launch launch) {
     go(std::integral_constant<int, kMostThreads>());
 }
 
-template <class T>
-void run_norm_penalty(const Tensor& gradient, double weight, Penalty kind, Tensor& penalty,
-                      Tensor& norms) {
-  const Pieces<T> g(gradient);
-  const int64_t rows = gradient.size(0), width = width_of(gradient);
-  const cudaStream_t stream = current_stream(gradient);
-  const Tensor terms = torch::stable::new_empty(gradient, {rows}, ScalarType::Double);
-  double* term = terms.mutable_data_ptr<double>();
-  T* n = norms.mutable_data_ptr<T>();
-  with_team(rows, width, [&](auto team, unsigned blocks, int threads) {
-    norm_kernel<decltype(team)::value, T>
-        <<<blocks, threads, 0, stream>>>(g.data, g.stride, rows, width, kind, n, term);
-  });
-  mean_kernel<T><<<1, kThreads, 0, stream>>>(term, rows, weight / static_cast<double>(rows),
-                                             penalty.mutable_data_ptr<T>());
-  check_launch("gradient_norm_penalty");
-}
+class Cuda : public CudaDevice {
+ public:
+  using CudaDevice::CudaDevice;
 
-std::tuple<Tensor, Tensor> gradient_norm_penalty(Tensor gradient, double weight,
-                                                 std::string kind) {
-  const Penalty penalty_kind = check_norm_penalty("gradient_norm_penalty", gradient, weight, kind);
-  const torch::stable::accelerator::DeviceGuard guard(gradient.get_device_index());
-  Tensor penalty = torch::stable::new_empty(gradient, {});
-  Tensor norms = torch::stable::new_empty(gradient, {gradient.size(0)});
-  if (gradient.scalar_type() == ScalarType::Float)
-    run_norm_penalty<float>(gradient, weight, penalty_kind, penalty, norms);
-  else
-    run_norm_penalty<double>(gradient, weight, penalty_kind, penalty, norms);
-  return {penalty, norms};
-}
+  template <class T>
+  void norm_penalty(const NormPenalty<T>& p) {
+    double* terms = take<double>(p.rows);
+    with_team(p.rows, p.width, [&](auto team, unsigned blocks, int threads) {
+      norm_kernel<decltype(team)::value, T><<<blocks, threads, 0, stream_>>>(
+          p.gradient, p.gradient_stride, p.rows, p.width, p.kind, p.norms, terms);
+    });
+    mean_kernel<T><<<1, kThreads, 0, stream_>>>(terms, p.rows, p.factor, p.penalty);
+    check_launch("gradient_norm_penalty");
+  }
 
-template <class T>
-Tensor run_norm_penalty_backward(const Tensor& grad_penalty,
-                                 const std::optional<Tensor>& grad_norms, const Tensor& gradient,
-                                 double weight, Penalty kind) {
-  RowwiseResult to(gradient, {gradient});
-  const Pieces<T> g(gradient, to.in_place);
-  const int64_t rows = gradient.size(0), width = width_of(gradient);
-  if (width == 0) return to.take();
-  // Gradients are often expanded.
-  std::optional<Tensor> held;
-  if (grad_norms) held = torch::stable::contiguous(*grad_norms);
-  const T* to_norms = held ? held->const_data_ptr<T>() : nullptr;
-  const cudaStream_t stream = current_stream(gradient);
-  T* out = to.written.mutable_data_ptr<T>();
-  with_team(rows, width, [&](auto team, unsigned blocks, int threads) {
-    direction_kernel<decltype(team)::value, T><<<blocks, threads, 0, stream>>>(
-        g.data, g.stride, rows, width, kind, weight / static_cast<double>(rows),
-        grad_penalty.const_data_ptr<T>(), to_norms, out, to.written.stride(0));
-  });
-  check_launch("gradient_norm_penalty_backward");
-  return to.take();
-}
+  template <class T>
+  void direction(const Direction<T>& p) {
+    with_team(p.rows, p.width, [&](auto team, unsigned blocks, int threads) {
+      direction_kernel<decltype(team)::value, T><<<blocks, threads, 0, stream_>>>(
+          p.gradient, p.gradient_stride, p.rows, p.width, p.kind, p.factor, p.grad_penalty,
+          p.grad_norms, p.result, p.result_stride);
+    });
+    check_launch("gradient_norm_penalty_backward");
+  }
 
-Tensor gradient_norm_penalty_backward(Tensor grad_penalty, std::optional<Tensor> grad_norms,
-                                      Tensor gradient, double weight, std::string kind) {
-  const Penalty penalty_kind = check_norm_penalty_backward(
-      "gradient_norm_penalty_backward", grad_penalty, grad_norms, gradient, weight, kind);
-  const torch::stable::accelerator::DeviceGuard guard(gradient.get_device_index());
-  return gradient.scalar_type() == ScalarType::Float
-             ? run_norm_penalty_backward<float>(grad_penalty, grad_norms, gradient, weight,
-                                                penalty_kind)
-             : run_norm_penalty_backward<double>(grad_penalty, grad_norms, gradient, weight,
-                                                 penalty_kind);
-}
-
-template <class T>
-Tensor run_interpolate(const Tensor& real, const Tensor& fake, const Tensor& share) {
-  RowwiseResult to(real, {real, fake});
-  const Pieces<T> x(real, to.in_place), y(fake, to.in_place);
-  const int64_t rows = real.size(0), width = width_of(real);
-  if (rows * width == 0) return to.take();
-  const cudaStream_t stream = current_stream(real);
-  const int64_t pieces = (width + kWidestRow - 1) / kWidestRow;
-  T* out = to.written.mutable_data_ptr<T>();
-  // A piece of a wide row is narrower than the row.
-  with_team(rows * pieces, std::min(width, kWidestRow - 1),
-            [&](auto team, unsigned blocks, int threads) {
-              interpolate_kernel<decltype(team)::value, T><<<blocks, threads, 0, stream>>>(
-                  x.data, x.stride, y.data, y.stride, share.const_data_ptr<T>(), share.stride(0),
-                  rows, width, out, to.written.stride(0));
-            });
-  check_launch("interpolate");
-  return to.take();
-}
-
-Tensor interpolate_tensors(Tensor real, Tensor fake, Tensor share) {
-  check_interpolate("interpolate", real, fake, share);
-  const torch::stable::accelerator::DeviceGuard guard(real.get_device_index());
-  return real.scalar_type() == ScalarType::Float ? run_interpolate<float>(real, fake, share)
-                                                 : run_interpolate<double>(real, fake, share);
-}
+  template <class T>
+  void interpolate(const Interpolation<T>& p) {
+    const int64_t pieces = (p.width + kWidestRow - 1) / kWidestRow;
+    // A piece of a wide row is narrower than the row.
+    with_team(p.rows * pieces, std::min(p.width, kWidestRow - 1),
+              [&](auto team, unsigned blocks, int threads) {
+                interpolate_kernel<decltype(team)::value, T><<<blocks, threads, 0, stream_>>>(
+                    p.real, p.real_stride, p.fake, p.fake_stride, p.epsilon, p.epsilon_stride,
+                    p.rows, p.width, p.result, p.result_stride);
+              });
+    check_launch("interpolate");
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
-  m.impl("interpolate", TORCH_BOX(&sdv_wgangp::interpolate_tensors));
-  m.impl("gradient_norm_penalty", TORCH_BOX(&sdv_wgangp::gradient_norm_penalty));
-  m.impl("gradient_norm_penalty_backward", TORCH_BOX(&sdv_wgangp::gradient_norm_penalty_backward));
+  m.impl("interpolate", TORCH_BOX(&sdv_wgangp::interpolate_rows<sdv_wgangp::Cuda>));
+  m.impl("gradient_norm_penalty", TORCH_BOX(&sdv_wgangp::gradient_norm_penalty<sdv_wgangp::Cuda>));
+  m.impl("gradient_norm_penalty_backward",
+         TORCH_BOX(&sdv_wgangp::gradient_norm_penalty_backward<sdv_wgangp::Cuda>));
 }

@@ -13,10 +13,9 @@
 
 #include <algorithm>
 #include <cassert>
-#include <tuple>
 
 #include "../row_views.h"
-#include "stream.h"
+#include "device.h"
 
 namespace sdv_wgangp {
 namespace {
@@ -154,56 +153,35 @@ unsigned threads(int64_t results) {
   return static_cast<unsigned>(std::min(warps * kWarp, kMostThreads));
 }
 
-Tensor row_views(Tensor levels, Tensor positions, Tensor tables, Tensor binned, Tensor ordered,
-                 Tensor scored, Tensor whitening, double margin, double clamp) {
-  const char* op = "row_views";
-  const HeldTables held(op, levels, positions, tables, binned, ordered, scored, whitening, margin,
-                        clamp);
-  const torch::stable::accelerator::DeviceGuard guard(tables.get_device_index());
-  const int64_t count = levels.size(0), channels = held.channels();
-  Tensor out = torch::stable::new_empty(tables, {count, channels});
-  if (count * channels == 0) return out;
-  const Tensor scratch = torch::stable::new_empty(tables, {count, scored.size(0)});
-  with_types_of(tables, tables, [&](auto sum, auto) {
-    using S = decltype(sum);
-    view_kernel<S><<<blocks(count), threads(channels), 0, current_stream(tables)>>>(
-        held.view<S>(), held.rows<S>(), scratch.mutable_data_ptr<S>(), out.mutable_data_ptr<S>());
-  });
-  check_launch(op);
-  return out;
-}
+class Cuda : public CudaDevice {
+ public:
+  using CudaDevice::CudaDevice;
 
-std::tuple<Tensor, Tensor> row_views_backward(Tensor gradient, Tensor levels, Tensor positions,
-                                              Tensor tables, Tensor binned, Tensor ordered,
-                                              Tensor scored, Tensor whitening, double margin,
-                                              double clamp) {
-  const char* op = "row_views_backward";
-  const HeldTables held(op, levels, positions, tables, binned, ordered, scored, whitening, margin,
-                        clamp);
-  held.check_gradient(op, gradient);
-  const torch::stable::accelerator::DeviceGuard guard(tables.get_device_index());
-  const int64_t count = levels.size(0), columns = levels.size(1), places = positions.size(1);
-  Tensor to_positions = torch::stable::new_empty(positions, {count, places});
-  Tensor slopes = torch::stable::new_empty(gradient, {2, count, columns});
-  if (count * (columns + places) == 0) return {to_positions, slopes};
-  const Tensor scratch =
-      torch::stable::new_empty(tables, {count, 3 * scored.size(0) + ordered.size(0)});
-  with_types_of(tables, tables, [&](auto sum, auto) {
-    using S = decltype(sum);
-    const Rows<S> g(gradient);
-    const unsigned team = threads(std::max({columns, places, scored.size(0)}));
-    view_backward_kernel<S><<<blocks(count), team, 0, current_stream(tables)>>>(
-        held.view<S>(), held.rows<S>(), g.data, g.stride, scratch.mutable_data_ptr<S>(),
-        to_positions.mutable_data_ptr<S>(), slopes.mutable_data_ptr<S>());
-  });
-  check_launch(op);
-  return {to_positions, slopes};
-}
+  template <class S>
+  void view(const char* op, const ViewTables<S>& t, const ViewedRows<S>& rows, S* out) {
+    if (rows.count * t.channels() == 0) return;
+    S* scratch = take<S>(rows.count * t.scored_count);
+    view_kernel<S>
+        <<<blocks(rows.count), threads(t.channels()), 0, stream_>>>(t, rows, scratch, out);
+    check_launch(op);
+  }
+
+  template <class S>
+  void view_backward(const char* op, const ViewTables<S>& t, const ViewedRows<S>& rows,
+                     const S* gradient, int64_t gradient_stride, S* to_positions, S* slopes) {
+    if (rows.count * (rows.columns + rows.places) == 0) return;
+    S* scratch = take<S>(rows.count * (3 * t.scored_count + t.ordered_count));
+    const unsigned team = threads(std::max({rows.columns, rows.places, t.scored_count}));
+    view_backward_kernel<S><<<blocks(rows.count), team, 0, stream_>>>(
+        t, rows, gradient, gradient_stride, scratch, to_positions, slopes);
+    check_launch(op);
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
-  m.impl("row_views", TORCH_BOX(&sdv_wgangp::row_views));
-  m.impl("row_views_backward", TORCH_BOX(&sdv_wgangp::row_views_backward));
+  m.impl("row_views", TORCH_BOX(&sdv_wgangp::row_views<sdv_wgangp::Cuda>));
+  m.impl("row_views_backward", TORCH_BOX(&sdv_wgangp::row_views_backward<sdv_wgangp::Cuda>));
 }

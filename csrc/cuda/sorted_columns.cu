@@ -8,16 +8,12 @@
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <cub/block/block_radix_sort.cuh>
 #include <limits>
-#include <optional>
-#include <tuple>
 
-#include "../batches.h"
-#include "../statistics.h"
-#include "stream.h"
+#include "../sorted_columns.h"
+#include "device.h"
 
 namespace sdv_wgangp {
 namespace {
@@ -61,58 +57,6 @@ unsigned grid_size(int64_t blocks) {
   return static_cast<unsigned>(std::min<int64_t>(blocks, int64_t(1) << 30));
 }
 
-constexpr int64_t kLongest = 4096;
-
-template <class T>
-void run_sort(const Tensor& x, Tensor& values, Tensor& index) {
-  const Sizes sizes(x);
-  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
-  const unsigned blocks = grid_size(batch * columns);
-  const cudaStream_t stream = current_stream(x);
-  const Matrices<T> at(x);
-  T* to = values.mutable_data_ptr<T>();
-  int64_t* rows = index.mutable_data_ptr<int64_t>();
-  const int length = static_cast<int>(n);
-  if (n <= 512)
-    sort_kernel<T, 128, 4><<<blocks, 128, 0, stream>>>(at, batch, length, columns, to, rows);
-  else
-    sort_kernel<T, 512, 8><<<blocks, 512, 0, stream>>>(at, batch, length, columns, to, rows);
-  check_launch("sorted_columns");
-}
-
-// aten::sort.stable(Tensor self, *, bool? stable, int dim=-1, bool descending=False)
-//   -> (Tensor values, Tensor indices)
-std::tuple<Tensor, Tensor> sort_rows(const Tensor& rows) {
-  std::array<StableIValue, 4> stack{
-      torch::stable::detail::from(rows), torch::stable::detail::from(std::optional<bool>(true)),
-      torch::stable::detail::from(int64_t(-1)), torch::stable::detail::from(false)};
-  SDV_CHECK(torch_call_dispatcher("aten::sort", "stable", stack.data(), TORCH_ABI_VERSION) == 0,
-            "sorted_columns: torch's sort failed for rows of shape ", shape(rows));
-  return {torch::stable::detail::to<Tensor>(stack[0]),
-          torch::stable::detail::to<Tensor>(stack[1])};
-}
-
-std::tuple<Tensor, Tensor> sorted_columns(Tensor x) {
-  check_batch("sorted_columns", "x", x);
-  const Sizes sizes(x);
-  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
-  const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
-  if (n > kLongest) {
-    const Tensor rows = torch::stable::contiguous(transposed(x));
-    const auto [values, index] = sort_rows(rows);
-    return {transposed(values), transposed(index)};
-  }
-  Tensor values = torch::stable::new_empty(x, batched(x, {columns, n}));
-  Tensor index = torch::stable::new_empty(x, batched(x, {columns, n}), ScalarType::Long);
-  if (batch * columns * n > 0) {
-    if (x.scalar_type() == ScalarType::Float)
-      run_sort<float>(x, values, index);
-    else
-      run_sort<double>(x, values, index);
-  }
-  return {transposed(values), transposed(index)};
-}
-
 // out[index[i][c]][c] = grad[i][c]; `out` is zero before. Neighbouring threads follow the columns
 // of sorted values, as they are stored.
 template <class T>
@@ -129,40 +73,47 @@ __global__ void unsort_kernel(Matrices<T> grad, Matrices<int64_t> index, int64_t
   }
 }
 
-template <class T>
-void run_unsort(const Tensor& grad, const Tensor& index, Tensor& out) {
-  const Sizes sizes(grad);
-  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
-  const int64_t blocks = (batch * n * columns + kThreads - 1) / kThreads;
-  if (blocks == 0) return;
-  unsort_kernel<T><<<grid_size(blocks), kThreads, 0, current_stream(grad)>>>(
-      Matrices<T>(grad), Matrices<int64_t>(index), batch, n, columns, out.mutable_data_ptr<T>());
-  check_launch("sorted_columns_backward");
-}
+class Cuda : public CudaDevice {
+ public:
+  static constexpr int64_t kLongest = 4096;
 
-Tensor sorted_columns_backward(Tensor grad, Tensor index) {
-  const char* op = "sorted_columns_backward";
-  check_batch(op, "grad", grad);
-  const Sizes sizes(grad);
-  const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
-  SDV_CHECK(index.dim() == grad.dim() && Sizes(index).batch == batch && Sizes(index).rows == n &&
-                Sizes(index).columns == columns,
-            op, ": index must have shape ", shape(grad), ", got ", shape(index));
-  SDV_CHECK(index.scalar_type() == ScalarType::Long, op, ": index must be int64");
-  SDV_CHECK(index.device() == grad.device(), op, ": index must be on the device of grad");
-  const torch::stable::accelerator::DeviceGuard guard(grad.get_device_index());
-  Tensor out = torch::stable::new_zeros(grad, batched(grad, {n, columns}));
-  if (grad.scalar_type() == ScalarType::Float)
-    run_unsort<float>(grad, index, out);
-  else
-    run_unsort<double>(grad, index, out);
-  return out;
-}
+  using CudaDevice::CudaDevice;
+
+  template <class T>
+  void sort(const Tensor& x, T* values, int64_t* index) {
+    const Sizes sizes(x);
+    const int64_t batch = sizes.batch, columns = sizes.columns;
+    const int length = static_cast<int>(sizes.rows);
+    const unsigned blocks = grid_size(batch * columns);
+    const Matrices<T> at(x);
+    if (length <= 512)
+      sort_kernel<T, 128, 4>
+          <<<blocks, 128, 0, stream_>>>(at, batch, length, columns, values, index);
+    else
+      sort_kernel<T, 512, 8>
+          <<<blocks, 512, 0, stream_>>>(at, batch, length, columns, values, index);
+    check_launch("sorted_columns");
+  }
+
+  template <class T>
+  void unsort(const char* op, const Tensor& grad, const Tensor& index, T* out) {
+    const Sizes sizes(grad);
+    const int64_t batch = sizes.batch, n = sizes.rows, columns = sizes.columns;
+    const int64_t blocks = (batch * n * columns + kThreads - 1) / kThreads;
+    if (blocks == 0) return;
+    // Rows that no index names, in an index that is no permutation, have gradient 0.
+    zero(out, batch * n * columns);
+    unsort_kernel<T><<<grid_size(blocks), kThreads, 0, stream_>>>(
+        Matrices<T>(grad), Matrices<int64_t>(index), batch, n, columns, out);
+    check_launch(op);
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
-  m.impl("sorted_columns", TORCH_BOX(&sdv_wgangp::sorted_columns));
-  m.impl("sorted_columns_backward", TORCH_BOX(&sdv_wgangp::sorted_columns_backward));
+  m.impl("sorted_columns", TORCH_BOX(&sdv_wgangp::sorted_columns<sdv_wgangp::Cuda>));
+  m.impl("sorted_columns_backward",
+         TORCH_BOX(&sdv_wgangp::sorted_columns_backward<sdv_wgangp::Cuda>));
 }

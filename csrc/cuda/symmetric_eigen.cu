@@ -10,14 +10,11 @@
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
-#include <array>
 #include <limits>
-#include <string>
 #include <tuple>
 
-#include "../batches.h"
-#include "../jacobi.h"
-#include "stream.h"
+#include "../symmetric_eigen.h"
+#include "device.h"
 
 namespace sdv_wgangp {
 namespace {
@@ -47,7 +44,8 @@ __global__ void __launch_bounds__(kThreads)
   T* cosine = a + (vectors ? 2 : 1) * area;
   const Jacobi<T, 1> jacobi = {a, v, cosine, cosine + pairs_of(size), size, size + 1};
   const int thread = static_cast<int>(threadIdx.x);
-  const Share share = {thread / kLine, kLines, thread % kLine, kLine};
+  const Assignment own = {
+      .pair = thread / kLine, .pairs = kLines, .line = thread % kLine, .lines = kLine};
   for (int64_t b = blockIdx.x; b < batch; b += gridDim.x) {
     const T* from = matrices + b * size * size;
     T largest = 0;
@@ -82,9 +80,9 @@ __global__ void __launch_bounds__(kThreads)
       for (int step = 0; step < steps_of(size); ++step) {
         converged = converged && jacobi.choose(step, thread, kThreads) <= epsilon;
         __syncthreads();
-        jacobi.columns(step, share);
+        jacobi.columns(step, own);
         __syncthreads();
-        jacobi.rows(step, share);
+        jacobi.rows(step, own);
         __syncthreads();
       }
       if (__syncthreads_and(converged)) break;
@@ -100,27 +98,6 @@ __global__ void __launch_bounds__(kThreads)
               finite ? *jacobi.element(v, row, i) : undefined;
     }
   }
-}
-
-template <class T>
-void run_jacobi(const Tensor& a, Tensor& values, Tensor& vectors, bool wanted) {
-  const int64_t batch = Sizes(a).batch;
-  const int size = static_cast<int>(Sizes(a).rows);
-  if (batch * size == 0) return;
-  const size_t bytes = shared_bytes<T>(size, wanted);
-  // Beyond 48 KB, which doubles of the largest sizes need, a kernel must be allowed to.
-  if (bytes > 48 * 1024) {
-    const cudaError_t error = cudaFuncSetAttribute(
-        jacobi_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
-    SDV_CHECK(error == cudaSuccess, "symmetric_eigen: no ", bytes, " bytes of shared memory, ",
-              cudaGetErrorString(error));
-  }
-  const unsigned blocks = static_cast<unsigned>(std::min<int64_t>(batch, int64_t(1) << 30));
-  jacobi_kernel<T><<<blocks, kThreads, bytes, current_stream(a)>>>(
-      a.const_data_ptr<T>(), batch, size, std::numeric_limits<T>::epsilon(),
-      std::numeric_limits<T>::quiet_NaN(), values.mutable_data_ptr<T>(),
-      wanted ? vectors.mutable_data_ptr<T>() : nullptr);
-  check_launch("symmetric_eigen");
 }
 
 // What the solver must not see is replaced by zeros and becomes NaN afterwards, as on the CPU, and
@@ -147,60 +124,6 @@ __global__ void mark_kernel(const bool* finite, int64_t batch, int64_t count, T 
     if (!finite[at / count]) out[at] = undefined;
 }
 
-// aten::linalg_eigh(Tensor self, str UPLO="L") -> (Tensor eigenvalues, Tensor eigenvectors)
-// aten::linalg_eigvalsh(Tensor self, str UPLO="L") -> Tensor
-template <class T>
-std::tuple<Tensor, Tensor> run_solver(const Tensor& a, bool wanted) {
-  const int64_t batch = Sizes(a).batch, size = Sizes(a).rows;
-  const Tensor solved = torch::stable::new_empty(a, batched(a, {size, size}));
-  const Tensor finite = torch::stable::new_empty(a, {batch}, ScalarType::Bool);
-  const cudaStream_t stream = current_stream(a);
-  const unsigned blocks = static_cast<unsigned>(std::clamp<int64_t>(batch, 1, 1 << 30));
-  clean_kernel<T><<<blocks, kThreads, 0, stream>>>(a.const_data_ptr<T>(), batch, size,
-                                                   solved.mutable_data_ptr<T>(),
-                                                   finite.mutable_data_ptr<bool>());
-  const char* name = wanted ? "aten::linalg_eigh" : "aten::linalg_eigvalsh";
-  std::array<StableIValue, 2> stack{torch::stable::detail::from(solved),
-                                    torch::stable::detail::from(std::string("L"))};
-  SDV_CHECK(torch_call_dispatcher(name, "", stack.data(), TORCH_ABI_VERSION) == 0,
-            "symmetric_eigen: ", name, " failed, a has shape ", shape(a));
-  Tensor values = torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[0]));
-  Tensor vectors =
-      wanted ? torch::stable::contiguous(transposed(torch::stable::detail::to<Tensor>(stack[1])))
-             : torch::stable::new_empty(a, batched(a, {0, 0}));
-  const T undefined = std::numeric_limits<T>::quiet_NaN();
-  mark_kernel<T><<<blocks, kThreads, 0, stream>>>(finite.const_data_ptr<bool>(), batch, size,
-                                                  undefined, values.mutable_data_ptr<T>());
-  if (wanted)
-    mark_kernel<T><<<blocks, kThreads, 0, stream>>>(finite.const_data_ptr<bool>(), batch,
-                                                    size * size, undefined,
-                                                    vectors.mutable_data_ptr<T>());
-  check_launch("symmetric_eigen");
-  return {values, vectors};
-}
-
-std::tuple<Tensor, Tensor> symmetric_eigen(Tensor a, bool vectors) {
-  const char* op = "symmetric_eigen";
-  check_square(op, "a", a);
-  const torch::stable::accelerator::DeviceGuard guard(a.get_device_index());
-  const int64_t batch = Sizes(a).batch, size = Sizes(a).rows;
-  const Tensor held = torch::stable::contiguous(a);
-  const bool single = a.scalar_type() == ScalarType::Float;
-  if (size > kLargest) {
-    const auto [values, stored] =
-        single ? run_solver<float>(held, vectors) : run_solver<double>(held, vectors);
-    return {values, transposed(stored)};
-  }
-  Tensor values = torch::stable::new_empty(a, batched(a, {size}));
-  Tensor stored =
-      torch::stable::new_empty(a, batched(a, {vectors ? size : 0, vectors ? size : 0}));
-  if (single)
-    run_jacobi<float>(held, values, stored, vectors);
-  else
-    run_jacobi<double>(held, values, stored, vectors);
-  return {values, transposed(stored)};
-}
-
 // out[i][j] = sum over k of q[k][i] g[k] q[k][j]; `q` holds the rows of Q'.
 template <class T>
 __global__ void gradient_kernel(const T* grad, const T* q, int64_t batch, int64_t size, T* out) {
@@ -216,38 +139,65 @@ __global__ void gradient_kernel(const T* grad, const T* q, int64_t batch, int64_
   }
 }
 
-template <class T>
-void run_eigen_backward(const Tensor& grad, const Tensor& q, Tensor& out) {
-  const int64_t batch = Sizes(out).batch, size = Sizes(out).rows;
-  const int64_t blocks = (batch * size * size + kThreads - 1) / kThreads;
-  if (blocks == 0) return;
-  gradient_kernel<T><<<static_cast<unsigned>(std::min<int64_t>(blocks, 1 << 30)), kThreads, 0,
-                       current_stream(out)>>>(grad.const_data_ptr<T>(), q.const_data_ptr<T>(),
-                                              batch, size, out.mutable_data_ptr<T>());
-  check_launch("symmetric_eigen_backward");
-}
+class Cuda : public CudaDevice {
+ public:
+  using CudaDevice::CudaDevice;
 
-Tensor symmetric_eigen_backward(Tensor grad, Tensor vectors, Tensor a) {
-  const char* op = "symmetric_eigen_backward";
-  check_square(op, "a", a);
-  const int64_t size = Sizes(a).rows;
-  check_shape(op, "a", a, "grad", grad, batched(a, {size}));
-  check_shape(op, "a", a, "vectors", vectors, batched(a, {size, size}));
-  const torch::stable::accelerator::DeviceGuard guard(a.get_device_index());
-  const Tensor g = torch::stable::contiguous(grad);
-  const Tensor q = torch::stable::contiguous(transposed(vectors));
-  Tensor out = torch::stable::new_empty(a, batched(a, {size, size}));
-  if (a.scalar_type() == ScalarType::Float)
-    run_eigen_backward<float>(g, q, out);
-  else
-    run_eigen_backward<double>(g, q, out);
-  return out;
-}
+  static bool by_jacobi(int64_t, int64_t size) { return size <= kLargest; }
+
+  // `vectors` null where they are not wanted.
+  template <class T>
+  void jacobi(const T* a, int64_t batch, int size, T* values, T* vectors) {
+    const size_t bytes = shared_bytes<T>(size, vectors != nullptr);
+    // Beyond 48 KB, which doubles of the largest sizes need, a kernel must be allowed to.
+    if (bytes > 48 * 1024) {
+      const cudaError_t error = cudaFuncSetAttribute(
+          jacobi_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+      SDV_CHECK(error == cudaSuccess, "symmetric_eigen: no ", bytes, " bytes of shared memory, ",
+                cudaGetErrorString(error));
+    }
+    const unsigned blocks = static_cast<unsigned>(std::min<int64_t>(batch, int64_t(1) << 30));
+    jacobi_kernel<T><<<blocks, kThreads, bytes, stream_>>>(
+        a, batch, size, std::numeric_limits<T>::epsilon(), std::numeric_limits<T>::quiet_NaN(),
+        values, vectors);
+    check_launch("symmetric_eigen");
+  }
+
+  template <class T>
+  std::tuple<Tensor, Tensor> solve(const Tensor& a, bool wanted) {
+    const int64_t batch = Sizes(a).batch, size = Sizes(a).rows;
+    const Tensor solved = torch::stable::new_empty(a, batched(a, {size, size}));
+    bool* finite = take<bool>(batch);
+    const unsigned blocks = static_cast<unsigned>(std::clamp<int64_t>(batch, 1, 1 << 30));
+    clean_kernel<T><<<blocks, kThreads, 0, stream_>>>(a.const_data_ptr<T>(), batch, size,
+                                                      solved.mutable_data_ptr<T>(), finite);
+    auto [values, vectors] = solve_by_torch(solved, wanted);
+    const T undefined = std::numeric_limits<T>::quiet_NaN();
+    mark_kernel<T><<<blocks, kThreads, 0, stream_>>>(finite, batch, size, undefined,
+                                                     values.template mutable_data_ptr<T>());
+    if (wanted)
+      mark_kernel<T><<<blocks, kThreads, 0, stream_>>>(finite, batch, size * size, undefined,
+                                                       vectors.template mutable_data_ptr<T>());
+    check_launch("symmetric_eigen");
+    return {values, vectors};
+  }
+
+  template <class T>
+  void eigen_backward(const T* grad, const T* q, int64_t batch, int64_t size, T* out) {
+    const int64_t blocks = (batch * size * size + kThreads - 1) / kThreads;
+    if (blocks == 0) return;
+    gradient_kernel<T>
+        <<<static_cast<unsigned>(std::min<int64_t>(blocks, 1 << 30)), kThreads, 0, stream_>>>(
+            grad, q, batch, size, out);
+    check_launch("symmetric_eigen_backward");
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
-  m.impl("symmetric_eigen", TORCH_BOX(&sdv_wgangp::symmetric_eigen));
-  m.impl("symmetric_eigen_backward", TORCH_BOX(&sdv_wgangp::symmetric_eigen_backward));
+  m.impl("symmetric_eigen", TORCH_BOX(&sdv_wgangp::symmetric_eigen<sdv_wgangp::Cuda>));
+  m.impl("symmetric_eigen_backward",
+         TORCH_BOX(&sdv_wgangp::symmetric_eigen_backward<sdv_wgangp::Cuda>));
 }

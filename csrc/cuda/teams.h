@@ -11,6 +11,8 @@
 #include <cassert>
 #include <cstdint>
 
+#include "../checks.h"
+
 namespace sdv_wgangp {
 
 constexpr int kWarp = 32;
@@ -79,6 +81,13 @@ __device__ inline Pair pair_at(int64_t index, const int64_t* offsets, int64_t co
          (column + 1 < columns || stop == width) &&
          "offsets must ascend from 0 to the width of the logits");
   return {row, column, start, stop - start};
+}
+
+// What can be known of `offsets` without reading them, whose shape was checked; contiguous.
+inline Tensor checked_offsets(const char* op, const Tensor& offsets, int64_t width) {
+  SDV_CHECK(offsets.size(0) > 1 || width == 0, op, ": offsets name no column of rows of width ",
+            width);
+  return torch::stable::contiguous(offsets);
 }
 
 // Enough thread blocks for every team to have one pair, within the grid's limit; the kernels

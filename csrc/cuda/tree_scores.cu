@@ -10,9 +10,8 @@
 #include <algorithm>
 #include <cassert>
 
-#include "../batches.h"
 #include "../tree_scores.h"
-#include "stream.h"
+#include "device.h"
 
 namespace sdv_wgangp {
 namespace {
@@ -41,23 +40,23 @@ __global__ void score_kernel(Trees trees, Matrices<uint8_t> cells, int64_t rows,
   }
 }
 
-Tensor tree_scores(Tensor cells, Tensor features, Tensor thresholds, Tensor leaves) {
-  const char* op = "tree_scores";
-  const HeldTrees held(op, cells, features, thresholds, leaves);
-  const torch::stable::accelerator::DeviceGuard guard(cells.get_device_index());
-  const int64_t rows = cells.size(0);
-  Tensor scores = torch::stable::new_empty(leaves, {rows});
-  if (rows == 0) return scores;
-  const int64_t blocks = std::min((rows + kThreads - 1) / kThreads, kMostBlocks);
-  score_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, current_stream(cells)>>>(
-      held.view(), Matrices<uint8_t>(cells), rows, scores.mutable_data_ptr<float>());
-  check_launch(op);
-  return scores;
-}
+class Cuda : public CudaDevice {
+ public:
+  using CudaDevice::CudaDevice;
+
+  void score(const char* op, const Trees& trees, const Matrices<uint8_t>& cells, int64_t rows,
+             float* scores) {
+    if (rows == 0) return;
+    const int64_t blocks = std::min((rows + kThreads - 1) / kThreads, kMostBlocks);
+    score_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream_>>>(trees, cells, rows,
+                                                                          scores);
+    check_launch(op);
+  }
+};
 
 }  // namespace
 }  // namespace sdv_wgangp
 
 STABLE_TORCH_LIBRARY_IMPL(sdv_wgangp, CUDA, m) {
-  m.impl("tree_scores", TORCH_BOX(&sdv_wgangp::tree_scores));
+  m.impl("tree_scores", TORCH_BOX(&sdv_wgangp::tree_scores<sdv_wgangp::Cuda>));
 }
