@@ -239,7 +239,7 @@ def run(
 ) -> dict[str, dict]:
     from sdv.sampling import Condition as SDVCondition
 
-    from sdv_wgangp import sdv_versions
+    from sdv_wgangp.synthesizers import sdv_versions
 
     def native(condition: Condition, rows: int) -> pd.DataFrame:
         found = synthesizer.sample_from_conditions([SDVCondition(dict(condition), rows)])

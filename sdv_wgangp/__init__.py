@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 moved.install()
 
 if TYPE_CHECKING:
-    from sdv_wgangp.saving import load_model
+    from sdv_wgangp.synthesizers.loading import load, load_model
     from sdv_wgangp.synthesizers.multi_table import IndependentWGANGPMFSSynthesizer
     from sdv_wgangp.synthesizers.single_table import WGANGPMFSSynthesizer
 
@@ -26,13 +26,15 @@ __all__ = [
     "IndependentWGANGPMFSSynthesizer",
     "WGANGPMFSSynthesizer",
     "__version__",
+    "load",
     "load_model",
 ]
 # What needs SDV, and where it is.
 _LAZY = {
     "IndependentWGANGPMFSSynthesizer": "synthesizers.multi_table",
     "WGANGPMFSSynthesizer": "synthesizers.single_table",
-    "load_model": "saving",
+    "load": "synthesizers.loading",
+    "load_model": "synthesizers.loading",
 }
 
 

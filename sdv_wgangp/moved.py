@@ -24,7 +24,11 @@ MOVED = {
     "models.raking": "calibration.raking",
     "models.refined_ratio": "calibration.ratio",
     "models.value_calibration": "calibration.values",
+    "saved_classes": "synthesizers.saved_classes",
+    "saving": "synthesizers.loading",
+    "sdv_versions": "synthesizers.sdv_versions",
     "training.trainer": "training.log",
+    "transformers": "synthesizers.transformers",
 }
 _PACKAGE = __name__.rpartition(".")[0]
 

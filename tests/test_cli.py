@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from sdv_wgangp import __version__, cli, files, saving, sdv_versions, user_errors
+from sdv_wgangp import __version__, cli, files, user_errors
 from sdv_wgangp.cli import demo, fit, models, options, output, report, status
 from sdv_wgangp.cli.metadata import read_metadata
 from sdv_wgangp.parameters import PARAMETERS, Flag
+from sdv_wgangp.synthesizers import saving, sdv_versions
 from sdv_wgangp.synthesizers.single_table import WGANGPMFSSynthesizer
 from sdv_wgangp.user_errors import UserError
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from sdv.single_table import CTGANSynthesizer, GaussianCopulaSynthesizer, TVAESynthesizer
 
-from sdv_wgangp import sdv_versions
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+from sdv_wgangp.synthesizers import sdv_versions
 
 PAGE = (Path(__file__).parents[1] / "docs/compatibility.md").read_text(encoding="utf-8")
 CLASSES = {

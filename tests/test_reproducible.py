@@ -14,8 +14,9 @@ import pytest
 import torch
 from sdv.metadata import Metadata
 
-from sdv_wgangp import ops, sdv_versions
+from sdv_wgangp import ops
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+from sdv_wgangp.synthesizers import sdv_versions
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.settings import TrainingSettings
 

@@ -13,7 +13,8 @@ from sdv_wgangp.user_errors import UserError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
-    from sdv.metadata import Metadata
+
+    from sdv_wgangp.synthesizers.sdv_versions import Metadata
 
 EPOCHS = 15
 TITLE = "Gapminder, countries from 1952 to 2007"
@@ -69,13 +70,13 @@ def demo_table() -> tuple[pd.DataFrame, dict[str, str]]:
 def run(options: argparse.Namespace) -> int:
     """Fit, sample, judge, and write all of it."""
     import pandas as pd
-    from sdv.metadata import Metadata
 
-    from sdv_wgangp import sdv_versions
     from sdv_wgangp.cli.models import sample_chunks, save_model, split
     from sdv_wgangp.files import write_table
     from sdv_wgangp.reporting.report import build_report
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+    from sdv_wgangp.synthesizers import sdv_versions
+    from sdv_wgangp.synthesizers.sdv_versions import Metadata
 
     say = printer(options)
     folder = Path(options.output_folder)
@@ -148,7 +149,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _download(name: str) -> tuple[pd.DataFrame, Metadata]:
-    from sdv_wgangp import sdv_versions
+    from sdv_wgangp.synthesizers import sdv_versions
 
     try:
         with calm():

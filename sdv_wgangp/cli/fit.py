@@ -114,7 +114,6 @@ def every(text: str) -> dict[str, float]:
 
 def run(options: argparse.Namespace) -> int:
     """Fit, and write the model."""
-    from sdv_wgangp import sdv_versions
     from sdv_wgangp.cli.metadata import (
         check_columns,
         detected,
@@ -134,6 +133,7 @@ def run(options: argparse.Namespace) -> int:
     )
     from sdv_wgangp.models.tabular import NonFiniteLossError
     from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+    from sdv_wgangp.synthesizers import sdv_versions
 
     say = printer(options)
     model = Path(options.model)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from sdv.metadata import Metadata
 
-from sdv_wgangp import sdv_versions
 from sdv_wgangp.files import write_text
 from sdv_wgangp.reporting.formats import few
+from sdv_wgangp.synthesizers import sdv_versions
+from sdv_wgangp.synthesizers.sdv_versions import Metadata
 from sdv_wgangp.user_errors import UserError, one_line
 
 MODEL_SUFFIXES = (".safetensors", ".pkl", ".pickle")

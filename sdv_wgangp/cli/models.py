@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sdv.errors import VersionError
 
-from sdv_wgangp import saving, sdv_versions
 from sdv_wgangp.persistence.durable import partial_file
+from sdv_wgangp.synthesizers import loading, saving, sdv_versions
+from sdv_wgangp.synthesizers.pickles import DamagedPickleError
+from sdv_wgangp.synthesizers.sdv_versions import VersionError
 from sdv_wgangp.user_errors import UserError, one_line
 
 CHUNK = 50_000  # rows that `sample_chunks` holds in memory at a time
@@ -57,7 +58,7 @@ def _elsewhere(path: Path, in_another_folder: bool) -> Path:
 
 
 def load_model(path: str | Path) -> Any:
-    """A saved synthesizer; a model file or a pickle, by its suffix.
+    """A saved synthesizer: a model file or a pickle, by its content.
 
     Raises:
         UserError: there is none at ``path``.
@@ -65,13 +66,10 @@ def load_model(path: str | Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; make a model with sdv-wgangp fit")
-    if path.suffix.lower() == saving.SUFFIX:
-        try:
-            return saving.load_model(path)
-        except (saving.ModelFileError, VersionError) as error:
-            raise UserError(one_line(error)) from error
     try:
-        model = sdv_versions.load(path)
+        model = loading.load(path)
+    except (saving.ModelFileError, VersionError, DamagedPickleError) as error:
+        raise UserError(one_line(error)) from error
     except Exception as error:  # unpickling a file of another kind can raise anything
         raise UserError(f"{path}: is not a saved synthesizer ({one_line(error)})") from error
     if not hasattr(model, "sample"):

@@ -52,11 +52,11 @@ def run(options: argparse.Namespace) -> int:
     """Print the scores, and write the page and the figures."""
     from pandas.api.types import infer_dtype
 
-    from sdv_wgangp import sdv_versions
     from sdv_wgangp.cli.metadata import check_columns, read_metadata, text_columns
     from sdv_wgangp.cli.models import load_model
     from sdv_wgangp.files import Format, check_folder, check_outputs, read_table
     from sdv_wgangp.reporting.report import build_report
+    from sdv_wgangp.synthesizers import sdv_versions
 
     outputs = [path for path in (options.html, options.json) if path is not None]
     inputs = {name: getattr(options, name) for name in INPUTS}

@@ -27,6 +27,8 @@ STATE = "state.json"
 # What the checksum field holds while the checksum is taken.
 UNSIGNED = "0" * 64
 _SIGNATURE = b'"sha256":"'
+# What JSON can make of brackets within brackets, and of an infinite number.
+_DEEP_OR_ENDLESS = (RecursionError, OverflowError)
 DTYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -113,7 +115,7 @@ class TensorFile:
             foreign = metadata["format"] != cls.FORMAT
             digest, version = metadata["sha256"], int(metadata["format_version"])
             start = header.find(_SIGNATURE + digest.encode()) + 8 + len(_SIGNATURE)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, *_DEEP_OR_ENDLESS):
             foreign = True
         if foreign:
             raise cls.ERROR(
@@ -140,7 +142,7 @@ class TensorFile:
             tensors = load(data)
             state = json.loads(tensors.pop(STATE).numpy().tobytes())
             about = json.loads(metadata[cls.ABOUT])
-        except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, *_DEEP_OR_ENDLESS) as error:
             raise cls.malformed(path, error) from error
         return cls(state, tensors, about)
 

@@ -15,7 +15,6 @@ from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.sampling import Condition
 from sdv.single_table.base import FIXED_RNG_SEED, BaseSingleTableSynthesizer
 
-from sdv_wgangp import sdv_versions
 from sdv_wgangp.encoding.conditions import (
     UNABLE,
     OneOf,
@@ -25,8 +24,9 @@ from sdv_wgangp.encoding.conditions import (
     values_of,
 )
 from sdv_wgangp.parameters import Number, Whole
+from sdv_wgangp.synthesizers import sdv_versions
 from sdv_wgangp.synthesizers.arguments import input_errors
-from sdv_wgangp.transformers import TimestampEncoder
+from sdv_wgangp.synthesizers.transformers import TimestampEncoder
 
 # Stands for a missing value among the conditions that `_sample` gets.
 MISSING = "\0missing"

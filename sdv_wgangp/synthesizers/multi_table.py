@@ -14,12 +14,13 @@ from sdv.multi_table.base import BaseMultiTableSynthesizer
 from sdv.sampling.independent_sampler import BaseIndependentSampler
 from tqdm import tqdm
 
-from sdv_wgangp import sdv_versions
 from sdv_wgangp.parameters import check_names, check_values
-from sdv_wgangp.saving import Saved
+from sdv_wgangp.synthesizers import sdv_versions
 from sdv_wgangp.synthesizers.arguments import input_errors
+from sdv_wgangp.synthesizers.saved_classes import register
+from sdv_wgangp.synthesizers.saving import Saved
 from sdv_wgangp.synthesizers.single_table import WGANGPMFSSynthesizer
-from sdv_wgangp.synthesizers.watched import Watched
+from sdv_wgangp.synthesizers.watched import WATCHING, Watched
 
 
 @dataclass(frozen=True)
@@ -204,3 +205,7 @@ class IndependentWGANGPMFSSynthesizer(
                 if (parents < 0).any():  # large integers would not survive as floats beside NaN
                     values = values.astype(object)
                 sampled_data[child][key] = values.reindex(parents).to_numpy()
+
+
+register(Cardinality)
+register(IndependentWGANGPMFSSynthesizer, without=WATCHING)

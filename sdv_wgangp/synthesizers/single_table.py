@@ -14,7 +14,6 @@ from sdv.errors import InvalidDataError, NotFittedError, SynthesizerInputError
 from sdv.single_table.base import BaseSingleTableSynthesizer
 from sdv.single_table.utils import detect_discrete_columns
 
-from sdv_wgangp import sdv_versions
 from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.models.tabular import EpochLog, TabularModel
@@ -25,13 +24,12 @@ from sdv_wgangp.parameters import (
     check_together,
     check_values,
 )
-from sdv_wgangp.saving import Saved
+from sdv_wgangp.synthesizers import sdv_versions
 from sdv_wgangp.synthesizers.arguments import input_errors
 from sdv_wgangp.synthesizers.conditional_sampling import ConditionalSampling
-from sdv_wgangp.synthesizers.watched import Watched
-from sdv_wgangp.training.callbacks.progress import ProgressBar
-from sdv_wgangp.training.settings import TrainingSettings
-from sdv_wgangp.transformers import (
+from sdv_wgangp.synthesizers.saved_classes import register
+from sdv_wgangp.synthesizers.saving import Saved
+from sdv_wgangp.synthesizers.transformers import (
     TimestampEncoder,
     far_dates,
     impossible_columns,
@@ -40,6 +38,9 @@ from sdv_wgangp.transformers import (
     replace_formatters,
     unreadable_columns,
 )
+from sdv_wgangp.synthesizers.watched import WATCHING, Watched
+from sdv_wgangp.training.callbacks.progress import ProgressBar
+from sdv_wgangp.training.settings import TrainingSettings
 
 LOSS_COLUMNS = ["Epoch", "Generator Loss", "Discriminator Loss"]
 TERM_COLUMNS = [
@@ -519,3 +520,6 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
             title=title, template="plotly_white", legend_title_text="", yaxis_title="Loss"
         )
         return figure
+
+
+register(WGANGPMFSSynthesizer, without=WATCHING)

@@ -15,9 +15,10 @@ from pandas.testing import assert_frame_equal
 from sdv.sampling import Condition
 from sdv.utils import load_synthesizer
 
-from sdv_wgangp import load_model, moved, sdv_versions
+from sdv_wgangp import load_model, moved
 from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.calibration.values import RareAtoms
+from sdv_wgangp.synthesizers import sdv_versions
 
 FILES = Path(__file__).parent / "files_of_0_1_0"
 LOADERS = {"pkl": load_synthesizer, "safetensors": load_model}

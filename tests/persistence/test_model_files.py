@@ -20,7 +20,6 @@ from sdv.metadata import Metadata
 from sdv.sampling import Condition
 
 import sdv_wgangp
-from sdv_wgangp import saving, sdv_versions
 from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.calibration.values import fit_rare_atoms
 from sdv_wgangp.encoding.table import EncodedTable
@@ -29,6 +28,7 @@ from sdv_wgangp.objectives.meta_features import own_meta_features, register_meta
 from sdv_wgangp.persistence import ModelFileError
 from sdv_wgangp.persistence.container import ModelFile
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+from sdv_wgangp.synthesizers import saving, sdv_versions
 from sdv_wgangp.training.log import EpochLog
 from sdv_wgangp.training.settings import TrainingSettings
 
@@ -174,7 +174,8 @@ def test_a_loaded_model_is_saved_as_it_was(file, tmp_path):
 
 IN_A_NEW_PROCESS = """
 import sys
-from sdv_wgangp import load_model, sdv_versions
+from sdv_wgangp import load_model
+from sdv_wgangp.synthesizers import sdv_versions
 loaded = load_model(sys.argv[1])
 sdv_versions.as_frame(loaded.sample(60)).to_pickle(sys.argv[2])
 """
@@ -302,7 +303,8 @@ def test_meta_features_of_the_user_need_not_be_known_to_sample(tmp_path):
 def test_without_compiled_operators(file):
     code = (
         "import sys; sys.modules['sdv_wgangp._C'] = None\n"
-        "from sdv_wgangp import load_model, sdv_versions\n"
+        "from sdv_wgangp import load_model\n"
+        "from sdv_wgangp.synthesizers import sdv_versions\n"
         "print(len(sdv_versions.as_frame(load_model(sys.argv[1]).sample(25))))"
     )
     result = subprocess.run(
@@ -508,7 +510,7 @@ def test_tampered_maps_of_rare_atoms_are_refused(file_with_rare_atoms, change):
 def test_a_pickle_is_no_model_file(synthesizer, tmp_path):
     synthesizer.save(str(tmp_path / "model.pkl"))
     with pytest.raises(ModelFileError, match="is not a model file"):
-        saving.load_model(tmp_path / "model.pkl")
+        sdv_wgangp.load_model(tmp_path / "model.pkl")
 
 
 class Bomb:
@@ -523,7 +525,7 @@ def test_no_pickle_is_read_and_no_process_begun(file, tmp_path):
     code = """
 import sys
 from sdv_wgangp import load_model
-from sdv_wgangp.saved_classes import kinds
+from sdv_wgangp.synthesizers.saved_classes import kinds
 kinds()
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append(event))
@@ -540,7 +542,7 @@ assert "open" in seen
     assert result.stdout.strip() == "[]"
     file.write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ModelFileError):
-        saving.load_model(file)
+        sdv_wgangp.load_model(file)
 
 
 # ----------------------------------------------------------------------------------- versions
@@ -554,13 +556,13 @@ def versions_changed(path, **versions):
 def test_a_later_plugin_is_asked_for(file):
     versions_changed(file, sdv_wgangp="99.1.0")
     with pytest.raises(VersionError, match=r"saved with sdv-wgangp 99\.1\.0, and .* is installed"):
-        saving.load_model(file)
+        sdv_wgangp.load_model(file)
 
 
 def test_another_patch_of_the_plugin_is_fine(file):
     major, minor, _ = sdv_wgangp.__version__.split(".")
     versions_changed(file, sdv_wgangp=f"{major}.{minor}.99")
-    assert len(rows_of(saving.load_model(file), 5)) == 5
+    assert len(rows_of(sdv_wgangp.load_model(file), 5)) == 5
 
 
 @pytest.mark.parametrize("version", ["0.9.0", "99.0.0"])
@@ -568,13 +570,13 @@ def test_another_patch_of_the_plugin_is_fine(file):
 def test_another_line_of_sdv_is_told(package, version, file):
     versions_changed(file, **{package: version})
     with pytest.raises(VersionError, match=f"saved under {package} {version}.*or fit and save"):
-        saving.load_model(file)
+        sdv_wgangp.load_model(file)
 
 
 def test_a_version_that_is_none_is_told(file):
     versions_changed(file, sdv="old")
     with pytest.raises(ModelFileError, match="'old' is not the version of a release"):
-        saving.load_model(file)
+        sdv_wgangp.load_model(file)
 
 
 def test_pickles_know_the_plugin(synthesizer, tmp_path, monkeypatch):

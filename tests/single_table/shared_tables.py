@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from sdv.metadata import Metadata
 
-from sdv_wgangp import sdv_versions
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+from sdv_wgangp.synthesizers import sdv_versions
 
 FAST = {
     "epochs": 1,

@@ -18,7 +18,7 @@ from sdv.errors import InvalidDataError
 from sdv.metadata.errors import InvalidMetadataError
 from shared_tables import describe, fit, rows_of
 
-from sdv_wgangp import sdv_versions
+from sdv_wgangp.synthesizers import sdv_versions
 
 pytestmark = pytest.mark.usefixtures("quick")
 ROWS = 120

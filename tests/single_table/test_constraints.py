@@ -18,9 +18,9 @@ from sdv.errors import SynthesizerInputError
 from sdv.sampling import Condition
 from shared_tables import FAST, as_input, describe, rows_of
 
-from sdv_wgangp import sdv_versions
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+from sdv_wgangp.synthesizers import sdv_versions
 
 pytestmark = pytest.mark.usefixtures("quick")
 ROWS = 250

@@ -19,8 +19,8 @@ from sdv.errors import InvalidDataError, NotFittedError, SamplingError, Synthesi
 from sdv.single_table import CTGANSynthesizer
 from shared_tables import FAST, PEOPLE, TABLE, as_input, describe, fit, people, rows_of
 
-from sdv_wgangp import sdv_versions
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+from sdv_wgangp.synthesizers import sdv_versions
 
 SDV2 = sdv_versions.takes_dictionaries()
 
@@ -505,7 +505,7 @@ def test_a_refit_forgets_the_first_table():
 
 LOADED = """
 import sys
-from sdv_wgangp import sdv_versions
+from sdv_wgangp.synthesizers import sdv_versions
 loaded = sdv_versions.load(sys.argv[1])
 loaded.reset_sampling()
 sdv_versions.as_frame(loaded.sample(40)).to_pickle(sys.argv[2])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from shared_tables import describe, fit, rows_of
 
-from sdv_wgangp import sdv_versions
+from sdv_wgangp.synthesizers import sdv_versions
 
 pytestmark = pytest.mark.usefixtures("quick")
 ROWS = 600

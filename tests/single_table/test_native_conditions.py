@@ -10,10 +10,10 @@ from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.sampling import Condition
 from shared_tables import FAST, PEOPLE, as_input, describe, fit, people, rows_of
 
-from sdv_wgangp import sdv_versions
 from sdv_wgangp.models import conditions
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+from sdv_wgangp.synthesizers import sdv_versions
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 from sdv.errors import NotFittedError, SynthesizerInputError
 from shared_tables import FAST, PEOPLE, as_input, describe, fit, people, rows_of
 
+from sdv_wgangp import load_model
 from sdv_wgangp.persistence import ModelFileError
 from sdv_wgangp.persistence.state import CheckpointMismatchError
-from sdv_wgangp.saving import load_model
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
 pytestmark = pytest.mark.usefixtures("quick")

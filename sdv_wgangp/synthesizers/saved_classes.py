@@ -36,9 +36,9 @@ from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.persistence.container import ModelFileError
 from sdv_wgangp.persistence.graph import Kind, check_attribute
+from sdv_wgangp.synthesizers.transformers import NumberFormatter, TimestampEncoder
 from sdv_wgangp.training.log import EpochLog
 from sdv_wgangp.training.settings import TrainingSettings
-from sdv_wgangp.transformers import NumberFormatter, TimestampEncoder
 
 PLAIN = (
     *(RankAxis, CategoricalColumn, NumericColumn, DerivedColumn, QuantileMap, TableEncoder),
@@ -56,25 +56,39 @@ PLAIN = (
 REMADE = frozenset({"random_states", "faker", "generator"})
 
 
-@cache
+_registered: list[Kind] = []
+
+
+def register(cls: type, without: frozenset[str] = frozenset()) -> None:
+    """Let model files hold objects of a class that knows this module.
+
+    Args:
+        cls: The class itself; not its subclasses.
+        without: Attributes that are not saved.
+    """
+
+    def saved_part(saved: Any) -> dict[str, Any]:
+        return {name: each for name, each in vars(saved).items() if name not in without}
+
+    _registered.append(Kind(cls, saved_part))
+
+
 def kinds() -> dict[str, Kind]:
     """The allow-list, by the names that the files use."""
-    # The faces of SDV save themselves with this package: they are not there yet when it begins.
-    from sdv_wgangp.multi_table import Cardinality, IndependentWGANGPMFSSynthesizer
-    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
-    from sdv_wgangp.synthesizers.watched import WATCHING
+    return {
+        f"{kind.cls.__module__.split('.')[0]}.{kind.cls.__name__}": kind
+        for kind in (*_known(), *_registered)
+    }
 
-    def saved_part(synthesizer: Any) -> dict[str, Any]:
-        return {n: each for n, each in vars(synthesizer).items() if n not in WATCHING}
 
-    faces = (WGANGPMFSSynthesizer, IndependentWGANGPMFSSynthesizer)
-    found = [Kind(cls) for cls in (*PLAIN, Cardinality)]
+@cache
+def _known() -> tuple[Kind, ...]:
+    found = [Kind(cls) for cls in PLAIN]
     # By their constructors, which check them.
     found += [
         Kind(EncodingOptions, make=lambda state: EncodingOptions(**state)),
         Kind(CalibrationOptions, make=lambda state: CalibrationOptions(**state)),
     ]
-    found += [Kind(cls, saved_part) for cls in faces]
     found.append(Kind(TabularModel, _model_state, _make_model))
     metadata = Metadata()
     metadata.add_table("table")
@@ -86,7 +100,7 @@ def kinds() -> dict[str, Kind]:
     mapping = getattr(rdt.transformers.utils, "WarnDict", None)  # RDT 1 only
     if mapping is not None:
         found.append(Kind(mapping, _pairs_of, lambda state: mapping(state["pairs"])))
-    return {f"{kind.cls.__module__.split('.')[0]}.{kind.cls.__name__}": kind for kind in found}
+    return tuple(found)
 
 
 def _members(module: Any, base: type) -> list[type]:

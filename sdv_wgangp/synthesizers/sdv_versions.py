@@ -14,10 +14,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sdv.errors import VersionError
 from sdv.metadata import Metadata
 from sdv.metadata.errors import InvalidMetadataError
 
-from sdv_wgangp.transformers import readable, undetectable_columns
+from sdv_wgangp.synthesizers.transformers import readable, undetectable_columns
+
+# Metadata and VersionError are here for those who need not know SDV.
+__all__ = [
+    "TABLE",
+    "Metadata",
+    "VersionError",
+    "as_fit_input",
+    "as_frame",
+    "detect_metadata",
+    "download_demo",
+    "frames",
+    "keeping_numpy_state",
+    "load",
+    "map_frames",
+    "replaceable",
+    "table_name",
+    "takes_dictionaries",
+]
 
 TABLE = "table"
 
@@ -94,6 +113,12 @@ def keeping_numpy_state() -> Iterator[None]:
         yield
     finally:
         np.random.set_state(state)
+
+
+def replaceable(path: str | Path) -> bool:
+    """Whether a file can be written beside its place and renamed: not a pipe, nor a device."""
+    path = Path(path)
+    return path.is_file() or not path.exists()
 
 
 def load(path: str | Path) -> Any:

@@ -5,8 +5,8 @@ arrays as tensors, everything else as JSON. Reading one never runs code from it:
 up in an allow-list (`saved_classes`), functions cannot be stored. What needs code, like a
 constraint of the user's own, is refused by name when it is saved.
 
-SDV is not imported before it is needed: the synthesizers, which it loads as add-ons at the end of
-its own import, need this module.
+A pickle (`save`) can hold anything, and loading it runs code from it: load those alone whose
+origin you trust.
 """
 
 from __future__ import annotations
@@ -14,16 +14,25 @@ from __future__ import annotations
 import re
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pandas as pd
+from sdv.errors import VersionError
 
 from sdv_wgangp import __version__
 from sdv_wgangp.persistence.container import ModelFile, ModelFileError
+from sdv_wgangp.persistence.durable import partial_file
 from sdv_wgangp.persistence.graph import Decoder, Encoder
+from sdv_wgangp.synthesizers import pickles, sdv_versions
+from sdv_wgangp.synthesizers.saved_classes import kinds
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SUFFIX = ".safetensors"
 _VERSION = "_plugin_version"
-
-__all__ = ["SUFFIX", "ModelFileError", "Saved", "load_model"]
+# Their values are kept as they are, as levels; of other columns the model keeps numbers.
+_KEPT = ("categorical", "boolean", "ordinal", "unknown")
 
 
 class Saved:
@@ -42,15 +51,13 @@ class Saved:
         Raises:
             ModelFileError: Part of the synthesizer cannot be stored; names it.
         """
-        from sdv_wgangp.saved_classes import kinds
-
         self._validate_fit_before_save()
         encoder = Encoder(kinds())
         state = encoder.encode(self, type(self).__name__)
         ModelFile(state, encoder.tensors, _installed()).write(path)
 
     @classmethod
-    def load_model(cls, path: str | Path):
+    def load_model(cls, path: str | Path) -> Self:
         """The synthesizer that `save_model` wrote.
 
         Args:
@@ -61,11 +68,63 @@ class Saved:
             ModelFileError: It is not a model file, was changed, or holds another class.
             VersionError: It needs a later sdv-wgangp, or another SDV.
         """
-        loaded = load_model(path)
+        loaded = read_model(path)
         if not isinstance(loaded, cls):
             name = type(loaded).__name__
             raise ModelFileError(f"{path}: holds a {name}: load it with {name}.load_model")
         return loaded
+
+    def check_model_file(self, data: Any) -> None:
+        """Refuse before the fit what `save_model` would refuse after it.
+
+        Args:
+            data: As for `fit`.
+
+        Raises:
+            ModelFileError: A constraint or transformer is of a class of your own, or the values of
+                a column are of a kind that model files cannot hold; names it.
+
+        Example:
+            >>> import pandas as pd
+            >>> from sdv.metadata import Metadata
+            >>> from sdv_wgangp import WGANGPMFSSynthesizer
+            >>> frame = pd.DataFrame({"when": [pd.Period("2024-01", "M")]})
+            >>> metadata = Metadata.load_from_dict(
+            ...     {"tables": {"t": {"columns": {"when": {"sdtype": "categorical"}}}}})
+            >>> WGANGPMFSSynthesizer(metadata).check_model_file({"t": frame})
+            Traceback (most recent call last):
+            ...
+            sdv_wgangp.persistence.container.ModelFileError: column 'when': ...
+        """
+        encoder = Encoder(kinds())
+        encoder.encode(self, type(self).__name__)
+        metadata = self.get_metadata()
+        tables = data.items() if isinstance(data, dict) else [(next(iter(metadata.tables)), data)]
+        for name, frame in tables:
+            described = metadata.tables[name].columns if name in metadata.tables else {}
+            for column, values in frame.items():
+                sdtype = described.get(column, {}).get("sdtype")
+                _check_column(encoder, values, kept=sdtype in _KEPT)
+
+    def save(self, filepath: str | Path) -> None:
+        """Save as a pickle, which can hold anything and runs code when it is loaded.
+
+        The file is written beside its place and renamed: a full disk or the end of the process
+        leaves what was there before. It ends with a checksum, which `sdv_wgangp.load` compares;
+        SDV's `load_synthesizer` reads the file, too, and does not.
+
+        Args:
+            filepath: File to write, by custom ``*.pkl``.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if not sdv_versions.replaceable(filepath):
+            super().save(str(filepath))  # type: ignore[misc]
+            return
+        with partial_file(filepath) as partial:
+            super().save(str(partial))  # type: ignore[misc]
+            pickles.sign(partial)
 
     # Parameters that came after the first release, and their defaults.
     _later_parameters: ClassVar[dict[str, Any]] = {}
@@ -85,14 +144,30 @@ class Saved:
         self._complete()
 
 
-def load_model(path: str | Path) -> Any:
-    """The synthesizer in a model file, of whichever of our classes.
+def _check_column(encoder: Encoder, column: pd.Series, kept: bool) -> None:
+    """Refuse a column of which a model file cannot hold the dtype or, if kept, the values."""
+    try:
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            encoder.encode(column.dtype, "dtype")
+            return
+        encoder.encode(column.dtype, "dtype")
+        if kept:
+            levels = column.dropna().drop_duplicates()
+            encoder.encode(levels.reset_index(drop=True), "values")
+    except TypeError:  # unhashable values: SDV refuses them
+        return
+    except ModelFileError as error:
+        raise ModelFileError(
+            f"column {column.name!r}: {error}; or turn its values into text or numbers"
+        ) from error
+
+
+def read_model(path: str | Path) -> Any:
+    """The synthesizer in a model file, of whichever class has registered itself.
 
     Raises:
         FileNotFoundError, ModelFileError, VersionError: As `Saved.load_model`.
     """
-    from sdv_wgangp.saved_classes import kinds
-
     file = ModelFile.read(path)
     _check_versions(file.about, str(path))
     try:
@@ -114,8 +189,6 @@ def check_plugin_version(version: str, what: str) -> None:
         VersionError: ``version`` is of a later major or minor release than the installed one.
     """
     if _release(version) > _release(__version__):
-        from sdv.errors import VersionError
-
         raise VersionError(
             f"{what} was saved with sdv-wgangp {version}, and {__version__} is installed: "
             f"pip install 'sdv-wgangp>={version}'"
@@ -129,8 +202,6 @@ def _installed() -> dict[str, str]:
 
 def _check_versions(saved: dict[str, str], what: str) -> None:
     """Refuse files of a later plugin, of a later SDV, and of another major line of SDV."""
-    from sdv.errors import VersionError
-
     check_plugin_version(saved["sdv-wgangp"], what)
     for package in ("sdv", "rdt"):
         version, installed = saved[package], metadata.version(package)
