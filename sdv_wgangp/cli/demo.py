@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdv_wgangp.cli.options import add_command, add_loudness, add_parameters, given_parameters
 from sdv_wgangp.cli.output import calm, printer
+from sdv_wgangp.cli.termination import system_default
 from sdv_wgangp.user_errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def run(options: argparse.Namespace) -> int:
     with calm(options.quiet):
         synthesizer = WGANGPMFSSynthesizer(metadata, **given_parameters(options))
         started = time.perf_counter()
-        synthesizer.fit(sdv_versions.as_fit_input(metadata, train))
+        with system_default():
+            synthesizer.fit(sdv_versions.as_fit_input(metadata, train))
         fitted = time.perf_counter()
         synthetic = pd.concat(sample_chunks(synthesizer, len(train)), ignore_index=True)
         sampled = time.perf_counter()

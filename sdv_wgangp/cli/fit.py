@@ -20,6 +20,7 @@ from sdv_wgangp.cli.options import (
     share,
 )
 from sdv_wgangp.cli.output import calm, printer
+from sdv_wgangp.cli.termination import system_default
 from sdv_wgangp.parameters import count, number
 from sdv_wgangp.user_errors import UserError, one_line
 
@@ -170,7 +171,7 @@ def run(options: argparse.Namespace) -> int:
     if options.resume:
         train = partial(synthesizer.resume, exact=not options.inexact)
     try:
-        with calm(options.quiet):
+        with calm(options.quiet), system_default():
             train(sdv_versions.as_fit_input(metadata, frame))
     except NonFiniteLossError as error:
         model = save_model(synthesizer, model)

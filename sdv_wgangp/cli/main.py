@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from sdv_wgangp.cli import demo, fit, report, sample, status
 from sdv_wgangp.cli.options import Parser
+from sdv_wgangp.cli.output import streams
+from sdv_wgangp.cli.termination import terminable
 from sdv_wgangp.user_errors import one_line
 
 COMMANDS = (fit, sample, report, demo, status)
@@ -56,16 +57,22 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0 is success, 1 a defect of the program, 2 an error of use, 130 an interruption by Ctrl-C.
+    0 is success, 1 a defect of the program, 2 an error of use, 130 an interruption by Ctrl-C, 143
+    a request to terminate (129 a terminal that was closed).
     """
-    options = build_parser().parse_args(arguments)
+    with streams(), terminable():
+        options = build_parser().parse_args(arguments)
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The command, and the exit code of how it ended."""
     try:
         return options.run(options)
     except KeyboardInterrupt:
         print(f"sdv-wgangp {options.command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # who read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if options.debug:

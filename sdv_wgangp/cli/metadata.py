@@ -84,6 +84,42 @@ def write_metadata(metadata: Metadata, path: Path) -> None:
     write_text(path, json.dumps(metadata.to_dict(), indent=4) + "\n")
 
 
+def guess(
+    frame: pd.DataFrame,
+    say: Callable[[str], None] = lambda line: None,
+    infer_keys: str | None = "primary_only",
+) -> Metadata:
+    """The metadata that SDV detects in a table, but that numbers which repeat are numbers.
+
+    By its name alone SDV takes a column of the numbers of 50 states for names of states, and would
+    have them replaced by made-up ones.
+
+    Args:
+        frame: The table.
+        say: Told of each such column.
+        infer_keys: As SDV's.
+
+    Raises:
+        InvalidMetadataError: SDV has no guess for a column; names it.
+    """
+    metadata = sdv_versions.detect_metadata(frame, infer_keys=infer_keys)
+    types, key = sdtypes(metadata), _key(metadata)
+    for place, name in enumerate(text_columns(metadata)):
+        column = frame[name]
+        repeats = 2 * column.nunique() <= column.count()
+        if types[name] in ("id", "unknown") or name == key or not repeats:
+            continue
+        if not pd.api.types.is_numeric_dtype(column):
+            continue
+        nameless = sdv_versions.detect_metadata(
+            pd.DataFrame({f"column {place}": column}), infer_keys=None
+        )
+        about = nameless.tables[sdv_versions.TABLE].columns[f"column {place}"]
+        say(f"{name!r} has numbers that repeat: {about['sdtype']}, not {types[name]}")
+        metadata.tables[sdv_versions.TABLE].columns[name] = about
+    return metadata
+
+
 def detected(frame: pd.DataFrame, model: Path, say: Callable[[str], None]) -> Metadata:
     """The metadata that SDV detects in a table.
 
@@ -91,7 +127,7 @@ def detected(frame: pd.DataFrame, model: Path, say: Callable[[str], None]) -> Me
         UserError: They differ from what stands beside the model already.
     """
     beside = metadata_path(model)
-    metadata = sdv_versions.detect_metadata(frame)
+    metadata = guess(frame, say)
     if beside.exists() and (found := _difference(read_metadata(beside), metadata)):
         raise UserError(
             f"{beside}: exists and differs from what is detected in the data ({found}); use it "
@@ -106,6 +142,11 @@ def detected(frame: pd.DataFrame, model: Path, say: Callable[[str], None]) -> Me
         say(
             f"note: {key!r} was taken for the primary key and gets made-up values; if it is data, "
             f"remove 'primary_key' from {beside}, set its sdtype there and use --metadata"
+        )
+    if made_up := [name for name in text_columns(metadata) if name != key]:
+        say(
+            f"note: {few(made_up)} {'gets' if len(made_up) == 1 else 'get'} made-up values; "
+            f"what is data is categorical: set that in {beside} and use --metadata"
         )
     return metadata
 

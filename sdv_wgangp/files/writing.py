@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
@@ -57,7 +59,7 @@ class TableWriter:
 
     def __enter__(self) -> TableWriter:
         if str(self.path) == STDOUT:
-            self._partial = sys.stdout
+            self._partial = self._place.enter_context(_standard_output())
         elif self._stream:
             self._partial = self._place.enter_context(open(self.path, "w", encoding="utf-8"))
         return self
@@ -122,6 +124,23 @@ class TableWriter:
         if self._parquet is not None:
             self._parquet.close()
         self._place.__exit__(kind, error, trace)
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[IO[str]]:
+    """It, as text in the encoding of files, whatever that of the terminal is."""
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:  # text in the place of a stream
+        yield sys.stdout
+        return
+    sys.stdout.flush()
+    text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+    try:
+        yield text
+        text.flush()
+    finally:
+        with contextlib.suppress(OSError):  # raised already
+            text.detach()
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:

@@ -153,6 +153,9 @@ class NumberFormatter(NumericalFormatter):
             if made.enforce_rounding and precision != np.float64:
                 values = np.unique(present.to_numpy(np.float64))
                 made._rounding_digits = decimals_of(values, precision)
+            digits = made._rounding_digits
+            if digits is not None and precision == np.float64 and _nearly_have(present, digits):
+                made._rounding_digits = None
         return made
 
     def format_data(self, column: pd.Series) -> pd.Series:
@@ -164,6 +167,13 @@ class NumberFormatter(NumericalFormatter):
             column = column.astype(np.float64)
         formatted = super().format_data(column)
         return formatted.mask(inside, formatted.clip(*self._span))
+
+
+def _nearly_have(column: pd.Series, decimals: int) -> bool:
+    """Whether numbers have more digits than SDV looks at, so that rounding changes the last."""
+    values = column.to_numpy(np.float64)
+    rounded = np.round(values, decimals)
+    return not np.array_equal(rounded, values) and np.allclose(rounded, values, rtol=1e-14, atol=0)
 
 
 def replace_formatters(processor: DataProcessor, frame: pd.DataFrame) -> None:

@@ -56,6 +56,10 @@ COLUMNS = {
         pd.Series(np.append(4.6773354324000005, RANDOM.uniform(5, 90, ROWS - 1))),
         lambda x: not is_whole(x * 1e12),
     ),
+    "sixteen digits": (
+        pd.Series(np.resize([1.0759999752044678, 1.5239999294281006], ROWS)),
+        lambda x: x.isin([1.0759999752044678, 1.5239999294281006]).all(),
+    ),
     "hours": (dates("h", 40_000), ends_of("h")),
     "milliseconds": (dates("ms", 10**10).astype("datetime64[ms]"), ends_of("ms")),
     "microseconds": (dates("us", 10**14).astype("datetime64[us]"), ends_of("us")),
