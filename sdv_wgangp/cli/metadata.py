@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -74,9 +75,21 @@ def sdtypes(metadata: Metadata) -> dict[str, str]:
 
 
 def text_columns(metadata: Metadata) -> list[str]:
-    """Columns whose values are text whatever they look like: keys, names, postcodes."""
-    other = ("numerical", "datetime", "boolean", "categorical")
-    return [name for name, sdtype in sdtypes(metadata).items() if sdtype not in other]
+    """Columns whose values are text whatever they look like: keys, names, postcodes.
+
+    Of a category that is what its levels are, where the metadata list them.
+    """
+    columns = metadata.tables[sdv_versions.table_name(metadata)].columns
+    return [name for name, about in columns.items() if _is_text(about)]
+
+
+def _is_text(about: Mapping[str, Any]) -> bool:
+    if about["sdtype"] in ("numerical", "datetime", "boolean"):
+        return False
+    if about["sdtype"] not in ("categorical", "ordinal"):
+        return True
+    levels = [level for level in about.get("range_values") or () if not pd.isna(level)]
+    return bool(levels) and all(isinstance(level, str) for level in levels)
 
 
 def write_metadata(metadata: Metadata, path: Path) -> None:

@@ -48,6 +48,9 @@ def violations(
 ) -> tuple[Violation, ...]:
     """Values that break a ``regex_format``, are new levels, out of range, missing, or keys twice.
 
+    Levels that the metadata do not list (``range_values``) are found as text, so that 1 and "1"
+    are the same.
+
     Args:
         real: Real rows: they give the levels and the ranges.
         synthetic: Synthetic rows with the same columns.
@@ -103,6 +106,13 @@ def _checks(real: pd.Series, sdtype: str, described: Mapping[str, Any]) -> dict[
             return (asked >= 0) & ~np.isin(asked, known)
 
         checks["level that no real row has"] = is_new
+        if listed := {_text(v) for v in described.get("range_values") or () if pd.notna(v)}:
+
+            def is_unlisted(values: pd.Series) -> np.ndarray:
+                unlisted = [pd.notna(v) and _text(v) not in listed for v in values]
+                return np.array(unlisted, dtype=bool) & ~is_new(values)
+
+            checks["level that the metadata do not list"] = is_unlisted
     if sdtype in NUMBERS:
         known = to_numbers(real, sdtype)
         known = known[np.isfinite(known)]
