@@ -89,11 +89,12 @@ class FeatureTable:
         if target is None or not target.categorical or target.classes.max() < 1:
             return table
         start, end = table.span(target.column)
-        shares = torch.zeros(int(target.classes.max()) + 1, dtype=torch.float64)
+        of_classes = torch.zeros(int(target.classes.max()) + 1, dtype=torch.float64)
         known = target.classes >= 0
-        shares.index_add_(0, target.classes[known], layout.frequencies[start:end][known].double())
-        most = int(shares.argmax())
-        rest = shares.clone()
+        own = layout.frequencies[start:end][known].double()
+        of_classes.index_add_(0, target.classes[known], own)
+        most = int(of_classes.argmax())
+        rest = of_classes.clone()
         rest[most] = torch.inf
         ends = torch.tensor([most, int(rest.argmin())])
         contrast = (target.classes[:, None] == ends).double().to(device)

@@ -81,13 +81,13 @@ def test_the_training_pass_is_the_generator_and_its_derivative(layout, hidden, c
     offsets = layout.offsets
     passes = TrainingPass(generator, offsets, bfloat16=False)
     conditions = given_cells(layout, given, random) if given else None
-    made = passes.forward(noise, jitter, uniforms, conditions=conditions)
+    generated = passes.forward(noise, jitter, uniforms, conditions=conditions)
 
     logits, positions = generator.train()(noise, jitter, conditions)
-    torch.testing.assert_close(made.logits + generator.logits.bias, logits)
-    torch.testing.assert_close(made.positions, positions)
-    assert (made.levels >= offsets[:-1]).all()
-    assert (made.levels < offsets[1:]).all()
+    torch.testing.assert_close(generated.logits + generator.logits.bias, logits)
+    torch.testing.assert_close(generated.positions, positions)
+    assert (generated.levels >= offsets[:-1]).all()
+    assert (generated.levels < offsets[1:]).all()
 
     to_codes = torch.randn(logits.shape, generator=random)
     to_positions = torch.randn(positions.shape, generator=random)
@@ -96,11 +96,11 @@ def test_the_training_pass_is_the_generator_and_its_derivative(layout, hidden, c
     index = torch.repeat_interleave(torch.arange(layout.columns), offsets.diff())
     at_codes = to_codes + (slopes[:, :, index] * tables[:, None]).sum(0)
     ends = [logits, positions] if positions.requires_grad else [logits]
-    to_logits = reinmax(logits.detach(), made.levels, offsets, at_codes)
+    to_logits = reinmax(logits.detach(), generated.levels, offsets, at_codes)
     if given:
         fixed = conditions.fixed
         assert fixed.any()
-        assert torch.equal(made.levels[:given][fixed], conditions.levels[fixed])
+        assert torch.equal(generated.levels[:given][fixed], conditions.levels[fixed])
         to_logits[:given][fixed[:, index]] = 0
     expected = torch.autograd.grad(
         ends,
@@ -108,7 +108,7 @@ def test_the_training_pass_is_the_generator_and_its_derivative(layout, hidden, c
         [to_logits, to_positions][: len(ends)],
         materialize_grads=True,
     )
-    passes.backward(made, to_codes, to_positions, slopes, tables)
+    passes.backward(generated, to_codes, to_positions, slopes, tables)
     names = [name for name, _ in generator.named_parameters()]
     for name, found, exact in zip(names, passes.gradients, expected, strict=True):
         scale = max(float(exact.abs().max()), 0.1)
@@ -128,16 +128,18 @@ def test_a_gradient_that_only_conditions_follow(layout):
     slopes = torch.randn(2, rows, layout.columns, generator=random)
     tables = torch.randn(2, layout.levels, generator=random)
 
-    def gradients(further):
-        made = passes.forward(noise, jitter, uniforms, conditions=conditions)
-        if further:
-            further = passes.backward_of_conditions(made, to_logits, to_positions, slopes, tables)
+    def gradients(extra):
+        generated = passes.forward(noise, jitter, uniforms, conditions=conditions)
+        if extra:
+            extra = passes.backward_of_conditions(
+                generated, to_logits, to_positions, slopes, tables
+            )
         nothing = torch.zeros(2, ROWS, layout.columns)
         codes, positions = torch.ones(ROWS, layout.levels), torch.ones_like(jitter)
-        passes.backward(made, codes, positions, nothing, tables, further or None)
-        return [gradient.clone() for gradient in passes.gradients], made
+        passes.backward(generated, codes, positions, nothing, tables, extra or None)
+        return [gradient.clone() for gradient in passes.gradients], generated
 
-    (with_them, made), (without, _) = gradients(True), gradients(False)
+    (with_them, generated), (without, _) = gradients(True), gradients(False)
 
     features = noise
     for block in generator.body:
@@ -151,7 +153,7 @@ def test_a_gradient_that_only_conditions_follow(layout):
     logits = generator.logits(features)[:rows]
     index = torch.repeat_interleave(torch.arange(layout.columns), offsets.diff())
     at_codes = (slopes[:, :, index] * tables[:, None]).sum(0)
-    at_logits = reinmax(logits.detach(), made.levels[:rows], offsets, at_codes) + to_logits
+    at_logits = reinmax(logits.detach(), generated.levels[:rows], offsets, at_codes) + to_logits
     ends, at_ends = [logits], [at_logits]
     if generator.positions is not None:
         mean, log_scale = generator.positions(features)[:rows].chunk(2, 1)
@@ -198,9 +200,9 @@ def test_gradients_of_conditions_do_not_outlive_their_batch(layout):
     passes = TrainingPass(generator, layout.offsets, bfloat16=True)
     place = [name for name, _ in generator.named_parameters()].index("body.0.condition")
     for conditions in (given_cells(layout, 20, random), None):
-        made = passes.forward(*noise, uniforms, conditions=conditions)
+        generated = passes.forward(*noise, uniforms, conditions=conditions)
         passes.backward(
-            made,
+            generated,
             torch.randn(ROWS, layout.levels, generator=random).to(passes.dtype),
             torch.randn(noise[1].shape, generator=random),
             torch.zeros(2, ROWS, layout.columns),
@@ -216,17 +218,17 @@ def test_bfloat16_products_change_little(layout):
     to_positions = torch.randn(jitter.shape, generator=random)
     for bfloat16 in (False, True):
         passes = TrainingPass(generator, layout.offsets, bfloat16)
-        made = passes.forward(noise, jitter, uniforms)
-        made.levels = results[0][0].levels if results else made.levels
-        logits = made.logits.float().clone()
+        generated = passes.forward(noise, jitter, uniforms)
+        generated.levels = results[0][0].levels if results else generated.levels
+        logits = generated.logits.float().clone()
         passes.backward(
-            made,
+            generated,
             to_codes.to(passes.dtype, copy=True),
             to_positions,
             torch.zeros(2, ROWS, layout.columns),
             torch.zeros(2, layout.levels),
         )
-        results.append((made, logits, [gradient.float() for gradient in passes.gradients]))
+        results.append((generated, logits, [gradient.float() for gradient in passes.gradients]))
     exact, rounded = results
     assert (exact[1] - rounded[1]).abs().max() < 0.03 * exact[1].abs().max()
     if generator.positions is not None:
@@ -289,9 +291,11 @@ def test_the_sampling_pass_is_the_generator_in_evaluation_mode(layout, bfloat16,
     if conditioned:
         expected = torch.where(conditions.fixed, conditions.levels, expected)
         block = slice(*layout.offsets[1:3].tolist())
-        shares = torch.softmax(logits[:, block], 1).mean(0)
+        probabilities = torch.softmax(logits[:, block], 1).mean(0)
         found = passes.probabilities(noise[0], 1, conditions)
-        torch.testing.assert_close(found, shares.detach(), atol=0.02 if bfloat16 else 1e-5, rtol=0)
+        torch.testing.assert_close(
+            found, probabilities.detach(), atol=0.02 if bfloat16 else 1e-5, rtol=0
+        )
     assert (levels == expected).float().mean() > (0.97 if bfloat16 else 0.999)
     torch.testing.assert_close(inside, positions.detach(), atol=0.02 if bfloat16 else 1e-5, rtol=0)
 

@@ -58,9 +58,9 @@ def test_the_expected_code_score_is_the_squared_distance_of_the_mean():
     offsets, free = torch.tensor([0, 4]), torch.zeros(1, 1, dtype=torch.bool)
     expected = (
         sum(
-            share
+            probability
             * code_score(torch.stack([a, b])[:, None], torch.tensor([[code]]), free, offsets)[0]
-            for code, share in enumerate(truth)
+            for code, probability in enumerate(truth)
             for a in logits
             for b in logits
         )
@@ -75,10 +75,10 @@ def test_the_expected_rank_score_is_least_at_the_true_distribution():
     values = torch.tensor([0.1, 0.4, 0.9], dtype=torch.float64)
     truth = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
 
-    def expected(shares):
+    def expected(frequencies):
         total = 0.0
-        for a, of_a in zip(values, shares, strict=True):
-            for b, of_b in zip(values, shares, strict=True):
+        for a, of_a in zip(values, frequencies, strict=True):
+            for b, of_b in zip(values, frequencies, strict=True):
                 for r, of_r in zip(values, truth, strict=True):
                     ranks = torch.stack([a, b]).view(2, 1, 1)
                     score, _ = rank_score(ranks, r.view(1, 1), torch.zeros(1, 1, dtype=bool))

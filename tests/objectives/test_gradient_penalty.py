@@ -55,12 +55,12 @@ CRITICS = {
 }
 
 
-def plain_penalty(critic, real, fake, share, weight, kind):
+def plain_penalty(critic, real, fake, epsilon, weight, kind):
     total = torch.zeros(())
     points = {"r1": [real], "r2": [fake], "r1+r2": [real, fake], "none": []}
     if kind in PENALTIES_BETWEEN:
-        share = share.view(-1, *[1] * (real.dim() - 1))
-        points[kind] = [real + share * (fake - real)]
+        epsilon = epsilon.view(-1, *[1] * (real.dim() - 1))
+        points[kind] = [real + epsilon * (fake - real)]
     for rows in points[kind]:
         rows = rows.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(critic(rows).sum(), rows, create_graph=True)
@@ -92,9 +92,9 @@ def test_equals_double_backward(name, kind, dtype):
     with torch.no_grad():
         list(critic.parameters())[-2].mul_(3)  # norms on both sides of 1
     real, fake = (torch.randn(7, *shape, dtype=dtype) for _ in range(2))
-    share = torch.rand(7, 1, dtype=dtype)
-    found = critic_penalty(critic, real, fake, share, 10.0, kind)
-    expected = plain_penalty(critic, real, fake, share, 10.0, kind).to(dtype)
+    epsilon = torch.rand(7, 1, dtype=dtype)
+    found = critic_penalty(critic, real, fake, epsilon, 10.0, kind)
+    expected = plain_penalty(critic, real, fake, epsilon, 10.0, kind).to(dtype)
     tolerance = {"rtol": 2e-5, "atol": 2e-5} if dtype == torch.float32 else {}
     torch.testing.assert_close(found, expected, **tolerance)
     for a, b in zip(gradients(critic, found), gradients(critic, expected), strict=True):
@@ -122,11 +122,11 @@ def test_penalty_trains_a_critic_to_gradients_of_length_one():
 def test_penalty_of_a_linear_critic_has_a_closed_form():
     """The gradient of ``w x`` is ``w`` everywhere, so the penalty is ``lambda (|w| - 1)^2``."""
     weight = torch.tensor([3.0, 4.0], requires_grad=True)
-    real, fake, share = torch.randn(6, 2), torch.randn(6, 2), torch.rand(6, 1)
+    real, fake, epsilon = torch.randn(6, 2), torch.randn(6, 2), torch.rand(6, 1)
     expected = {"wgan-gp": 160, "wgan-lp": 160, "r1": 125, "r2": 125, "r1+r2": 250, "none": 0}
     pull = {"wgan-gp": 16, "wgan-lp": 16, "r1": 10, "r2": 10, "r1+r2": 20}
     for kind, value in expected.items():
-        cost = critic_penalty(lambda x: x @ weight, real, fake, share, 10.0, kind)
+        cost = critic_penalty(lambda x: x @ weight, real, fake, epsilon, 10.0, kind)
         assert cost.item() == pytest.approx(value)
         if kind != "none":
             (gradient,) = torch.autograd.grad(cost, weight)
@@ -159,19 +159,19 @@ def test_images_with_channels_last_reach_the_critic_so():
         return functional.softplus(x).sum((1, 2, 3))
 
     real, fake = (torch.randn(3, 2, 5, 4).to(memory_format=torch.channels_last) for _ in range(2))
-    share = torch.rand(3, 1)
-    found = critic_penalty(critic, real, fake, share, 10.0, "wgan-gp")
-    torch.testing.assert_close(found, plain_penalty(critic, real, fake, share, 10.0, "wgan-gp"))
+    epsilon = torch.rand(3, 1)
+    found = critic_penalty(critic, real, fake, epsilon, 10.0, "wgan-gp")
+    torch.testing.assert_close(found, plain_penalty(critic, real, fake, epsilon, 10.0, "wgan-gp"))
     assert seen[0]
 
 
 def test_norms_are_float32_under_autocast():
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
-    real, fake, share = torch.randn(9, 64), torch.randn(9, 64), torch.rand(9, 1)
-    exact = critic_penalty(critic, real, fake, share, 10.0, "wgan-gp")
+    real, fake, epsilon = torch.randn(9, 64), torch.randn(9, 64), torch.rand(9, 1)
+    exact = critic_penalty(critic, real, fake, epsilon, 10.0, "wgan-gp")
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        cost = critic_penalty(critic, real, fake, share, 10.0, "wgan-gp")
+        cost = critic_penalty(critic, real, fake, epsilon, 10.0, "wgan-gp")
     assert cost.dtype == torch.float32
     cost.backward()
     torch.testing.assert_close(cost, exact, rtol=0.05, atol=0)
@@ -181,12 +181,12 @@ def test_errors():
     def critic(x):
         return x.sum(1)
 
-    rows, share = torch.randn(3, 4), torch.rand(3, 1)
+    rows, epsilon = torch.randn(3, 4), torch.rand(3, 1)
     with pytest.raises(ValueError, match=r"penalty must be one of wgan-gp, .* got gp"):
-        critic_penalty(critic, rows, rows, share, 10.0, "gp")
+        critic_penalty(critic, rows, rows, epsilon, 10.0, "gp")
     with pytest.raises(ValueError, match="epsilon must be given for penalty wgan-lp"):
         critic_penalty(critic, rows, rows, None, 10.0, "wgan-lp")
-    with pytest.raises(RuntimeError, match=r"share must have shape \[3, 1\], got \[3\]"):
-        critic_penalty(critic, rows, rows, share[:, 0], 10.0, "wgan-gp")
+    with pytest.raises(RuntimeError, match=r"\w+ must have shape \[3, 1\], got \[3\]"):
+        critic_penalty(critic, rows, rows, epsilon[:, 0], 10.0, "wgan-gp")
     with pytest.raises(RuntimeError, match="weight must be finite and not negative, got nan"):
-        critic_penalty(critic, rows, rows, share, math.nan, "wgan-gp")
+        critic_penalty(critic, rows, rows, epsilon, math.nan, "wgan-gp")

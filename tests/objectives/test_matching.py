@@ -71,13 +71,13 @@ def test_tracked_has_the_gradient_of_the_squared_residual(random):
     means = torch.stack([batch.channels.mean(0) for batch in real])
     sigma = (means.std(0, correction=0) * (50 / (1 - 50 / ROWS)) ** 0.5).clamp_min(0.1)
     scale = UNIFORM_SIGMA / sigma
-    made = draw(random, 50, 3)
-    found = stepped(objective, made)
-    residual = scale * (made.channels.mean(0) - means.mean(0))
+    fake = draw(random, 50, 3)
+    found = stepped(objective, fake)
+    residual = scale * (fake.channels.mean(0) - means.mean(0))
     expected = (3.0 * 2 * scale * residual / 50).expand(50, 3)
     torch.testing.assert_close(found.gradient.channels, expected)
     torch.testing.assert_close(
-        found.loss, 3.0 * 2 * (scale * made.channels.mean(0) * residual).sum()
+        found.loss, 3.0 * 2 * (scale * fake.channels.mean(0) * residual).sum()
     )
     torch.testing.assert_close(found.distances, residual.square().sum()[None])
     assert found.gradient.codes is None
@@ -103,8 +103,8 @@ def test_the_gradient_reaches_the_codes():
     hot = torch.eye(3)[torch.tensor([0, 0, 1, 2, 2, 2])]
     batches = [Batch(torch.zeros(6, 0), hot)]
     objective = objective_of(["frequency"], batches, table=table_of(0, (3,)))
-    made = torch.eye(3)[torch.tensor([0, 0, 0, 1, 2, 2])]
-    gradient = stepped(objective, Batch(torch.zeros(6, 0), made)).gradient
+    fake = torch.eye(3)[torch.tensor([0, 0, 0, 1, 2, 2])]
+    gradient = stepped(objective, Batch(torch.zeros(6, 0), fake)).gradient
     scale = (UNIFORM_SIGMA / 0.1) ** 2  # one batch has no noise to go by
     expected = scale * 2 * torch.tensor([1.0, 0.0, -1.0]) / 6 / 6
     torch.testing.assert_close(gradient.codes, expected.expand(6, 3))
@@ -124,9 +124,9 @@ def mean_slope(distance, steps, rows=60, **options):
     objective = objective_of(["mean", "sd"], real, distance=distance, **options)
     slopes = []
     for _ in range(steps):
-        made, real = draw(random, rows), draw(random, rows)
-        gradient = stepped(objective, made, real).gradient.channels
-        slopes.append(float((gradient * (made.channels - 0.5)).sum()))
+        fake, real = draw(random, rows), draw(random, rows)
+        gradient = stepped(objective, fake, real).gradient.channels
+        slopes.append(float((gradient * (fake.channels - 0.5)).sum()))
     slopes = np.array(slopes[50:]).reshape(-1, 50).mean(1)  # steps in a row are not independent
     return slopes.mean(), slopes.std() / len(slopes) ** 0.5
 
@@ -233,8 +233,8 @@ def test_clouds_apart_are_brought_together(distance, random):
     first = None
     for step in range(300):
         noise = draw(random).channels
-        made = Batch(scale * noise + shift, None)
-        found = stepped(objective, made, draw(random))
+        fake = Batch(scale * noise + shift, None)
+        found = stepped(objective, fake, draw(random))
         first = found.distances if first is None else first
         gradient = found.gradient.channels
         rate = 0.05 * (1 - step / 300)
@@ -249,10 +249,10 @@ def test_clouds_apart_are_brought_together(distance, random):
 
 
 def test_every_meta_feature_has_its_weight(random):
-    real, made = [draw(random) for _ in range(3)], draw(random)
+    real, fake = [draw(random) for _ in range(3)], draw(random)
     gradients = {
         weight: stepped(
-            objective_of(["mean", "var"], real, weight={"mean": weight[0], "var": weight[1]}), made
+            objective_of(["mean", "var"], real, weight={"mean": weight[0], "var": weight[1]}), fake
         )
         for weight in ((1, 0), (0, 1), (2, 5))
     }
@@ -272,12 +272,12 @@ def test_every_meta_feature_has_its_weight(random):
     ],
 )
 def test_schedules(schedule, expected, random):
-    real, made = [draw(random)] * 2, draw(random)
+    real, fake = [draw(random)] * 2, draw(random)
     objective = objective_of(["mean"], real, schedule=schedule)
     for step in range(1, 101):
-        loss = stepped(objective, made, phase=step / 100).loss
+        loss = stepped(objective, fake, phase=step / 100).loss
         if step in expected:
-            full = stepped(objective_of(["mean"], real), made).loss
+            full = stepped(objective_of(["mean"], real), fake).loss
             torch.testing.assert_close(loss, expected[step] * full)
 
 

@@ -154,9 +154,9 @@ def test_gravity_takes_missing_values_for_no_class(levels):
     """Level 2, the rarest, stands for "missing": the contrast is between the other two."""
     levels = levels[levels[:, 0] != 2]
     hot = one_hot(levels)
-    shares = hot.mean(0)
-    shares[2] = 1e-3
-    table = table_of(ordered=(2, 3), frequencies=shares, target=target_of([0, 1, -1]))
+    frequencies = hot.mean(0)
+    frequencies[2] = 1e-3
+    table = table_of(ordered=(2, 3), frequencies=frequencies, target=target_of([0, 1, -1]))
     channels = torch.rand(len(levels), 2, dtype=torch.double)
     found = meta_features.gravity(channels, hot, table).item()
     assert found == pytest.approx(
@@ -171,8 +171,10 @@ def test_contingency_and_joint_entropy(levels, table):
         pd.crosstab(levels[:, b].numpy(), levels[:, a].numpy(), normalize=True).to_numpy()
         for a, b in table.pairs
     ]
-    shares = meta_features.contingency(hot, table)
-    np.testing.assert_allclose(shares, np.concatenate([e.ravel() for e in expected]), rtol=1e-6)
+    frequencies = meta_features.contingency(hot, table)
+    np.testing.assert_allclose(
+        frequencies, np.concatenate([e.ravel() for e in expected]), rtol=1e-6
+    )
     found = meta_features.joint_entropy(hot, table)
     pymfe = [
         MFEInfoTheory.ft_joint_ent(levels[:, [b]].numpy(), levels[:, a].numpy())[0]
@@ -227,7 +229,7 @@ def test_gradients_of_channels(name):
 
 @pytest.mark.parametrize("name", OF_CODES)
 def test_gradients_of_codes(name, table):
-    """At soft codes: all shares well above half a row."""
+    """At soft codes: all frequencies well above half a row."""
     codes = torch.rand(2, 5, 10, dtype=torch.double) + 0.5
     codes.requires_grad_()
     assert torch.autograd.gradcheck(lambda c: META_FEATURES[name].function(c, table), codes)

@@ -101,7 +101,7 @@ MAKERS = {
 }
 
 
-def row_by_row(module, real, fake, share, weight, kind):
+def row_by_row(module, real, fake, epsilon, weight, kind):
     """The penalty, written out: one row after the other through the critic."""
     total = torch.zeros(())
     for row in range(ROWS):
@@ -111,8 +111,8 @@ def row_by_row(module, real, fake, share, weight, kind):
         points = {"r1": [one], "r2": [other], "r1+r2": [one, other], "none": []}
         if kind in PENALTIES_BETWEEN:
 
-            def between(a, b, share=share[row]):
-                return a + share * (b - a) if a.is_floating_point() else a
+            def between(a, b, epsilon=epsilon[row]):
+                return a + epsilon * (b - a) if a.is_floating_point() else a
 
             points[kind] = [mapped(between, one, other)]
         for point in points[kind]:
@@ -139,8 +139,8 @@ def test_penalty_is_that_of_single_rows(name, kind):
     gradients, losses = AutogradCritic(module).step(
         own, 0, real, fake, torch.Generator().manual_seed(1)
     )
-    share = torch.rand(ROWS, 1, generator=torch.Generator().manual_seed(1))
-    expected = row_by_row(module, real, fake, share, 2.0, kind)
+    epsilon = torch.rand(ROWS, 1, generator=torch.Generator().manual_seed(1))
+    expected = row_by_row(module, real, fake, epsilon, 2.0, kind)
     torch.testing.assert_close(losses.values[1], expected.detach(), rtol=1e-5, atol=1e-6)
     loss = own.critic_loss(module(real).flatten(), module(fake).flatten())
     torch.testing.assert_close(losses.values[0], loss.detach())
@@ -184,13 +184,13 @@ def test_order_of_a_step_is_fake_real_penalty_bit_for_bit(kind, pac):
     module = nn.Sequential(
         nn.Linear(5 * pac, 8), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(8, 1), nn.Flatten(0)
     )
-    share = None
+    epsilon = None
     if kind in PENALTIES_BETWEEN:
-        share = torch.rand(6 // pac, 1, generator=torch.Generator().manual_seed(7))
+        epsilon = torch.rand(6 // pac, 1, generator=torch.Generator().manual_seed(7))
     torch.manual_seed(3)
     view = OneHot(pac)
     loss = module(view(fake)).mean() - module(view(real)).mean()
-    cost = critic_penalty(module, view(real), view(fake), share, 10.0, kind)
+    cost = critic_penalty(module, view(real), view(fake), epsilon, 10.0, kind)
     (loss + cost).backward()
     expected = [parameter.grad for parameter in module.parameters()]
     torch.manual_seed(3)
@@ -304,13 +304,13 @@ def test_backward_adds_what_pulls_at_parameters():
     random = torch.Generator().manual_seed(0)
     real = torch.zeros(ROWS, 2)
     generated = generator.forward(real, random)
-    further = [torch.ones(2, 2), None]
-    gradients = generator.backward(generated, Pulls(torch.ones(ROWS, 2), parameters=further))
+    extra = [torch.ones(2, 2), None]
+    gradients = generator.backward(generated, Pulls(torch.ones(ROWS, 2), parameters=extra))
     (noise,) = generated.inputs
     torch.testing.assert_close(gradients[0], noise.sum(0).expand(2, 2) + 1)
     torch.testing.assert_close(gradients[1], torch.full((2,), float(ROWS)))
-    alone = generator.backward(generator.forward(real, random), Pulls(parameters=further))
-    assert torch.equal(alone[0], further[0])
+    alone = generator.backward(generator.forward(real, random), Pulls(parameters=extra))
+    assert torch.equal(alone[0], extra[0])
     assert alone[1] is None
     with pytest.raises(ValueError, match=r"rows and parameters alone, got pulls at \['logits'\]"):
         generator.backward(generated, Pulls(parts={"logits": []}))

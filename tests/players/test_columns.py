@@ -203,9 +203,9 @@ def compare(tolerance=2e-4, count=3, **options):
 @pytest.mark.parametrize("positions", [True, False])
 @pytest.mark.parametrize("pac", [1, 2, 5])
 # Conditional rows: none, an odd number or an even one (in packs).
-@pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
-def test_layouts_conditions_and_packs(positions, pac, share):
-    compare(positions=positions, pac=pac, conditional_share=share, discriminator_steps=1)
+@pytest.mark.parametrize("fraction", [0.0, 0.25, 0.5])
+def test_layouts_conditions_and_packs(positions, pac, fraction):
+    compare(positions=positions, pac=pac, conditional_share=fraction, discriminator_steps=1)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 7])
@@ -229,10 +229,10 @@ def test_conditional_scores(weight, log_frequency):
 
 
 @pytest.mark.parametrize("positions", [True, False])
-@pytest.mark.parametrize("share", [0.0, 0.25])
+@pytest.mark.parametrize("fraction", [0.0, 0.25])
 @pytest.mark.parametrize("steps", [2, 3])
-def test_several_critic_steps(positions, share, steps):
-    compare(positions=positions, conditional_share=share, discriminator_steps=steps, pac=5)
+def test_several_critic_steps(positions, fraction, steps):
+    compare(positions=positions, conditional_share=fraction, discriminator_steps=steps, pac=5)
 
 
 @pytest.mark.parametrize(("pac", "interval"), [(1, 1), (2, 1), (1, 2)])
@@ -272,10 +272,10 @@ def test_penalties(penalty):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("share", [0.0, 0.25])
-def test_meta_features(features, share):
+@pytest.mark.parametrize("fraction", [0.0, 0.25])
+def test_meta_features(features, fraction):
     found = compare(
-        meta_features=features, conditional_share=share, discriminator_steps=1, batch_size=40
+        meta_features=features, conditional_share=fraction, discriminator_steps=1, batch_size=40
     )
     names, losses = found[0][:2]
     by_name = dict(zip(names, losses.tolist(), strict=True))
@@ -328,9 +328,9 @@ def drawn(training):
 
 
 @pytest.mark.parametrize("autograd", [False, True])
-@pytest.mark.parametrize("share", [0.0, 0.25])
-def test_generated_rows_have_the_given_cells_of_the_real_ones(autograd, share):
-    training = make_training(conditional_share=share, discriminator_steps=3)
+@pytest.mark.parametrize("fraction", [0.0, 0.25])
+def test_generated_rows_have_the_given_cells_of_the_real_ones(autograd, fraction):
+    training = make_training(conditional_share=fraction, discriminator_steps=3)
     player = training.player
     if autograd:
         player = AutogradColumnGenerator(
@@ -346,7 +346,7 @@ def test_generated_rows_have_the_given_cells_of_the_real_ones(autograd, share):
     assert (levels < offsets[1:]).all()
     for real, fake in zip(reals, fakes, strict=True):
         assert fake.dense.shape == real.dense.shape
-        if not share:
+        if not fraction:
             assert real.conditions is fake.conditions is None
             continue
         rows, fixed = real.conditions.rows, real.conditions.fixed
@@ -415,10 +415,10 @@ def test_states_continue_where_they_were():
             parameter.mul_(0.5)
     other.player.load_state_dict(state)
     other.player.refresh()
-    made = [player.rows(player.forward(real, torch.Generator().manual_seed(0)))
+    generated = [player.rows(player.forward(real, torch.Generator().manual_seed(0)))
             for player in (training.player, other.player)]  # fmt: skip
-    assert torch.equal(made[0].levels, made[1].levels)
-    assert torch.equal(made[0].dense, made[1].dense)
+    assert torch.equal(generated[0].levels, generated[1].levels)
+    assert torch.equal(generated[0].dense, generated[1].dense)
 
 
 class OwnGenerator(Generator):

@@ -57,8 +57,8 @@ def test_masks_are_any_columns_and_their_number_is_uniform_on_a_log_scale(encode
     sizes = fixed.sum(1).bincount(minlength=4) / DRAWN
     expected = [0, *(math.log((k + 1) / k) / math.log(4) for k in (1, 2, 3))]
     np.testing.assert_allclose(sizes, expected, atol=0.03)
-    shares = fixed[:, [1, 2, 4]].float().mean(0)
-    np.testing.assert_allclose(shares, shares.mean(), atol=0.03)
+    frequencies = fixed[:, [1, 2, 4]].float().mean(0)
+    np.testing.assert_allclose(frequencies, frequencies.mean(), atol=0.03)
 
 
 def test_something_is_left_to_make_up(encoded):
@@ -86,8 +86,8 @@ def test_rows_by_log_frequency(encoded):
     rows = drawn[:, :DRAWN].flatten()
     kinds = frame["kind"].to_numpy()[rows]
     weights = np.log1p(frame["kind"].value_counts())
-    shares = pd.Series(kinds).value_counts(normalize=True)
-    np.testing.assert_allclose(shares[weights.index], weights / weights.sum(), atol=0.02)
+    frequencies = pd.Series(kinds).value_counts(normalize=True)
+    np.testing.assert_allclose(frequencies[weights.index], weights / weights.sum(), atol=0.02)
     # Every row of a value comes up as often as any other of it.
     rare = rows[torch.from_numpy(kinds == "c")].bincount(minlength=ROWS)
     rare = rare[torch.from_numpy((frame["kind"] == "c").to_numpy())]
@@ -112,7 +112,7 @@ def test_channels_of_the_critic(encoded):
 
 
 @pytest.mark.parametrize(
-    ("share", "batch", "pac", "rows"),
+    ("fraction", "batch", "pac", "rows"),
     [
         (0.0, 500, 1, 0),
         (0.25, 500, 1, 125),
@@ -125,8 +125,8 @@ def test_channels_of_the_critic(encoded):
         (0.5, 2, 1, 0),
     ],
 )
-def test_conditional_rows_are_whole_packs(encoded, share, batch, pac, rows):
-    settings = TrainingSettings(batch_size=batch, conditional_share=share)
+def test_conditional_rows_are_whole_packs(encoded, fraction, batch, pac, rows):
+    settings = TrainingSettings(batch_size=batch, conditional_share=fraction)
     assert settings.conditional_rows(pac) == rows
     given = given_columns(encoded[0], settings.conditional_rows(pac))
     assert given.tolist() == (encoded[0].conditionable.tolist() if rows else [])

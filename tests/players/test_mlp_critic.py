@@ -71,14 +71,14 @@ GENERATOR_LOSSES_WRITTEN_OUT = {
 }
 
 
-def plain_penalty(critic, real, fake, share, kind, weight):
+def plain_penalty(critic, real, fake, epsilon, kind, weight):
     """The penalty in PyTorch alone."""
     if kind == "none":
         return real.new_zeros(())
     if kind == "r1+r2":
-        return sum(plain_penalty(critic, real, fake, share, k, weight) for k in ("r1", "r2"))
+        return sum(plain_penalty(critic, real, fake, epsilon, k, weight) for k in ("r1", "r2"))
     at = {"r1": real, "r2": fake}.get(kind)
-    rows = (torch.lerp(real, fake, share) if at is None else at).detach().requires_grad_()
+    rows = (torch.lerp(real, fake, epsilon) if at is None else at).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(rows).sum(), rows, create_graph=True)
     norm = gradient.norm(dim=1)
     if kind == "wgan-gp":
@@ -91,11 +91,11 @@ def plain_penalty(critic, real, fake, share, kind, weight):
 def plain_step(network, goal, step, x_real, x_fake):
     """Losses and gradients of a critic step in PyTorch alone, with `seeded` interpolates."""
     kind, weight = goal.penalty_at(step)
-    share = torch.rand(len(x_real), 1, generator=seeded()).to(x_real.dtype)
+    epsilon = torch.rand(len(x_real), 1, generator=seeded()).to(x_real.dtype)
     x_real, x_fake = x_real.detach(), x_fake.detach()
     of_fake, of_real = network(x_fake), network(x_real)
     loss = LOSSES_WRITTEN_OUT[goal.loss](of_real, of_fake)
-    cost = plain_penalty(network, x_real, x_fake, share, kind, weight)
+    cost = plain_penalty(network, x_real, x_fake, epsilon, kind, weight)
     gradients = torch.autograd.grad(loss + cost, list(network.parameters()), allow_unused=True)
     return torch.stack([loss, cost]).detach(), gradients
 

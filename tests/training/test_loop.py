@@ -615,10 +615,10 @@ def test_average_of_images_has_batch_statistics_of_its_own():
     generator, *_ = images()
     average = WeightAverage(generator)
     batches = [(torch.randn(32, 8),) for _ in range(4)]
-    settled = average.update_bn(batches)
-    assert not settled.training
+    averaged = average.update_bn(batches)
+    assert not averaged.training
     hidden = torch.stack([generator[:2](*batch) for batch in batches]).detach().double()
-    mean, variance = settled[2].running_mean, settled[2].running_var
+    mean, variance = averaged[2].running_mean, averaged[2].running_var
     torch.testing.assert_close(mean, hidden.mean((0, 1, 3, 4)).float())
     expected = hidden.movedim(2, -1).flatten(1, -2).var(1).mean(0)
     torch.testing.assert_close(variance, expected.float())
@@ -634,11 +634,11 @@ def test_average_has_the_other_buffers_of_the_trained_module_and_frozen_weights(
     module[1].requires_grad_(False)
     run = run_of(module, nn.Linear(2, 1), objective("gan"), noise=2, seed=0, ema_decay=0.9)
     train(run, small_source(), 2)
-    settled = run.average.update_bn([])
-    for (name, own), trained in zip(settled.named_buffers(), module.buffers(), strict=True):
+    averaged = run.average.update_bn([])
+    for (name, own), trained in zip(averaged.named_buffers(), module.buffers(), strict=True):
         assert torch.equal(own, trained), name
-    assert torch.equal(settled[1].weight, module[1].weight)
-    averaged, trained = (each[0].parametrizations.weight.original for each in (settled, module))
+    assert torch.equal(averaged[1].weight, module[1].weight)
+    averaged, trained = (each[0].parametrizations.weight.original for each in (averaged, module))
     assert not torch.equal(averaged, trained)
 
 

@@ -61,12 +61,12 @@ def test_another_precision_waits_for_its_turn():
 
 
 def test_trainings_in_threads_leave_the_global_generator_as_it_was():
-    def made():
+    def new_run():
         critic = nn.Sequential(nn.Linear(2, 4), nn.Dropout(0.5), nn.Linear(4, 1), nn.Flatten(0))
         return run_of(nn.Linear(4, 2), critic, objective("gan"), noise=4, seed=0)
 
     source, meeting = TensorSource(torch.zeros(64, 2), batch_size=16), threading.Barrier(2)
-    runs = {1: made(), 20: made()}
+    runs = {1: new_run(), 20: new_run()}
     before = torch.get_rng_state()
 
     def meet(log):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import time
 from types import SimpleNamespace
@@ -37,7 +38,7 @@ def fake_run(steps: int = 100, **options) -> SimpleNamespace:
     )
 
 
-def made(run: SimpleNamespace, bar: ProgressBar, steps: int) -> None:
+def make_steps(run: SimpleNamespace, bar: ProgressBar, steps: int) -> None:
     for _ in range(steps):
         run.schedule.advance()
         run.step += 1
@@ -65,19 +66,18 @@ def last_line(stream: Written) -> str:
     return stream.getvalue().replace("\n", "\r").rstrip("\r ").split("\r")[-1]
 
 
-def test_it_says_all(stderr, monkeypatch):
+def test_it_says_all(stderr):
     run = fake_run()
-    with ProgressBar() as bar:
+    with ProgressBar(min_interval=0) as bar:
         bar.on_stage("encoding")
         assert "Encoding" in last_line(stderr)
         bar.on_stage("training")
         bar.on_fit_begin(run)
-        made(run, bar, 50)
+        make_steps(run, bar, 50)
         log = EpochLog(0, 2, -2.0, 1.25, 0.25, 1_234.0, validation_score=0.8125, step=50)
         run.logs.append(log)
         bar.on_epoch(run)
-        monkeypatch.setattr(bar._bar, "mininterval", 0)
-        made(run, bar, 1)
+        make_steps(run, bar, 1)
         line = last_line(stderr)
         assert "51/100" in line
         assert "critic +1.250, generator -2.000, meta-features 0.5" in line
@@ -86,7 +86,7 @@ def test_it_says_all(stderr, monkeypatch):
         bar.on_stage("validation")
         assert last_line(stderr).startswith("Validating")
         bar.on_stage("training")
-        made(run, bar, 49)
+        make_steps(run, bar, 49)
         bar.on_fit_end(run)
         assert "100/100" in last_line(stderr)
         bar.on_stage("calibration")
@@ -96,16 +96,17 @@ def test_it_says_all(stderr, monkeypatch):
 def test_its_length_is_what_the_time_allows(stderr):
     clock = Clock()
     run = fake_run(1_000, seconds=10, clock=clock)
-    bar = ProgressBar()
+    bar = ProgressBar(min_interval=0)
     bar.on_fit_begin(run)
-    bar._bar.mininterval = 0
     for _ in range(10):
         clock.now += 0.1
-        made(run, bar, 1)
+        make_steps(run, bar, 1)
     assert "10/100 " in last_line(stderr)
     run.schedule.hasten()
-    made(run, bar, 1)
-    assert bar._bar.total < 20
+    make_steps(run, bar, 1)
+    done, total = re.search(r" (\d+)/(\d+) ", last_line(stderr)).groups()
+    assert int(done) == 11
+    assert int(total) < 20
 
 
 def test_it_continues_where_the_training_is(stderr):
@@ -114,16 +115,17 @@ def test_it_continues_where_the_training_is(stderr):
     bar = ProgressBar()
     bar.on_fit_begin(run)
     assert "60/100" in last_line(stderr)
-    made(run, bar, 40)
+    make_steps(run, bar, 40)
     bar.on_fit_end(run)
+    before = stderr.getvalue()
     assert "100/100" in last_line(stderr)
-    assert bar._bar is None
+    bar.on_step(run)
+    assert stderr.getvalue() == before
 
 
 def test_a_step_costs_next_to_nothing(stderr):
-    run, bar = fake_run(1_000_000), ProgressBar()
+    run, bar = fake_run(1_000_000), ProgressBar(min_interval=60)
     bar.on_fit_begin(run)
-    bar._bar.mininterval = 60
     run.step = 1
     begin = time.perf_counter()
     for _ in range(10_000):
@@ -136,10 +138,11 @@ class Broken(io.StringIO):
 
     def __init__(self, good: int, error: Exception):
         super().__init__()
-        self.good, self.error = good, error
+        self.good, self.error, self.tried = good, error, 0
 
     def write(self, text: str) -> int:
         if self.good == 0:
+            self.tried += 1
             raise self.error
         self.good -= 1
         return super().write(text)
@@ -148,17 +151,17 @@ class Broken(io.StringIO):
 @pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("closed"), OSError(5, "gone")])
 @pytest.mark.parametrize("good", [0, 1, 5])
 def test_it_never_ends_a_training(monkeypatch, good, error):
-    monkeypatch.setattr(sys, "stderr", Broken(good, error))
+    stream = Broken(good, error)
+    monkeypatch.setattr(sys, "stderr", stream)
     run = fake_run()
-    with ProgressBar() as bar:
+    with ProgressBar(min_interval=0) as bar:
         bar.on_stage("encoding")
         bar.on_fit_begin(run)
-        if bar._bar is not None:
-            bar._bar.mininterval = 0
-        made(run, bar, 100)
+        make_steps(run, bar, 100)
         bar.on_fit_end(run)
-        assert bar._bar is None
+        assert stream.tried == 1  # nothing is written to it any more
         bar.on_stage("calibration")
+    assert stream.tried == 1
 
 
 def test_without_a_stream(monkeypatch):
@@ -169,7 +172,7 @@ def test_without_a_stream(monkeypatch):
         run = fake_run()
         with ProgressBar() as bar:
             bar.on_fit_begin(run)
-            made(run, bar, 100)
+            make_steps(run, bar, 100)
             bar.on_fit_end(run)
 
 
@@ -178,7 +181,7 @@ def test_disabled_it_draws_nothing(stderr):
     with ProgressBar(disable=True) as bar:
         bar.on_stage("encoding")
         bar.on_fit_begin(run)
-        made(run, bar, 100)
+        make_steps(run, bar, 100)
         bar.on_fit_end(run)
     assert stderr.getvalue() == ""
 

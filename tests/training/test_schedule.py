@@ -167,9 +167,9 @@ def test_rates_that_are_falling_fall_faster_from_where_they_are():
 
 def test_a_short_decay_is_not_made_longer():
     schedule = Schedule(100)
-    for made in range(45):
+    for number in range(45):
         step(schedule)
-        if made >= 39:
+        if number >= 39:
             schedule.hasten()
     assert run(schedule) == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
 

@@ -23,8 +23,8 @@ def test_a_penalty_can_be_named_beside_an_objective(penalty):
         gradient_penalty_weight=2.0,
         gradient_penalty_interval=3,
     )
-    made = settings.make_objective()
-    assert made == objective("gan", penalty=penalty, penalty_weight=2.0, interval=3)
+    chosen = settings.make_objective()
+    assert chosen == objective("gan", penalty=penalty, penalty_weight=2.0, interval=3)
 
 
 @pytest.mark.parametrize(

@@ -460,16 +460,22 @@ def test_new_names_make_new_columns(tmp_path):
 
 
 class Disk:
-    """Of the tables: full at some steps. What does not fit is written in part, as disks do."""
+    """Full at some steps. What does not fit is written in part, as disks do.
 
-    def __init__(self, tracked, full):
-        self.tracked, self.full, self.now = tracked, full, False
+    Only files that are continued at their end are on it.
+    """
+
+    def __init__(self, monkeypatch, full):
+        monkeypatch.undo()  # what another disk did
+        self.full, self.now, self._open = full, False, Path.open
+        monkeypatch.setattr(Path, "open", lambda *arguments, **how: self.open(*arguments, **how))
+
+    def open(self, path, mode="r", **how):
+        file = self._open(path, mode, **how)
+        return CrammedFile(file, self) if mode == "ab" else file
 
     def on_step(self, run):
         self.now = run.step in self.full
-        for table in self.tracked._tables:
-            if not isinstance(table._file, CrammedFile):
-                table._file = CrammedFile(table._file, self)
 
 
 class CrammedFile:
@@ -488,12 +494,12 @@ class CrammedFile:
 
 
 @pytest.mark.parametrize("full", [range(4, 12), range(7, 18), [8], [24], range(5, 25)], ids=str)
-def test_where_the_disk_is_full_for_a_while_no_point_is_lost(full, tmp_path):
+def test_where_the_disk_is_full_for_a_while_no_point_is_lost(full, tmp_path, monkeypatch):
     """Not within one training, nor where it ends so and continues from a checkpoint."""
     for epochs in (3, 5):
+        run, disk = small_run(), Disk(monkeypatch, full if epochs == 3 else ())
         tracked = CSVTracker(tmp_path / "track", 1)
         checkpoints = Checkpoints(tmp_path / "checkpoints", every_epochs=None, every_steps=5)
-        run, disk = small_run(), Disk(tracked, full if epochs == 3 else ())
         if epochs == 5:
             run.load_state_dict(checkpoints.load())
             train(run, source(), epochs, [disk, tracked, checkpoints])

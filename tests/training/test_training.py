@@ -78,7 +78,7 @@ def test_optimizers_continue_from_their_state(name, betas):
     network = nn.Linear(7, 3)
     shadow = copy.deepcopy(network)
 
-    def made(rate=0.1):
+    def new_optimizer(rate=0.1):
         return make_optimizer(
             name, network.parameters(), rate, decay=0.01, betas=betas,
             average=shadow.parameters(), average_decay=0.9, ahead=2,
@@ -92,7 +92,7 @@ def test_optimizers_continue_from_their_state(name, betas):
         return [value.clone() for value in (*network.parameters(), *shadow.parameters())]
 
     gradients = [torch.randn(3, 7) for _ in range(6)]
-    optimizer = made()
+    optimizer = new_optimizer()
     go_on(optimizer)
     state = copy.deepcopy(optimizer.state_dict())
     weights = copy.deepcopy(network.state_dict())
@@ -102,7 +102,7 @@ def test_optimizers_continue_from_their_state(name, betas):
         with torch.no_grad():
             for value in shadow.parameters():
                 value.zero_()
-        again = made()
+        again = new_optimizer()
         again.load_state_dict(state)
         found = go_on(again)
         assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
@@ -134,12 +134,12 @@ def test_settled_batch_statistics_are_those_of_the_batches():
     network = nn.Sequential(nn.BatchNorm1d(2))
     average = WeightAverage(network)
     batches = [torch.randn(50, 2) * 3 + 7 for _ in range(8)]
-    settled = average.update_bn((batch,) for batch in batches)
+    averaged = average.update_bn((batch,) for batch in batches)
     means = torch.stack([batch.mean(0) for batch in batches]).mean(0)
     variances = torch.stack([batch.var(0) for batch in batches]).mean(0)
-    torch.testing.assert_close(settled[0].running_mean, means)
-    torch.testing.assert_close(settled[0].running_var, variances)
-    assert not settled.training
+    torch.testing.assert_close(averaged[0].running_mean, means)
+    torch.testing.assert_close(averaged[0].running_var, variances)
+    assert not averaged.training
 
 
 def test_precision_is_restored_also_after_an_error():

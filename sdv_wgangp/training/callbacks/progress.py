@@ -24,16 +24,17 @@ WITHOUT_STEPS = "{desc} [{elapsed}]"
 class ProgressBar:
     """Draws one bar over the steps of a training, and says what else the model is doing.
 
-    It is drawn anew as often as tqdm draws (ten times a second; ``TQDM_MININTERVAL`` changes it),
-    and only then are losses fetched from the device. With a limit of time the length of the bar is
-    the number of steps that there will be at the pace so far. Where nothing can be written any
-    more (a closed terminal, a broken pipe) the bar ends, the training goes on.
+    It is drawn anew as often as tqdm draws (ten times a second; ``TQDM_MININTERVAL`` changes it,
+    too), and only then are losses fetched from the device. With a limit of time the length of the
+    bar is the number of steps that there will be at the pace so far. Where nothing can be written
+    any more (a closed terminal, a broken pipe) the bar ends, the training goes on.
 
     Within ``with`` the bar stays for what follows the training (calibration); otherwise it ends
     with the training.
 
     Args:
         disable: Draw nothing.
+        min_interval: Seconds from one drawing to the next, at least; None for tqdm's own.
 
     Example:
         >>> from types import SimpleNamespace
@@ -41,8 +42,8 @@ class ProgressBar:
         ...     progress.on_stage("encoding")
     """
 
-    def __init__(self, *, disable: bool = False):
-        self._disable = disable
+    def __init__(self, *, disable: bool = False, min_interval: float | None = None):
+        self._disable, self._min_interval = disable, min_interval
         self._bar: Any = None
         self._stream: _Stream | None = None
         self._within = False
@@ -108,6 +109,8 @@ class ProgressBar:
         if self._disable or sys.stderr is None:
             return
         options: dict[str, Any] = {"bar_format": WITHOUT_STEPS} if total is None else {}
+        if self._min_interval is not None:
+            options["mininterval"] = self._min_interval
         if _IN_TERMINAL:  # a notebook draws by other means
             self._stream = _Stream(sys.stderr)
             options["file"] = self._stream
