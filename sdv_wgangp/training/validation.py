@@ -13,9 +13,9 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
-from sdv_wgangp.calibration.two_sample import Probability, fold_areas
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
+from sdv_wgangp.statistics.two_sample import Probability, cross_fitted
 from sdv_wgangp.training.schedule import Schedule
 
 # Fewer held-out rows say too little; more cost time and say nothing new (a check sees as many
@@ -92,7 +92,8 @@ class HeldOutScore:
         """
         rows = np.concatenate([self._real, self._features(generated)])
         is_real = np.arange(len(rows)) < len(self._real)
-        areas = fold_areas(rows, is_real, self._fit, FOLDS, self._seed)
+        folds = cross_fitted(rows, is_real, self._fit, FOLDS, self._seed)
+        areas = [fold.area for fold in folds]
         return 2 - 2 * max(float(np.mean(areas)), 0.5)
 
     def _fit(self, rows: np.ndarray, is_real: np.ndarray) -> Probability:
