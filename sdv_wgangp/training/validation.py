@@ -54,7 +54,7 @@ class HeldOutScore:
     """How hard boosted trees find it to tell generated rows from held-out ones.
 
     The score is ``1 - (2 max(AUC, 1/2) - 1)``, the AUC being the mean over three folds: 1 where
-    the trees only guess, 0 where they are always right (`calibration.two_sample`). The trees see
+    the trees only guess, 0 where they are always right (`statistics.two_sample`). The trees see
     the ranks of the columns with an order, and all codes: as categories where there is no order
     and they are not too many, else as numbers (of a category these are in the order of frequency).
     With a hundred held-out rows the score soon is near 1: so few cannot tell good rows from better
