@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import doctest
 import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from sdv.errors import SynthesizerInputError
 from sdv.metadata import Metadata
 
-from sdv_wgangp import options
+from sdv_wgangp import options, sdv_versions
 from sdv_wgangp.calibration import options as of_calibration
 from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.encoding import options as of_encoding
 from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.parameters import PARAMETERS
+from sdv_wgangp.persistence import ModelFileError
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
 BOTH = pytest.mark.parametrize("cls", [EncodingOptions, CalibrationOptions])
@@ -91,3 +95,55 @@ def test_examples(module):
     found = doctest.testmod(module)
     assert found.attempted
     assert not found.failed
+
+
+def fitted(**parameters):
+    metadata = Metadata.load_from_dict(
+        {
+            "tables": {
+                "t": {"columns": {"x": {"sdtype": "numerical"}, "kind": {"sdtype": "categorical"}}}
+            },
+            "relationships": [],
+        }
+    )
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": random.normal(size=600), "kind": random.choice(["a", "b"], 600)})
+    small = {"epochs": 1, "min_steps_per_epoch": 4, "generator_dim": (16,), "batch_size": 50}
+    synthesizer = WGANGPMFSSynthesizer(metadata, **small, random_state=0, **parameters)
+    synthesizer.fit(sdv_versions.as_fit_input(metadata, frame))
+    return synthesizer
+
+
+@pytest.fixture(scope="module")
+def changed():
+    return fitted(
+        encoding_options={"bins": 3},
+        calibration_options={"trees": 2, "depth": 2, "max_pool_rows": 2**14},
+    )
+
+
+def test_a_fit_follows_them_and_both_kinds_of_file_hold_them(changed, tmp_path):
+    model = changed._model
+    assert model.encoder.column("x").bins == 3
+    assert all(stage.leaves.shape[1] == 4 for stage in model._calibration.ratio.stages)
+    changed.save(tmp_path / "model.pkl")
+    changed.save_model(tmp_path / "model.safetensors")
+    changed.reset_sampling()
+    expected = sdv_versions.as_frame(changed.sample(30))
+    for loaded in (
+        WGANGPMFSSynthesizer.load(tmp_path / "model.pkl"),
+        WGANGPMFSSynthesizer.load_model(tmp_path / "model.safetensors"),
+    ):
+        assert loaded.get_parameters()["calibration_options"] == changed.calibration_options
+        assert loaded._model._calibration.options == model._calibration.options
+        assert loaded._model.encoding_options == EncodingOptions(bins=3)
+        loaded.reset_sampling()
+        pd.testing.assert_frame_equal(sdv_versions.as_frame(loaded.sample(30)), expected)
+
+
+def test_a_file_with_options_out_of_range_is_refused(changed, tmp_path):
+    tampered = copy.deepcopy(changed)
+    object.__setattr__(tampered._model._calibration.options, "spare_rows", -1.0)
+    tampered.save_model(tmp_path / "model.safetensors")
+    with pytest.raises(ModelFileError, match="spare_rows must be a number of at least 0"):
+        WGANGPMFSSynthesizer.load_model(tmp_path / "model.safetensors")

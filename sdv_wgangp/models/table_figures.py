@@ -15,14 +15,13 @@ from sdv_wgangp.players.table_terms import MetaFeatures
 from sdv_wgangp.plots.tables import marginals, pca_scatter
 from sdv_wgangp.plots.training import quantiles
 
-# Rows of each kind in a figure, and batches of which meta-features are taken for one.
-SHOWN_ROWS, SHOWN_BATCHES = 2_000, 40
-
 
 def table_figures(
     training: TableTraining,
     real: pd.DataFrame,
     generate: Callable[[int, torch.Generator], pd.DataFrame],
+    most_rows: int = 2_000,
+    batches: int = 40,
 ) -> dict[str, Callable[[Any], Any]]:
     """Figures of a run, by name; each is drawn from random numbers of its own.
 
@@ -30,12 +29,14 @@ def table_figures(
         training: Of the run.
         real: The training rows.
         generate: Draws so many rows from the averaged generator as it is, not calibrated.
+        most_rows: Rows of each kind in a figure, at most.
+        batches: Of which meta-features are taken for a figure.
     """
 
     @lru_cache(maxsize=1)
     def rows_after(step: int, seed: int, device: torch.device) -> tuple[pd.DataFrame, ...]:
         """Real and generated rows; the figures of one step have the same."""
-        shown = real.sample(min(len(real), SHOWN_ROWS), random_state=0)
+        shown = real.sample(min(len(real), most_rows), random_state=0)
         return shown, generate(len(shown), _random_after(step, seed, device))
 
     def beside(draw: Callable[[pd.DataFrame, pd.DataFrame], Any]) -> Callable[[Any], Any]:
@@ -51,7 +52,7 @@ def table_figures(
             random = _random_after(*_moment(run))
             source, player = run.source, run.generator
             pairs: dict[str, tuple[list, list]] = {}
-            for _ in range(SHOWN_BATCHES):
+            for _ in range(batches):
                 index = torch.randint(
                     source.row_count,
                     (1, source.batch_size),

@@ -10,15 +10,13 @@ from torch import nn
 
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
+from sdv_wgangp.models.generator_terms import generator_terms
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
-from sdv_wgangp.objectives.feature_table import FeatureTable, Target
-from sdv_wgangp.objectives.matching import MetaFeatureObjective, real_batches
-from sdv_wgangp.objectives.meta_features import META_FEATURES
+from sdv_wgangp.objectives.feature_table import Target
 from sdv_wgangp.players.given_cells import ConditionSampler, given_columns
 from sdv_wgangp.players.mlp_critic import CompiledCritic
 from sdv_wgangp.players.table_players import critic_player, generator_player
-from sdv_wgangp.players.table_terms import ConditionalScores, MetaFeatures, as_features_read
 from sdv_wgangp.training.average import WeightAverage
 from sdv_wgangp.training.graph import GraphedUpdate
 from sdv_wgangp.training.log import EpochLog
@@ -29,7 +27,6 @@ from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.run import Critic, Run
 from sdv_wgangp.training.schedule import Schedule
 from sdv_wgangp.training.settings import TrainingSettings
-from sdv_wgangp.training.sources import shuffled_batches
 from sdv_wgangp.training.table_source import TableSource
 
 
@@ -82,8 +79,8 @@ class TableTraining:
         about: Mapping[str, Any] | None = None,
         norm_batches: int = 50,
     ):
-        self.settings, self._random, self._views = settings, random, views
-        self._layout, self._norm_batches, device = layout, norm_batches, random.device
+        self.settings, self._random = settings, random
+        self._norm_batches, device = norm_batches, random.device
         pac = getattr(critic, "pac", 1)
         table = table.to(device)
         columns = given_columns(layout, settings.conditional_rows(pac))
@@ -91,7 +88,6 @@ class TableTraining:
         if len(columns):
             rows = settings.conditional_rows(pac)
             sampler = ConditionSampler(columns, layout, table, rows, settings.log_frequency)
-        self._conditional = 0 if sampler is None else sampler.rows
         with matmul_precision(settings.precision):
             self.player = generator_player(generator, views, layout, sampler, device)
         self.source = TableSource(
@@ -140,7 +136,15 @@ class TableTraining:
             hyperparameters=settings.plain(),
             about=dict(about or {}),
         )
-        static = self._add_terms(target)
+        self.run.terms, static = generator_terms(
+            self.source,
+            layout,
+            views,
+            settings,
+            random,
+            conditional=0 if sampler is None else sampler.rows,
+            target=target,
+        )
         # What another critic does, or a statistic, may be no work for a graph.
         closed = isinstance(opponent.player, CompiledCritic) and all(
             isinstance(optimizer, Adam) for optimizer in self.run.optimizers.values()
@@ -148,55 +152,6 @@ class TableTraining:
         self.capturable = static and closed and settings.cuda_graph
         if self.capturable and device.type == "cuda":
             self.run.graph = GraphedUpdate(update, settings.gradient_penalty_interval)
-
-    def _add_terms(self, target: Target | None) -> bool:
-        """Terms of the generator's loss; whether a CUDA graph can hold them."""
-        settings, layout, static = self.settings, self._layout, True
-        device = self._random.device
-        if settings.meta_features:
-            matched = self._match_meta_features(target)
-            self.run.terms["meta-features"] = matched
-            static = matched.objective.static
-        if self._conditional > 1 and settings.conditional_weight:
-            self.run.terms["conditional scores"] = ConditionalScores(
-                layout.offsets.to(device),
-                layout.ordered.to(device),
-                self._conditional,
-                settings.conditional_weight,
-                settings.batch_size,
-            )
-        return static
-
-    def _match_meta_features(self, target: Target | None) -> MetaFeatures:
-        settings, source, levels = self.settings, self.source, self._layout.levels
-        rows = len(source.table)
-        count = real_batches(rows, settings.batch_size)
-        batches = shuffled_batches(rows, settings.batch_size, count, self._random)
-        features = [META_FEATURES[name] for name in settings.meta_features]
-        known = FeatureTable.of(self._layout, target, self._random.device)
-        if any(feature.blocks > 1 for feature in features):
-            known = known.with_pairs(source.levels(batches.flatten()[:2_000]))
-        codes = any(feature.reads != "channels" for feature in features)
-        objective = MetaFeatureObjective(
-            settings.meta_features,
-            known,
-            (
-                as_features_read(source.rows(own[self._conditional :]), self._views, levels, codes)
-                for own in batches
-            ),
-            rows,
-            self._random,
-            weight=settings.meta_feature_weight,
-            distance=settings.meta_feature_distance,
-            subsets=settings.meta_feature_subsets,
-            fraction=settings.meta_feature_fraction,
-            schedule=settings.meta_feature_schedule,
-            tracking_decay=settings.tracking_decay,
-            sinkhorn_epsilon=settings.sinkhorn_epsilon,
-            sinkhorn_iterations=settings.sinkhorn_iterations,
-            sliced_projections=settings.sliced_projections,
-        )
-        return MetaFeatures(objective, self._views, levels, codes, self._conditional)
 
     def continues(self, logs: Sequence[EpochLog], epochs: int) -> None:
         """Begin behind the epochs of these logs, with a schedule for so many more."""

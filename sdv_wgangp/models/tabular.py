@@ -19,7 +19,7 @@ from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.options import DEFAULT as ENCODING
 from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models import fitting
+from sdv_wgangp.models import fitting, time_limit
 from sdv_wgangp.models.architecture import Architecture, new_training
 from sdv_wgangp.models.table_figures import table_figures
 from sdv_wgangp.models.table_sampling import TableSampling
@@ -195,11 +195,11 @@ class TabularModel(TableSampling):
             )
             watching.insert(0, stopping)
         if self.settings.max_seconds is not None:
-            ending = fitting.rehearse(
+            ending = time_limit.rehearse(
                 *(training, table, self.encoder, self._sampler, stopping),
                 self.calibration_options,
             )
-            watching.insert(0, fitting.deadline(started, self.settings.max_seconds, ending))
+            watching.insert(0, time_limit.deadline(started, self.settings.max_seconds, ending))
         self._train(training, table, watching, stopping, self.settings.epochs)
         return self
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from sdv_wgangp.encoding.association import cramers_v
 from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.statistics.association import v_with_each
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class FeatureTable:
         own = levels[:, first] - self.offsets[first]
         index = levels.T[others] + (own * ends[-1] + shift[:, None])
         joint = torch.bincount(index.flatten(), minlength=self.width(first) * ends[-1])
-        return cramers_v(joint.view(-1, int(ends[-1])).double(), widths.tolist())
+        return v_with_each(joint.view(-1, int(ends[-1])).double(), widths.tolist())
 
 
 def _joined(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -100,7 +100,12 @@ def grid(count: int, most: int = 4) -> tuple[int, int]:
 
 
 def shortened(text: str, most: int) -> str:
-    """``text`` in at most ``most`` characters, without its middle if it is longer."""
+    """``text`` in at most ``most`` characters, without its middle if it is longer.
+
+    Example:
+        >>> shortened("a rather long name", 11)
+        'a rathe…ame'
+    """
     text = " ".join(str(text).split())
     if len(text) <= most:
         return text

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from html import escape
 
+from sdv_wgangp.plots.style import shortened
 from sdv_wgangp.reporting.data import (
     Associations,
     Bars,
@@ -23,7 +24,7 @@ from sdv_wgangp.reporting.data import (
     Scatter,
     Telling,
 )
-from sdv_wgangp.reporting.formats import counted, number, percent, shortened
+from sdv_wgangp.reporting.formats import counted, number, percent
 
 WIDTH = 320
 GLYPH = 7.2  # width of a character of 11 px in the widest usual font

@@ -71,16 +71,3 @@ def few(names: list[str], most: int = 8) -> str:
     """
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-def shortened(text: str, most: int) -> str:
-    """``text`` in at most ``most`` characters, without its middle if it is longer.
-
-    Example:
-        >>> shortened("a rather long name", 11)
-        'a rathe…ame'
-    """
-    text = " ".join(str(text).split())
-    if len(text) <= most:
-        return text
-    return text[: most - most // 3 - 1] + "…" + text[-(most // 3) :]

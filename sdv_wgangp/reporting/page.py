@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from sdv_wgangp.plots.style import shortened
 from sdv_wgangp.reporting import figures
 from sdv_wgangp.reporting.data import (
     QUANTILES,
@@ -16,7 +17,7 @@ from sdv_wgangp.reporting.data import (
     Pair,
     Summary,
 )
-from sdv_wgangp.reporting.formats import few, measured, number, percent, shortened
+from sdv_wgangp.reporting.formats import few, measured, number, percent
 from sdv_wgangp.reporting.style import STYLE
 
 WIDE = 40  # columns that are drawn

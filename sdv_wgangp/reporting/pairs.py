@@ -13,6 +13,7 @@ from sdv_wgangp.reporting.columns import bin_edges, bins_of
 from sdv_wgangp.reporting.data import SMALLEST, Associations, Boxes, Cells, Pair, Scatter
 from sdv_wgangp.reporting.protection import DAY, Levels
 from sdv_wgangp.reporting.scores import NUMBERS, to_codes, to_numbers
+from sdv_wgangp.statistics.association import cramers_v, phi_squared
 
 CLASSES = 10  # of a number where it is paired with a category
 MAX_LEVELS = 6  # of a category in a figure of a pair
@@ -212,7 +213,7 @@ def _matrix(
             if first in numbers and second in numbers:
                 value = pearson(numbers[first], numbers[second])
             else:
-                value = cramers_v(codes[first], codes[second])
+                value = float(cramers_v(*phi_squared(codes[first], codes[second])))
             result[row, column] = result[column, row] = value
     return result
 
@@ -230,23 +231,3 @@ def pearson(x: np.ndarray, y: np.ndarray) -> float:
     x, y = x[both] - x[both].mean(), y[both] - y[both].mean()
     scale = np.sqrt((x @ x) * (y @ y))
     return float(x @ y / scale) if scale > 0 else float("nan")
-
-
-def cramers_v(x: np.ndarray, y: np.ndarray) -> float:
-    """Cramer's V, sqrt(chi2 / n / (min(levels) - 1)); NaN for a constant column.
-
-    Example:
-        >>> round(cramers_v(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1])), 6)
-        1.0
-    """
-    _, x = np.unique(x, return_inverse=True)
-    _, y = np.unique(y, return_inverse=True)
-    rows, columns = int(x.max()) + 1, int(y.max()) + 1
-    if min(rows, columns) < 2:
-        return float("nan")
-    # Chi-squared over the occupied cells alone: two columns of very many levels stay sparse.
-    cells, counts = np.unique(x.astype(np.int64) * columns + y, return_counts=True)
-    row_sums, column_sums = np.bincount(x), np.bincount(y)
-    expected = row_sums[cells // columns] * (column_sums[cells % columns] / len(x))
-    chi2 = float(np.sum(counts**2 / expected)) - len(x)
-    return float(np.sqrt(max(chi2, 0.0) / len(x) / (min(rows, columns) - 1)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from sdv_wgangp.plots.style import shortened
 from sdv_wgangp.reporting.data import Content
-from sdv_wgangp.reporting.formats import measured, shortened
+from sdv_wgangp.reporting.formats import measured
 
 WIDTH = 80
 

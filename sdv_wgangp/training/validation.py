@@ -13,9 +13,9 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
-from sdv_wgangp.calibration.two_sample import Probability, fold_areas
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable
+from sdv_wgangp.statistics.two_sample import Probability, cross_fitted
 from sdv_wgangp.training.schedule import Schedule
 
 # What scikit-learn's trees accept in a categorical column.
@@ -51,7 +51,7 @@ class HeldOutScore:
     """How hard boosted trees find it to tell generated rows from held-out ones.
 
     The score is ``1 - (2 max(AUC, 1/2) - 1)``, the AUC being the mean over the folds: 1 where
-    the trees only guess, 0 where they are always right (`calibration.two_sample`). The trees see
+    the trees only guess, 0 where they are always right (`statistics.two_sample`). The trees see
     the ranks of the columns with an order, and all codes: as categories where there is no order
     and they are not too many, else as numbers (of a category these are in the order of frequency).
     With a hundred held-out rows the score soon is near 1: so few cannot tell good rows from better
@@ -94,7 +94,8 @@ class HeldOutScore:
         """
         rows = np.concatenate([self._real, self.features(generated)])
         is_real = np.arange(len(rows)) < len(self._real)
-        areas = fold_areas(rows, is_real, self._fit, self._folds, self._seed)
+        folds = cross_fitted(rows, is_real, self._fit, self._folds, self._seed)
+        areas = [fold.area for fold in folds]
         return 2 - 2 * max(float(np.mean(areas)), 0.5)
 
     def _fit(self, rows: np.ndarray, is_real: np.ndarray) -> Probability:

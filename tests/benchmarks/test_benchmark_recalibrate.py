@@ -26,9 +26,11 @@ def test_ways_to_calibrate_are_compared(fitted, capsys):
     path, folder = fitted
     ways = ["", "max_weight=1.1, fine_max_weight=1.1"]
     recalibrate.main(
-        ["--datasets", str(path), "--target", "outcome", "--output", str(folder)]
-        + ["--synthesizer", "vanilla", "--samples", "2", "--json", str(folder / "found.json")]
-        + ["--calibration-options", *ways]
+        [
+            *("--datasets", str(path), "--target", "outcome", "--output", str(folder)),
+            *("--synthesizer", "vanilla", "--samples", "2", "--json", str(folder / "found.json")),
+            *("--calibration-options", *ways),
+        ]
     )
     printed = capsys.readouterr().out
     found = json.loads((folder / "found.json").read_text())["results"]

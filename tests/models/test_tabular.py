@@ -21,7 +21,7 @@ from torch import nn
 
 from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.encoding.options import EncodingOptions
-from sdv_wgangp.models import fitting
+from sdv_wgangp.models import time_limit
 from sdv_wgangp.models.table_training import TableTraining
 from sdv_wgangp.models.tabular import NonFiniteLossError, TabularModel
 from sdv_wgangp.models.target import target_of
@@ -203,7 +203,7 @@ def test_a_time_budget_leaves_time_for_what_follows_the_training(frame, monkeypa
             # A few readings in a step.
             run.schedule = Schedule(run.schedule.total, 50.0, lambda: next(ticks))
 
-    monkeypatch.setattr(fitting, "rehearse", lambda *arguments: 1000.0)
+    monkeypatch.setattr(time_limit, "rehearse", lambda *arguments: 1000.0)
     settings = TrainingSettings(epochs=10**6, batch_size=100, max_seconds=4600)
     model = small(settings, random_state=0).fit(frame, callbacks=[OwnClock()])
     assert 0 < 3600 - given[0] < 600  # encoding; machines can be busy

@@ -99,9 +99,10 @@ def test_a_broken_regex_and_levels_that_are_not_listed_show(tables):
     synthetic.to_csv(tables / "synthetic.csv", index=False)
     unlisted -= codes(1).loc[0, "country"] == "NA"
     found = reported(tables, "--metadata", path)
-    assert broken(found)["zip", "does not match its regex_format"] == (
-        synthetic["zip"].str.len() == 4
-    ).sum()
+    assert (
+        broken(found)["zip", "does not match its regex_format"]
+        == (synthetic["zip"].str.len() == 4).sum()
+    )
     assert broken(found)["country", "level that no real row has"] == 1
     assert broken(found)["country", "level that the metadata do not list"] == unlisted
     said = " ".join(each["sentence"] for each in found["findings"])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sdv_wgangp.plots.style import shortened
 from sdv_wgangp.reporting import columns, figures, formats, pairs
 from sdv_wgangp.reporting.data import Associations, Bars, Distances, Histogram, Losses, Telling
 
@@ -203,8 +204,8 @@ def test_numbers_are_short(value, text):
 
 
 def test_shortening_keeps_both_ends():
-    assert formats.shortened("short", 10) == "short"
-    result = formats.shortened("a rather long category name 7", 16)
+    assert shortened("short", 10) == "short"
+    result = shortened("a rather long category name 7", 16)
     assert len(result) == 16
     assert result.startswith("a rather")
     assert result.endswith("ame 7")

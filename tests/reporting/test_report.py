@@ -461,13 +461,6 @@ def test_associations_are_pearson_and_cramers_v():
     np.testing.assert_array_equal(result, result.T)
 
 
-def test_cramers_v_of_a_known_table():
-    # [[30, 10], [10, 50]]: chi2 / n = (30*50 - 10*10)^2 / (40 * 60 * 40 * 60)
-    x = np.repeat([0, 0, 1, 1], [30, 10, 10, 50])
-    y = np.repeat([0, 1, 0, 1], [30, 10, 10, 50])
-    assert pairs.cramers_v(x, y) == pytest.approx(1_400 / 2_400)
-
-
 def test_metadata_of_several_tables_is_refused():
     two = {"tables": {"a": {"columns": {}}, "b": {"columns": {}}}}
     with pytest.raises(ValueError, match="describes 2 tables"):

@@ -16,11 +16,10 @@ import pyarrow as pa
 import pytest
 from sdv.errors import InvalidDataError
 from sdv.metadata.errors import InvalidMetadataError
-from shared_tables import describe, fit, rows_of
+from shared_tables import describe, quick_fit, rows_of
 
 from sdv_wgangp.synthesizers import sdv_versions
 
-pytestmark = pytest.mark.usefixtures("quick")
 ROWS = 120
 RANDOM = np.random.default_rng(0)
 NORMAL = RANDOM.normal(size=ROWS)
@@ -162,7 +161,7 @@ def sampled(column: pd.Series, described: dict | str, rows: int = 2_000) -> pd.S
     """
     frame = pd.DataFrame({"x": column, "other": np.resize(["p", "q"], len(column))})
     kept = frame.copy(deep=True)
-    synthesizer = fit(describe({"x": described, "other": "categorical"}), frame)
+    synthesizer = quick_fit(describe({"x": described, "other": "categorical"}), frame)
     pd.testing.assert_frame_equal(frame, kept)  # the frame of the caller is not changed
     drawn = rows_of(synthesizer.sample(rows))
     assert list(drawn) == ["x", "other"]
@@ -241,7 +240,8 @@ STORED = {
 def test_dtypes_that_sdv_cannot_give_back_become_the_nearest(name):
     real, sdtype, dtype = STORED[name]
     frame = pd.DataFrame({"x": real, "other": np.resize(["p", "q"], ROWS)})
-    drawn = rows_of(fit(describe({"x": sdtype, "other": "categorical"}), frame).sample(100))["x"]
+    synthesizer = quick_fit(describe({"x": sdtype, "other": "categorical"}), frame)
+    drawn = rows_of(synthesizer.sample(100))["x"]
     assert drawn.dtype == dtype
     assert in_range(drawn, real.dropna().astype(dtype.lower()))
     assert drawn.isna().any() == real.isna().any()
@@ -356,7 +356,7 @@ def test_what_cannot_be_learned_is_refused_by_name(name):
     frame = pd.DataFrame({"x": case.column, "other": np.resize(["p", "q"], ROWS)})
     metadata = describe({"x": {"sdtype": case.sdtype, **case.fields}, "other": "categorical"})
     with pytest.raises(case.error, match=case.message):
-        fit(metadata, frame)
+        quick_fit(metadata, frame)
 
 
 KEYS = {
@@ -377,7 +377,9 @@ def test_keys(name, role):
     values, described = KEYS[name]
     frame = pd.DataFrame({"key": values, "x": NORMAL})
     key = {"primary_key": "key"} if role == "primary_key" else {"alternate_keys": ["key"]}
-    drawn = rows_of(fit(describe({"key": described, "x": "numerical"}, **key), frame).sample(300))
+    drawn = rows_of(
+        quick_fit(describe({"key": described, "x": "numerical"}, **key), frame).sample(300)
+    )
     assert drawn["key"].is_unique
     assert drawn["key"].notna().all()
     assert drawn["key"].dtype == frame["key"].dtype
@@ -410,7 +412,7 @@ def test_several_keys_references_and_personal_data():
         }
     )
     metadata = describe(columns, primary_key="key", alternate_keys=["second", "third"])
-    drawn = rows_of(fit(metadata, frame, locales=["de_DE"]).sample(200))
+    drawn = rows_of(quick_fit(metadata, frame, locales=["de_DE"]).sample(200))
     assert list(drawn) == list(frame)
     assert all(drawn[key].is_unique for key in ("key", "second", "third"))
     assert set(drawn["parent"].dropna()) <= set(frame["parent"].dropna())
@@ -436,7 +438,7 @@ def test_tables_with_nothing_to_learn(columns):
             "note": WORDS,
         }
     )[list(columns)]
-    synthesizer = fit(describe(columns, primary_key="key"), frame)
+    synthesizer = quick_fit(describe(columns, primary_key="key"), frame)
     assert rows_of(synthesizer.sample(12)).shape == (12, len(columns))
     assert synthesizer.get_loss_values().empty
 
@@ -445,7 +447,7 @@ def test_tables_with_nothing_to_learn(columns):
 def test_a_few_rows(rows):
     frame = pd.DataFrame({"x": NORMAL[:rows], "word": WORDS[:rows], "day": DAYS[:rows]})
     metadata = describe({"x": "numerical", "word": "categorical", "day": "datetime"})
-    drawn = rows_of(fit(metadata, frame).sample(50))
+    drawn = rows_of(quick_fit(metadata, frame).sample(50))
     assert drawn["x"].between(frame["x"].min(), frame["x"].max()).all()
     assert set(drawn["word"]) <= set(frame["word"])
     assert drawn.dtypes.equals(frame.dtypes)
@@ -454,7 +456,7 @@ def test_a_few_rows(rows):
 def test_columns_of_one_name_are_refused():
     frame = pd.DataFrame(np.column_stack([NORMAL, NORMAL]), columns=["x", "x"])
     with pytest.raises(InvalidDataError, match="Column 'x' is there more than once: rename one"):
-        fit(describe({"x": "numerical"}), frame)
+        quick_fit(describe({"x": "numerical"}), frame)
     with pytest.raises(InvalidMetadataError, match="Column 'x' is there more than once"):
         sdv_versions.detect_metadata(frame)
 
@@ -483,23 +485,23 @@ def test_what_sdv_cannot_detect_is_named(column, what):
 def test_an_empty_table_is_refused():
     frame = pd.DataFrame({"x": pd.Series(dtype=float), "word": pd.Series(dtype=object)})
     with pytest.raises(ValueError, match="The fit dataframe is empty"):
-        fit(describe({"x": "numerical", "word": "categorical"}), frame)
+        quick_fit(describe({"x": "numerical", "word": "categorical"}), frame)
 
 
 def test_any_index_and_repeated_rows():
     frame = pd.DataFrame({"x": NORMAL, "word": WORDS}, index=np.zeros(ROWS, dtype=int))
     metadata = describe({"x": "numerical", "word": "categorical"})
-    drawn = rows_of(fit(metadata, frame).sample(30))
+    drawn = rows_of(quick_fit(metadata, frame).sample(30))
     assert drawn.index.tolist() == list(range(30))
     same = pd.concat([frame.head(1)] * ROWS)
-    drawn = rows_of(fit(metadata, same).sample(30))
+    drawn = rows_of(quick_fit(metadata, same).sample(30))
     assert len(drawn.drop_duplicates()) == 1
 
 
 def test_columns_that_are_the_same():
     frame = pd.DataFrame({"a": NORMAL, "b": NORMAL, "c": WORDS, "d": WORDS})
     sdtypes = dict(zip("abcd", ["numerical"] * 2 + ["categorical"] * 2, strict=True))
-    drawn = rows_of(fit(describe(sdtypes), frame).sample(100))
+    drawn = rows_of(quick_fit(describe(sdtypes), frame).sample(100))
     assert drawn["c"].tolist() == drawn["d"].tolist()
     assert drawn["a"].between(NORMAL.min(), NORMAL.max()).all()
 
@@ -507,7 +509,7 @@ def test_columns_that_are_the_same():
 def test_names_that_are_no_strings():
     frame = pd.DataFrame({0: NORMAL, 1: WORDS, 2: every(True, None)})
     metadata = describe({"0": "numerical", "1": "categorical", "2": "categorical"})
-    drawn = rows_of(fit(metadata, frame).sample(20))
+    drawn = rows_of(quick_fit(metadata, frame).sample(20))
     assert drawn.columns.tolist() == [0, 1, 2]
     assert frame.columns.tolist() == [0, 1, 2]
     assert set(drawn[1]) <= set(WORDS)
@@ -519,7 +521,7 @@ def test_names_that_are_no_strings():
 def test_odd_names(names):
     frame = pd.DataFrame(dict(zip(names, [NORMAL, WORDS, DAYS], strict=True)))
     sdtypes = dict(zip(names, ["numerical", "categorical", "datetime"], strict=True))
-    drawn = rows_of(fit(describe(sdtypes), frame).sample(20))
+    drawn = rows_of(quick_fit(describe(sdtypes), frame).sample(20))
     assert list(drawn) == names
     assert drawn.dtypes.equals(frame.dtypes)
 
@@ -529,6 +531,6 @@ def test_two_thousand_columns():
     table = pd.DataFrame(random.integers(0, 2, (60, 2000)).astype(str)).rename(
         columns="c{}".format
     )
-    drawn = rows_of(fit(describe(dict.fromkeys(table, "categorical")), table).sample(20))
+    drawn = rows_of(quick_fit(describe(dict.fromkeys(table, "categorical")), table).sample(20))
     assert list(drawn) == list(table)
     assert set(np.unique(drawn.to_numpy().astype(str))) == {"0", "1"}

@@ -16,13 +16,12 @@ from sdv.cag._errors import ConstraintNotMetError
 from sdv.cag.programmable_constraint import SingleTableProgrammableConstraint
 from sdv.errors import SynthesizerInputError
 from sdv.sampling import Condition
-from shared_tables import FAST, as_input, describe, rows_of
+from shared_tables import QUICK, as_input, describe, rows_of
 
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 from sdv_wgangp.synthesizers import sdv_versions
 
-pytestmark = pytest.mark.usefixtures("quick")
 ROWS = 250
 METADATA = describe(
     {
@@ -186,7 +185,7 @@ CASES["two of the same column"] = (
 def test_every_row_meets_the_constraints(name, nulls):
     make, met = CASES[name]
     real = table(nulls)
-    synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
+    synthesizer = WGANGPMFSSynthesizer(METADATA, **QUICK)
     synthesizer.add_constraints(make())
     synthesizer.fit(as_input(real))
     drawn = rows_of(synthesizer.sample(300))
@@ -200,7 +199,7 @@ def test_every_row_meets_the_constraints(name, nulls):
 
 def test_discrete_columns_stay_discrete_beside_constraints():
     """SDV builds a new data processor for constraints, without the transformers of the model."""
-    plain, constrained = (WGANGPMFSSynthesizer(METADATA, **FAST) for _ in range(2))
+    plain, constrained = (WGANGPMFSSynthesizer(METADATA, **QUICK) for _ in range(2))
     constrained.add_constraints([Inequality("low", "high")])
     kinds = []
     for synthesizer in (plain, constrained):
@@ -214,7 +213,7 @@ def test_discrete_columns_stay_discrete_beside_constraints():
 
 
 def test_constraints_survive_a_refit_and_a_pickle(tmp_path):
-    synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
+    synthesizer = WGANGPMFSSynthesizer(METADATA, **QUICK)
     synthesizer.add_constraints([FixedCombinations(["city", "country"]), Range(*NAMES)])
     real = table(nulls=False)
     synthesizer.fit(as_input(real))
@@ -235,7 +234,7 @@ def test_constraints_survive_a_refit_and_a_pickle(tmp_path):
 def test_data_that_breaks_a_constraint_is_refused():
     real = table(nulls=False)
     real.loc[3, "high"] = real.loc[3, "low"] - 1
-    synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
+    synthesizer = WGANGPMFSSynthesizer(METADATA, **QUICK)
     synthesizer.add_constraints([Inequality("low", "high")])
     with pytest.raises(ConstraintNotMetError, match="'Inequality' constraint"):
         synthesizer.fit(as_input(real))
@@ -246,7 +245,7 @@ def combined():
     """Fixed combinations, one of them missing a city, beside an inequality."""
     real = table(nulls=False)
     real.loc[real["word"].eq("x") & real["city"].eq("Bonn"), "city"] = None
-    synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
+    synthesizer = WGANGPMFSSynthesizer(METADATA, **QUICK)
     synthesizer.add_constraints(
         [FixedCombinations(["city", "country"]), Inequality("low", "high")]
     )
@@ -309,7 +308,7 @@ def test_a_marginal_of_a_column_of_fixed_combinations(combined):
 
 def test_processed_rows_are_given_back_through_the_constraints():
     real = table(nulls=False)
-    synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
+    synthesizer = WGANGPMFSSynthesizer(METADATA, **QUICK)
     synthesizer.add_constraints([FixedCombinations(["city", "country"])])
     synthesizer.fit(as_input(real))
     joint = synthesizer._sample(50)
@@ -321,7 +320,7 @@ def test_processed_rows_are_given_back_through_the_constraints():
 
 @pytest.mark.skipif(sdv_versions.takes_dictionaries(), reason="SDV 2.0 has dropped these methods")
 def test_constraints_and_address_columns_of_the_older_line(tmp_path):
-    first, second = (WGANGPMFSSynthesizer(METADATA, **FAST) for _ in range(2))
+    first, second = (WGANGPMFSSynthesizer(METADATA, **QUICK) for _ in range(2))
     first.add_constraints([FixedCombinations(["city", "country"]), Inequality("low", "high")])
     first.get_constraints(filepath=tmp_path / "constraints.json")
     with pytest.warns(FutureWarning):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from shared_tables import describe, fit, rows_of
+from shared_tables import describe, quick_fit, rows_of
 
 from sdv_wgangp.synthesizers import sdv_versions
 
-pytestmark = pytest.mark.usefixtures("quick")
 ROWS = 600
 RANDOM = np.random.default_rng(0)
 START = pd.Timestamp("2001-03-04")
@@ -94,7 +93,7 @@ def test_samples_keep_to_the_grid_and_range_and_sdv_accepts_them(detected, tmp_p
                 for name in frame
             }
         )
-    synthesizer = fit(metadata, frame)
+    synthesizer = quick_fit(metadata, frame)
     synthesizer.save_model(tmp_path / "model.safetensors")
     loaded = type(synthesizer).load_model(tmp_path / "model.safetensors")
     for each in (synthesizer, loaded):
@@ -111,7 +110,7 @@ def test_samples_keep_to_the_grid_and_range_and_sdv_accepts_them(detected, tmp_p
 def test_numbers_come_back_off_the_grid_where_rounding_is_not_enforced():
     frame = pd.DataFrame({"quarters": COLUMNS["quarters"][0], "hours": COLUMNS["hours"][0]})
     metadata = describe({"quarters": "numerical", "hours": "datetime"})
-    drawn = rows_of(fit(metadata, frame, enforce_rounding=False).sample(300))
+    drawn = rows_of(quick_fit(metadata, frame, enforce_rounding=False).sample(300))
     assert not is_whole(drawn["quarters"] * 4)
     assert ends_of("h")(drawn["hours"])
     assert drawn["quarters"].between(frame["quarters"].min(), frame["quarters"].max()).all()
@@ -122,4 +121,4 @@ def test_dates_are_cut_as_the_format_of_the_metadata_says():
     metadata = describe(
         {"day": {"sdtype": "datetime", "datetime_format": "%Y-%m-%d"}, "other": "categorical"}
     )
-    assert ends_of("D")(rows_of(fit(metadata, frame).sample(100))["day"])
+    assert ends_of("D")(rows_of(quick_fit(metadata, frame).sample(100))["day"])

@@ -8,19 +8,18 @@ import warnings
 import pandas as pd
 import pytest
 from sdv.errors import NotFittedError, SynthesizerInputError
-from shared_tables import FAST, PEOPLE, as_input, describe, fit, people, rows_of
+from shared_tables import PEOPLE, QUICK, as_input, describe, people, quick_fit, rows_of
 
 from sdv_wgangp import load_model
 from sdv_wgangp.persistence import ModelFileError
 from sdv_wgangp.persistence.state import CheckpointMismatchError
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
 
-pytestmark = pytest.mark.usefixtures("quick")
 EPOCHS = 4
 
 
 def fresh(**options) -> WGANGPMFSSynthesizer:
-    return WGANGPMFSSynthesizer(PEOPLE, **FAST | {"epochs": EPOCHS} | options)
+    return WGANGPMFSSynthesizer(PEOPLE, **QUICK | {"epochs": EPOCHS} | options)
 
 
 class StopAfter:
@@ -189,7 +188,7 @@ def test_arguments_of_checkpoints_are_checked(tmp_path, keep):
 
 
 def test_training_on_adds_epochs_and_takes_newer_rows():
-    synthesizer = fit(PEOPLE, people(), epochs=2)
+    synthesizer = quick_fit(PEOPLE, people(), epochs=2)
     synthesizer.continue_fit(as_input(people(400)), epochs=3)
     losses = synthesizer.get_loss_values()
     assert losses["Epoch"].tolist() == [0, 1, 2, 3, 4]
@@ -199,7 +198,7 @@ def test_training_on_adds_epochs_and_takes_newer_rows():
 
 
 def test_a_loaded_synthesizer_trains_on(tmp_path):
-    synthesizer = fit(PEOPLE, people(), epochs=2)
+    synthesizer = quick_fit(PEOPLE, people(), epochs=2)
     synthesizer.save_model(tmp_path / "m.safetensors")
     loaded = load_model(tmp_path / "m.safetensors")
     loaded.continue_fit(as_input(people()), epochs=2)
@@ -208,7 +207,7 @@ def test_a_loaded_synthesizer_trains_on(tmp_path):
 
 
 def test_a_new_category_is_refused_by_name_and_nothing_is_lost():
-    synthesizer = fit(PEOPLE, people())
+    synthesizer = quick_fit(PEOPLE, people())
     expected = sampled(synthesizer)
     newer = people()
     newer.loc[3, "group"] = "zebra"
@@ -219,7 +218,7 @@ def test_a_new_category_is_refused_by_name_and_nothing_is_lost():
 
 
 def test_numbers_beyond_the_range_are_warned_of():
-    synthesizer = fit(PEOPLE, people())
+    synthesizer = quick_fit(PEOPLE, people())
     newer = people()
     newer.loc[newer["income"].idxmax(), "income"] = 1e9
     with pytest.warns(UserWarning, match="'income' has 1 values outside"):
@@ -228,7 +227,7 @@ def test_numbers_beyond_the_range_are_warned_of():
 
 @pytest.mark.parametrize("epochs", [0, 1.5, True])
 def test_how_many_epochs_more_is_checked(epochs):
-    synthesizer = fit(PEOPLE, people())
+    synthesizer = quick_fit(PEOPLE, people())
     with pytest.raises(SynthesizerInputError, match="epochs must be a whole number"):
         synthesizer.continue_fit(as_input(people()), epochs)
 
@@ -244,7 +243,7 @@ def test_nothing_is_continued_before_a_fit():
 def test_every_objective_serves_tables(objective):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        synthesizer = fit(PEOPLE, people(), objective=objective, max_grad_norm=1.0)
+        synthesizer = quick_fit(PEOPLE, people(), objective=objective, max_grad_norm=1.0)
     assert synthesizer.get_loss_values().notna().all().all()
     assert len(sampled(synthesizer)) == 60
 
@@ -264,7 +263,7 @@ def test_objectives_are_checked(options, message):
 
 def test_training_on_leaves_ranges_and_decimals_as_they_were():
     """Newer rows that are narrower, or rounded, are no new description of the column."""
-    synthesizer = fit(PEOPLE, people(), epochs=2)
+    synthesizer = quick_fit(PEOPLE, people(), epochs=2)
     newer = people()
     newer["age"] = newer["age"].clip(40, 45)
     newer["income"] = newer["income"].round(0)
@@ -306,13 +305,13 @@ def test_what_fails_before_the_first_step_leaves_no_model():
 
 def test_a_disabled_progress_bar_ends_no_fit(monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    fit(PEOPLE, people(), verbose=True)
+    quick_fit(PEOPLE, people(), verbose=True)
 
 
 def test_columns_that_are_no_strings_train_on_and_no_rows_are_refused():
     frame = people()[["group", "age"]].set_axis([0, 1], axis=1)
     metadata = describe({"0": "categorical", "1": "numerical"})
-    synthesizer = fit(metadata, frame)
+    synthesizer = quick_fit(metadata, frame)
     synthesizer.continue_fit(as_input(frame), epochs=1)
     assert list(sampled(synthesizer).columns) == [0, 1]
     with pytest.raises(SynthesizerInputError, match="no rows"):

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 
 from sdv_wgangp.reporting.scores.tables import MAX_LEVELS, subsample, tree_tables, used
+from sdv_wgangp.statistics.two_sample import Fold, cross_fitted
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,18 @@ def detection(
     features = np.concatenate([true, fake])
     labels = np.repeat([1, 0], rows)
     make = _classifier(classifier, categorical, seed)
-    aucs = []
-    for fitted, scored in StratifiedKFold(folds, shuffle=True, random_state=seed).split(
-        features, labels
-    ):
-        probability = make(features[fitted], labels[fitted])
-        aucs.append(float(roc_auc_score(labels[scored], probability(features[scored]))))
-    telling = ()
-    if explain:
+    aucs: list[float] = []
+    last: Fold | None = None
+    for last in cross_fitted(features, labels, make, folds, seed):
+        aucs.append(last.area)
+    telling: tuple[tuple[str, float], ...] = ()
+    if explain and last is not None:
         lost = {}
         for place, name in enumerate(columns):
-            shuffled = features[scored].copy()
+            shuffled = features[last.scored].copy()
             shuffled[:, place] = rng.permutation(shuffled[:, place])
-            lost[name] = aucs[-1] - float(roc_auc_score(labels[scored], probability(shuffled)))
+            area = roc_auc_score(labels[last.scored], last.probability(shuffled))
+            lost[name] = last.area - float(area)
         telling = tuple(sorted(lost.items(), key=lambda item: -item[1]))
     score = 1 - float(np.mean([2 * max(auc, 0.5) - 1 for auc in aucs]))
     return Detection(score, tuple(aucs), classifier, rows, telling)

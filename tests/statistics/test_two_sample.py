@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 
-from sdv_wgangp.calibration.two_sample import fold_areas
+from sdv_wgangp.statistics import two_sample
+from sdv_wgangp.statistics.two_sample import cross_fitted
+
+
+def areas(rows, is_real, fit):
+    return [fold.area for fold in cross_fitted(rows, is_real, fit, 3, seed=0)]
 
 
 def nearest(rows, is_real):
@@ -21,9 +28,9 @@ def test_rows_that_differ_are_told_and_those_that_do_not_are_guessed():
     random = np.random.default_rng(0)
     is_real = np.arange(2_000) < 1_000
     alike = random.normal(size=(2_000, 1))
-    assert np.mean(fold_areas(alike, is_real, nearest, 3, 0)) == pytest.approx(0.5, abs=0.04)
+    assert np.mean(areas(alike, is_real, nearest)) == pytest.approx(0.5, abs=0.04)
     apart = alike + 10 * is_real[:, None]
-    assert fold_areas(apart, is_real, nearest, 3, 0) == [1.0] * 3
+    assert areas(apart, is_real, nearest) == [1.0] * 3
 
 
 def test_every_row_is_scored_once_by_what_has_not_seen_it():
@@ -40,5 +47,9 @@ def test_every_row_is_scored_once_by_what_has_not_seen_it():
 
         return probability
 
-    assert len(fold_areas(rows, is_real, fit, 3, 0)) == 3
+    assert len(areas(rows, is_real, fit)) == 3
     assert sorted(scored) == rows[:, 0].tolist()
+
+
+def test_examples():
+    assert doctest.testmod(two_sample) == (0, 3)
