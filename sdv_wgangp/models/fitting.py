@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -25,11 +26,15 @@ from sdv_wgangp.training.settings import TrainingSettings
 from sdv_wgangp.training.validation import EarlyStopping, HeldOutScore
 from sdv_wgangp.training.watchers import tell_stage
 
-# The calibration is timed before training on this part of the rows that it generates. With all of
-# them it takes as many times longer, and more than that where few rows of a trained generator are
-# kept.
-REHEARSED_PART = 8
+# The calibration is timed before training on an eighth of the rows that it generates, and, where
+# that costs little of the time there is, on half of them: a small table takes as long for a part
+# as for the whole. A trained generator, of which fewer rows are kept, may need more.
+REHEARSED_PARTS = 1 / 8, 1 / 2
 REHEARSAL_MARGIN = 1.5
+# Of the time that is given the second rehearsal may take this much,
+REHEARSED_TIME = 0.1
+# and the training has at least this much.
+LEAST_TRAINING = 0.1
 
 # Makes the sampler of a generator.
 SamplerOf = Callable[[Generator], Sampler]
@@ -167,8 +172,9 @@ def rehearse(
     encoder: TableEncoder,
     sampler_of: SamplerOf,
     stopping: EarlyStopping | None,
+    max_seconds: float,
 ) -> float:
-    """Seconds that what follows the training will take, from a rough calibration.
+    """Seconds that what follows the training will take, from rough calibrations.
 
     Args:
         training: Not begun yet.
@@ -176,17 +182,27 @@ def rehearse(
         encoder: Of the table.
         sampler_of: Of its generator.
         stopping: Whose last check follows the training, too.
+        max_seconds: Of all of the fit.
     """
-    started = time.perf_counter()
     generator = training.preview()
     sampler = sampler_of(generator)
-    random = torch.Generator(sampler.device).manual_seed(0)
-    calibrate(table, encoder, lambda rows: sampler.draw(rows, random), random, 1 / REHEARSED_PART)
-    calibrated = time.perf_counter()
+
+    def seconds(part: float) -> float:
+        started = time.perf_counter()
+        random = torch.Generator(sampler.device).manual_seed(0)
+        calibrate(table, encoder, lambda rows: sampler.draw(rows, random), random, part)
+        return time.perf_counter() - started
+
+    less, more = REHEARSED_PARTS
+    found = seconds(less)
+    whole = found / less
+    if found * more / less <= REHEARSED_TIME * max_seconds:
+        longer = seconds(more)
+        whole = longer + max(longer - found, 0.0) / (more - less) * (1 - more)
+    checked = time.perf_counter()
     if stopping is not None:
         stopping.score(generator)
-    calibration = REHEARSAL_MARGIN * REHEARSED_PART * (calibrated - started)
-    return calibration + time.perf_counter() - calibrated
+    return REHEARSAL_MARGIN * whole + time.perf_counter() - checked
 
 
 def deadline(started: float, max_seconds: float, ending: float) -> Deadline:
@@ -197,13 +213,16 @@ def deadline(started: float, max_seconds: float, ending: float) -> Deadline:
         max_seconds: Of all of it.
         ending: Seconds that what follows will take.
 
-    Raises:
-        ValueError: There is no time for the training.
+    Warns:
+        UserWarning: There is hardly any time for the training: it has some all the same.
     """
-    seconds = started + max_seconds - time.perf_counter() - ending
-    if seconds <= 0:
-        raise ValueError(
-            f"max_seconds ({max_seconds:g}) leaves no time for training: encoding and calibration "
-            f"take about {max_seconds - seconds:.1f} s; give more or leave it out"
+    before = time.perf_counter() - started
+    seconds, least = max_seconds - before - ending, LEAST_TRAINING * max_seconds
+    if seconds < least:
+        warnings.warn(
+            f"max_seconds ({max_seconds:g}) is short: what comes before the training took "
+            f"{before:.1f} s and the calibration takes about {ending:.1f} s, so the training has "
+            f"{least:.1f} s and the fit takes about {before + least + ending:.1f} s; give more",
+            stacklevel=3,
         )
-    return Deadline(seconds)
+    return Deadline(max(seconds, least))

@@ -19,6 +19,7 @@ from sdv_wgangp.synthesizers import sdv_versions
 from sdv_wgangp.synthesizers.arguments import input_errors
 from sdv_wgangp.synthesizers.saved_classes import register
 from sdv_wgangp.synthesizers.saving import Saved
+from sdv_wgangp.synthesizers.seeding import OF_THE_PROCESS, Seeded, one_at_a_time
 from sdv_wgangp.synthesizers.single_table import WGANGPMFSSynthesizer
 from sdv_wgangp.synthesizers.watched import WATCHING, Watched
 
@@ -43,7 +44,7 @@ class Cardinality:
         referred = foreign_key.dropna().value_counts().to_numpy()
         counts = np.concatenate([referred, np.zeros(parents - len(referred), dtype=np.int64)])
         children, number = np.unique(counts, return_counts=True)
-        return cls(children, number, float(foreign_key.isna().mean()))
+        return cls(children, number, float(np.mean(foreign_key.isna())))
 
     def draw(self, rows: int, parents: int, random: Any) -> np.ndarray:
         """The parent of every row, int64 ``[rows]``; -1 for none.
@@ -77,7 +78,7 @@ class Cardinality:
 
 
 class IndependentWGANGPMFSSynthesizer(
-    Watched, Saved, BaseIndependentSampler, BaseMultiTableSynthesizer
+    Watched, Seeded, Saved, BaseIndependentSampler, BaseMultiTableSynthesizer
 ):
     """Several tables: a `WGANGPMFSSynthesizer` for each, and keys that refer as the real ones do.
 
@@ -183,6 +184,18 @@ class IndependentWGANGPMFSSynthesizer(
             synthesizer.set_checkpoints(Path(folder) / name, **options)
         synthesizer._resuming, synthesizer._exact = self._resuming, self._exact
 
+    def _begin_at(self, seed: int) -> None:
+        self._numpy_seed = seed % 2**32
+        for synthesizer in self._table_synthesizers.values():
+            synthesizer.set_sampling_seed(seed)
+
+    def _sample(self, *args: Any, **kwargs: Any) -> dict[str, pd.DataFrame]:
+        with one_at_a_time():
+            seed = self._seed_after_fork()
+            if seed is not None:
+                np.random.seed(seed % 2**32)  # which SDV has set just before
+            return super()._sample(*args, **kwargs)
+
     def _connect_tables(self, sampled_data: dict[str, pd.DataFrame]) -> None:
         """Add the foreign keys to sampled tables.
 
@@ -208,4 +221,4 @@ class IndependentWGANGPMFSSynthesizer(
 
 
 register(Cardinality)
-register(IndependentWGANGPMFSSynthesizer, without=WATCHING)
+register(IndependentWGANGPMFSSynthesizer, without=WATCHING | OF_THE_PROCESS)

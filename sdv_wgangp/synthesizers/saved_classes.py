@@ -179,13 +179,15 @@ def _check_columns(encoder: TableEncoder) -> None:
     """Refuse columns whose parts do not fit together."""
     modelled = encoder.columns
     for column in [*modelled, *(derived.column for derived in encoder.derived)]:
-        numeric = isinstance(column, NumericColumn)
-        codes = len(column.atoms) + column.bins if numeric else len(column.levels)
+        if isinstance(column, NumericColumn):
+            codes = len(column.atoms) + column.bins
+        else:
+            codes = len(column.levels)
         missing = column.missing_code is not None
         fits = column.counts.shape == (codes + missing,)
         if missing:
             fits &= column.missing_code == codes
-        if numeric:
+        if isinstance(column, NumericColumn):
             fits &= column.ranks.shape == (column.width, 2) and column.axis.width == codes
         if not fits:
             raise ValueError(f"column {column.name!r} with parts that do not fit together")
@@ -231,7 +233,7 @@ def _check_rank_map(mapped: BinMap | RareAtoms, placed: list) -> None:
         raise ValueError("a rank map of no column")
     column, _, place = placed[mapped.index]
     in_bins = isinstance(mapped, BinMap)
-    if in_bins:
+    if isinstance(mapped, BinMap):
         source, target = mapped.knots, mapped.distribution
         fits = place is not None and mapped.place == place
         fits = fits and (mapped.first, mapped.bins) == (len(column.atoms), column.bins)
