@@ -73,7 +73,7 @@ class TensorFile:
     # file of an earlier version and for one that was changed.
     NAME: ClassVar[str]
     CONTENT: ClassVar[str]
-    MADE: ClassVar[str]
+    ORIGIN: ClassVar[str]
     EARLIER: ClassVar[str]
     CHANGED: ClassVar[str]
 
@@ -120,7 +120,7 @@ class TensorFile:
         if foreign:
             raise cls.ERROR(
                 f"{path}: is not a {cls.NAME} of sdv_wgangp, or only the beginning of one; "
-                f"{cls.MADE}"
+                f"{cls.ORIGIN}"
             )
         view = memoryview(data)
         signed = hashlib.sha256(view[:start])
@@ -161,7 +161,7 @@ class ModelFile(TensorFile):
     FORMAT, FORMAT_VERSION, ABOUT = "sdv_wgangp", 4, "versions"
     ERROR = VERSION_ERROR = ModelFileError
     NAME, CONTENT = "model file", "model"
-    MADE = (
+    ORIGIN = (
         "model files are made by save_model (a pickle made by save is loaded with SDV's "
         "load_synthesizer)"
     )

@@ -120,9 +120,9 @@ def _with_missing(conditions: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _apportion(rows: int, shares: Sequence[float]) -> list[int]:
-    """Whole numbers in the proportion of shares that add up to rows (largest remainders)."""
-    exact = rows * np.asarray(shares, dtype=float) / np.sum(shares)
+def _apportion(rows: int, proportions: Sequence[float]) -> list[int]:
+    """Whole numbers in proportions that add up to rows (largest remainders)."""
+    exact = rows * np.asarray(proportions, dtype=float) / np.sum(proportions)
     counts = np.floor(exact).astype(int)
     counts[np.argsort(counts - exact, kind="stable")[: rows - counts.sum()]] += 1
     return counts.tolist()
@@ -257,7 +257,8 @@ class ConditionalSampling(Mixed):
         given = self._transform_conditions(conditions)
         wanted, searched, groups, unmet = [], [], [], []
         emptied: dict[str, list[np.ndarray]] = {}
-        for values, rows in given.groupby(list(given), sort=False).indices.items():
+        grouped: dict[Any, Any] = given.groupby(list(given), sort=False).indices
+        for values, rows in grouped.items():
             values = values if isinstance(values, tuple) else (values,)
             condition = _with_missing(dict(zip(given.columns, values, strict=True)))
             try:
@@ -288,8 +289,8 @@ class ConditionalSampling(Mixed):
         drawn = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
         sampled = self._data_processor.reverse_transform(drawn)
         places = np.concatenate(groups)
-        for name, rows in emptied.items():
-            sampled[name] = sampled[name].mask(np.isin(places, np.concatenate(rows)))
+        for name, cells in emptied.items():
+            sampled[name] = sampled[name].mask(np.isin(places, np.concatenate(cells)))
         sampled = sampled.iloc[np.argsort(places)].set_axis(conditions.index[np.sort(places)])
         return sampled.sort_index(kind="stable")
 
@@ -436,7 +437,7 @@ class ConditionalSampling(Mixed):
         """Conditions on columns of fixed combinations, as those on the combinations."""
         found = {}
         for name, combinations in self._combinations().items():
-            given = [part for part in combinations if part in conditions]
+            given = [str(part) for part in combinations if part in conditions]
             if given:
                 meet = np.logical_and.reduce(
                     [_are(combinations[part], conditions[part]) for part in given]
@@ -487,9 +488,9 @@ class ConditionalSampling(Mixed):
         for name in conditions.columns[conditions.isna().any()]:
             missing = MISSING
             own = encoder is not None and name in encoder.names and name not in given
-            if own and encoder.column(name).missing_code is None:
-                if NOTHING_MISSING not in _values(encoder, name):
-                    # Of a constraint's own column, of which the given ones say nothing.
+            if own and self._never_missing({name: None}):
+                # Of a constraint's own column; and where the given ones say nothing of it, none.
+                if NOTHING_MISSING not in _values(self._model.encoder, name):
                     del conditions[name]
                     continue
                 missing = NOTHING_MISSING
@@ -538,14 +539,14 @@ class ConditionalSampling(Mixed):
             raise NotFittedError("Fit the synthesizer to a table with columns to model first.")
         with input_errors():
             Whole(least=1).check("num_rows", num_rows)
-        values, shares = self._read_marginal(column, marginal)
+        values, proportions = self._read_marginal(column, marginal)
         wanted = [
             (value, count)
-            for value, count in zip(values, _apportion(num_rows, shares), strict=True)
+            for value, count in zip(values, _apportion(num_rows, proportions), strict=True)
             if count
         ]
         sampled = self.sample_from_conditions(
-            [Condition({column: value}, num_rows=count) for value, count in wanted],
+            [Condition({column: value}, num_rows=count) for value, count in wanted],  # type: ignore[arg-type]
             max_tries_per_batch=max_tries_per_batch,
         )
         frame = sdv_versions.as_frame(sampled)
@@ -575,8 +576,8 @@ class ConditionalSampling(Mixed):
             marginal = marginal.to_dict()
         if isinstance(marginal, Mapping):
             with input_errors():
-                for value, share in marginal.items():
-                    Number().check(f"marginal of {value!r}", share)
+                for value, proportion in marginal.items():
+                    Number().check(f"marginal of {value!r}", proportion)
             if not sum(marginal.values()) > 0:
                 raise SynthesizerInputError("marginal must give a share above 0 to some value.")
             return list(marginal), list(marginal.values())

@@ -78,7 +78,7 @@ class TimestampEncoder(UnixTimestampEncoder):
         if not len(dates) or not pd.api.types.is_datetime64_any_dtype(dates.dtype):
             return
         moments = pd.DatetimeIndex(dates).as_unit("ns")
-        values = np.unique(moments.asi8)
+        values = np.unique(np.asarray(moments, dtype="M8[ns]").view(np.int64))
         self._span = int(values[0]), int(values[-1])
         self._zone = pd.DatetimeTZDtype(tz=moments.tz) if moments.tz is not None else None
         self._grid = DateGrid.of(values, self._zone)
@@ -159,16 +159,16 @@ class NumberFormatter(NumericalFormatter):
     @classmethod
     def of(cls, formatter: NumericalFormatter, column: pd.Series) -> NumberFormatter:
         """With the settings of SDV's own, and fitted to the same column."""
-        made = cls.__new__(cls)
-        made.__dict__.update(vars(formatter))
+        ours = cls.__new__(cls)
+        ours.__dict__.update(vars(formatter))
         present = column.dropna()
         if len(present):
-            made._span = present.min(), present.max()
+            ours._span = present.min(), present.max()
             precision = precision_of(column.dtype)
-            if made.enforce_rounding and precision != np.float64:
+            if ours.enforce_rounding and precision != np.float64:
                 values = np.unique(present.to_numpy(np.float64))
-                made._rounding_digits = decimals_of(values, precision)
-        return made
+                ours._rounding_digits = decimals_of(values, precision)
+        return ours
 
     def format_data(self, column: pd.Series) -> pd.Series:
         """The numbers, rounded, in the range and of the dtype of the training column."""
@@ -211,7 +211,7 @@ def readable(frame: pd.DataFrame, columns: Mapping[Any, dict] | None = None) -> 
         )
         decimals = _classes(column) == {Decimal} or column.dtype.name.startswith("decimal")
         if numbers and decimals:
-            read.isetitem(place, _decimals_as_numbers(column))
+            read.isetitem(place, _decimals_as_numbers(column).array)
     return read
 
 
@@ -371,7 +371,8 @@ def _as_numbers(column: pd.Series) -> pd.Series:
         return column
     if len(present) == len(column):
         return numbers
-    return column.astype({"i": "Int64", "u": "UInt64"}.get(kind, "float64"))
+    dtype: Any = {"i": "Int64", "u": "UInt64"}.get(kind, "float64")
+    return column.astype(dtype)
 
 
 def _is_object(column: pd.Series) -> bool:
