@@ -169,6 +169,13 @@ class ModelFile(TensorFile):
     CHANGED = "copy it again or save the model again"
 
 
+def is_tensor_file(path: str | Path) -> bool:
+    """Whether a file begins as those of safetensors do."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**40
+
+
 def safetensors_parts(
     tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
 ) -> tuple[bytes, Unpack[tuple[memoryview, ...]]]:

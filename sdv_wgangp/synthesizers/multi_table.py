@@ -52,9 +52,9 @@ class Cardinality(FormerNames):
     def draw(self, rows: int, parents: int, random: Any) -> np.ndarray:
         """The parent of every row, int64 ``[rows]``; -1 for none.
 
-        The numbers of children are the observed ones in the observed proportions, spread evenly rather
-        than drawn one by one; what is then missing or too much is one child more or fewer for
-        some parents, within the observed range where that is possible.
+        The numbers of children are the observed ones in the observed proportions, spread evenly
+        rather than drawn one by one; what is then missing or too much is one child more or fewer
+        for some parents, within the observed range where that is possible.
 
         Args:
             rows: Rows of the child table.

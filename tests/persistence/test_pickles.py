@@ -18,10 +18,12 @@ from sdv.utils import load_synthesizer
 
 import sdv_wgangp
 from sdv_wgangp import WGANGPMFSSynthesizer
+from sdv_wgangp.cli.models import check_model_file
 from sdv_wgangp.persistence import ModelFileError
 from sdv_wgangp.persistence.container import ModelFile
 from sdv_wgangp.synthesizers.pickles import DamagedPickleError
 from sdv_wgangp.synthesizers.sdv_versions import as_fit_input, as_frame
+from sdv_wgangp.user_errors import UserError
 
 FAST = {"epochs": 0, "batch_size": 60, "generator_dim": (16,), "discriminator_dim": (16,)}
 
@@ -182,3 +184,12 @@ def test_constraints_of_the_users_are_named_before_the_fit():
     frame = pd.DataFrame({"low": [1.0, 2.0], "high": [3.0, 4.0]})
     with pytest.raises(ModelFileError, match="MyConstraint"):
         synthesizer.check_model_file(as_fit_input(metadata, frame))
+
+
+def test_the_command_line_says_before_a_fit_that_only_a_pickle_can_hold_a_model():
+    frame = FRAME.assign(kind=[1j, 2j] * 60)
+    synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
+    data = as_fit_input(METADATA, frame)
+    with pytest.raises(UserError, match=r"m\.safetensors: column 'kind': .* ends with \.pkl"):
+        check_model_file(synthesizer, data, Path("m.safetensors"))
+    check_model_file(synthesizer, data, Path("m.pkl"))

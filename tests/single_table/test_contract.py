@@ -407,6 +407,36 @@ def test_validation_scores(synthesizer, capsys):
     assert f"held-out score {scores['Score'].iloc[-1]:.3f}" in capsys.readouterr().err
 
 
+def test_empty_metadata_wait_for_data_as_those_of_ctgan_do():
+    from sdv.metadata import Metadata
+
+    synthesizer = WGANGPMFSSynthesizer(Metadata(), epochs=1)
+    assert synthesizer.get_parameters()["epochs"] == 1
+    errors = []
+    for each in (synthesizer, CTGANSynthesizer(Metadata())):
+        with pytest.raises(Exception) as raised:  # noqa: PT011  (whatever SDV raises)
+            each.fit(as_input(people()))
+        errors.append((type(raised.value), str(raised.value)))
+    assert errors[0] == errors[1]
+
+
+def test_the_deprecated_cuda_is_taken_where_sdv_takes_it():
+    if sdv_versions.takes_dictionaries():
+        with pytest.raises(TypeError, match="cuda"):
+            WGANGPMFSSynthesizer(PEOPLE, cuda=False)
+        return
+    with pytest.warns(FutureWarning, match="use enable_gpu"):
+        synthesizer = WGANGPMFSSynthesizer(PEOPLE, cuda=False)
+    assert synthesizer.enable_gpu is False
+    assert "cuda" not in synthesizer.get_parameters()
+
+
+def test_columns_of_one_name_are_refused_by_name():
+    frame = people().rename(columns={"income": "age"})
+    with pytest.raises(InvalidDataError, match="Column 'age' is there more than once"):
+        WGANGPMFSSynthesizer(PEOPLE, **FAST).fit(as_input(frame))
+
+
 def test_a_time_budget_covers_what_sdv_does_before_the_model(monkeypatch):
     given = []
 

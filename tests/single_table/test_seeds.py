@@ -17,7 +17,7 @@ from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.sampling import Condition
 from shared_tables import PEOPLE, describe, fit, people, rows_of
 
-from sdv_wgangp import load_model
+from sdv_wgangp import cli, load_model
 from sdv_wgangp.synthesizers.keys import Pattern, key_start
 
 COLUMNS = PEOPLE.to_dict()["tables"]["people"]["columns"]
@@ -214,3 +214,16 @@ def test_seeds_in_a_row_keep_their_distance(size, workers):
     starts = np.sort([key_start(seed, size) for seed in range(workers)])
     gaps = [b - a for a, b in pairwise([*starts, starts[0] + size])]
     assert min(gaps) >= size // (2.7 * workers) - workers
+
+
+def test_parts_that_the_command_line_draws_have_keys_of_their_own(synthesizer, tmp_path):
+    synthesizer.save_model(tmp_path / "m.safetensors")
+    parts = []
+    for seed in ("1", "2", "1"):
+        out = str(tmp_path / f"{len(parts)}.csv")
+        sample = ["sample", str(tmp_path / "m.safetensors"), "--rows", "100", "--output", out]
+        assert cli.main([*sample, "--seed", seed, "--quiet"]) == 0
+        parts.append(pd.read_csv(out))
+    pd.testing.assert_frame_equal(parts[0], parts[2])
+    for key in ("id", "code", "ticket"):
+        assert not set(parts[0][key]) & set(parts[1][key])
