@@ -28,7 +28,8 @@ MOST_CONDITIONAL = 0.5
 
 def is_whole(value: Any, least: int) -> bool:
     """Whether it is a whole number of at least so much."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and int(value) >= least
 
 
 def is_number(value: Any) -> bool:
@@ -198,7 +199,7 @@ class Part(Kind):
     zero: str = ""
 
     def _fault(self, value: Any) -> str | None:
-        low, high = self.ends
+        low, high = self.ends[0], self.ends[1]
         inside = is_number(value) and 0 <= value <= self.most
         if inside and not (low == "(" and value == 0) and not (high == ")" and value == self.most):
             return None

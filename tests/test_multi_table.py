@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -248,6 +249,56 @@ def test_constraints_of_a_table():
     users = sample(synthesizer)["users"]
     assert (users["initial"] == users["group"].str.upper()).all()
     assert synthesizer._table_synthesizers["users"].epochs == 1
+
+
+def test_a_sampling_seed_gives_other_rows_keys_and_references(synthesizer):
+    drawn = []
+    for seed in (1, 1, 2):
+        synthesizer.set_sampling_seed(seed)
+        drawn.append(draw(synthesizer, 0.5))
+    first, again, other = drawn
+    for name, table in first.items():
+        pd.testing.assert_frame_equal(again[name], table)
+    for name, key in (("users", "user"), ("shops", "shop"), ("orders", "order")):
+        assert not set(first[name][key]) & set(other[name][key])
+        assert set(other["orders"]["buyer"]) <= set(other["users"]["user"])
+    assert not first["users"]["age"].equals(other["users"]["age"])
+    rows_of_buyers = [
+        each["orders"]["buyer"].map({key: row for row, key in enumerate(each["users"]["user"])})
+        for each in (first, other)
+    ]
+    assert not rows_of_buyers[0].equals(rows_of_buyers[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_forked_processes_draw_other_tables(synthesizer, tmp_path):
+    synthesizer.save_model(tmp_path / "model.safetensors")
+    code = (
+        "import multiprocessing, pickle, sys; from sdv_wgangp import load_model\n"
+        "from sdv_wgangp.synthesizers import sdv_versions\n"
+        "loaded = load_model(sys.argv[1])\n"
+        "draw = loaded.sample_scale if sdv_versions.takes_dictionaries() else loaded.sample\n"
+        "context, parts = multiprocessing.get_context('fork'), []\n"
+        "for _ in range(2):\n"
+        "    with context.Pool(1) as pool: parts.append(pool.apply(draw, (1.0,)))\n"
+        "pickle.dump([*parts, draw(1.0)], open(sys.argv[2], 'wb'))"
+    )
+    paths = [str(tmp_path / name) for name in ("model.safetensors", "tables.pkl")]
+    subprocess.run([sys.executable, "-c", code, *paths], check=True, timeout=300)
+    one, two, own = pd.read_pickle(paths[1])
+    for name, column in (("users", "user"), ("users", "age"), ("shops", "shop")):
+        assert not one[name][column].equals(two[name][column])
+    for name, table in sample(synthesizer).items():
+        pd.testing.assert_frame_equal(own[name], table)
+
+
+def test_what_a_model_file_cannot_hold_is_known_before_the_fit():
+    tables = shop_tables()
+    tables["users"]["group"] = pd.Series([1 + 1j, 2j] * (USERS // 2))
+    synthesizer = IndependentWGANGPMFSSynthesizer(metadata(), table_parameters=FAST)
+    synthesizer.check_model_file(shop_tables())
+    with pytest.raises(ModelFileError, match=r"column 'group': .*complex"):
+        synthesizer.check_model_file(tables)
 
 
 def test_tables_are_saved_in_both_formats(synthesizer, tmp_path):

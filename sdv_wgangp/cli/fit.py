@@ -53,7 +53,7 @@ def add(commands: Any) -> None:
         required=True,
         metavar="M",
         help="file to write the model to: *.safetensors, which is loaded without running code "
-        "from it, or a pickle",
+        "from it, or a pickle, which runs code when it is loaded",
     )
     parser.add_argument(
         "--metadata",
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
         text_columns,
         write_metadata,
     )
-    from sdv_wgangp.cli.models import save_model, split
+    from sdv_wgangp.cli.models import check_model_file, save_model, split
     from sdv_wgangp.files import (
         check_folder,
         check_outputs,
@@ -165,6 +165,7 @@ def run(options: argparse.Namespace) -> int:
         # They are written with the model.
         warnings.filterwarnings("ignore", "We strongly recommend saving the metadata")
         synthesizer = WGANGPMFSSynthesizer(metadata, **given_parameters(options))
+    check_model_file(synthesizer, sdv_versions.as_fit_input(metadata, frame), model)
     _set_checkpoints(synthesizer, options)
     started = time.perf_counter()
     train = synthesizer.fit

@@ -48,6 +48,22 @@ def save_model(synthesizer: Any, path: Path) -> Path:
     return path
 
 
+def check_model_file(synthesizer: Any, data: Any, path: Path) -> None:
+    """Say before the fit what the file that is asked for could not hold.
+
+    Raises:
+        UserError: It is a model file, and something is of a kind for pickles alone.
+    """
+    if path.suffix.lower() != saving.SUFFIX:
+        return
+    try:
+        synthesizer.check_model_file(data)
+    except saving.ModelFileError as error:
+        raise UserError(
+            f"{path}: {one_line(error)}; or give --model a name that ends with .pkl"
+        ) from error
+
+
 def _elsewhere(path: Path, in_another_folder: bool) -> Path:
     """A name that nothing has, for a pickle."""
     folder = Path(tempfile.gettempdir()) if in_another_folder else path.parent
@@ -105,9 +121,13 @@ def sample_chunks(synthesizer: Any, rows: int, chunk: int = CHUNK) -> Iterator[p
 
 
 def seed_sampling(synthesizer: Any, seed: int | None) -> None:
-    """Make the next rows depend on ``seed``; None is SDV's fixed start."""
+    """Make the next rows and keys depend on ``seed``; None is SDV's fixed start."""
     synthesizer.reset_sampling()
-    if seed is not None and synthesizer._model is not None:
+    if seed is None:
+        return
+    if hasattr(synthesizer, "set_sampling_seed"):
+        synthesizer.set_sampling_seed(seed)
+    elif synthesizer._model is not None:  # another synthesizer of SDV: its keys stay the same
         synthesizer._set_random_state(seed)
 
 

@@ -25,7 +25,12 @@ def add(commands: Any) -> None:
         ],
         "Rows are written in pieces, so memory does not grow with their number.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model made by sdv-wgangp fit")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a model made by sdv-wgangp fit; a pickle "
+        "runs code when it is loaded: only take one whose origin you trust",
+    )
     parser.add_argument(
         "--rows", type=reading(count), required=True, metavar="N", help="how many rows"
     )
@@ -39,7 +44,8 @@ def add(commands: Any) -> None:
         "--seed",
         type=reading(seed),
         metavar="N",
-        help="other rows for another seed (default: SDV's fixed start, always the same rows)",
+        help="other rows and keys for another seed: give one to each of several runs, whose parts "
+        "belong together (default: SDV's fixed start, always the same rows)",
     )
     parser.add_argument(
         "--no-calibrate",

@@ -69,6 +69,11 @@ class TableSampling:
         """Whether it has learned something."""
         return hasattr(self, "_calibration")
 
+    @property
+    def knows_conditions(self) -> bool:
+        """Whether the rows that samples under conditions are chosen by are drawn already."""
+        return not self.calibrated or self._conditional_calibration is not None
+
     def set_random_state(self, seed: int | None) -> None:
         """Start the random numbers of `sample` anew; None draws a seed."""
         seed = secrets.randbits(63) if seed is None else int(seed)

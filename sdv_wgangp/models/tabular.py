@@ -114,14 +114,16 @@ class TabularModel(TableSampling):
         callbacks: Sequence[Any] = (),
         checkpoints: Checkpoints | None = None,
         resume: bool = False,
+        started: float | None = None,
     ) -> TabularModel:
         """Learn from a frame.
 
-        ``max_seconds`` of the settings covers all of this method. The time for calibration (and
-        the last check of early stopping) is estimated before training by doing a part of it with
-        the untrained generator, and kept free; the fit ends about when it should, not exactly.
-        Where time is too short for all epochs, the number of steps depends on the machine, so the
-        fit is not reproducible.
+        ``max_seconds`` of the settings covers all of this method, and what came before it since
+        ``started``. The time for calibration (and the last check of early stopping) is estimated
+        before training by doing a part of it with the untrained generator, and kept free; the fit
+        ends about when it should, not exactly. Where hardly any time is left for the training, it
+        has a tenth of ``max_seconds``, and a warning says so. Where time is too short for all
+        epochs, the number of steps depends on the machine, so the fit is not reproducible.
 
         With ``early_stopping`` rows are held out from the critic. They count all the same in the
         encoding and in the calibration.
@@ -136,17 +138,18 @@ class TabularModel(TableSampling):
             resume: Continue from the newest of them, bit for bit as if the training had never
                 stopped (but for a limit of time, with the same processor, threads and versions).
                 Where there is none the training begins anew, and a warning says so.
+            started: When the work on this table began, by `time.perf_counter`; None for now.
 
         Raises:
-            ValueError: The frame or a setting does not fit (too few rows to hold out, too little
-                time for anything but the calibration); names it, before training starts.
+            ValueError: The frame or a setting does not fit (too few rows to hold out); names it,
+                before training starts.
             CheckpointMismatchError: A checkpoint is of another table, of other settings or
                 versions; names what differs, before training starts.
             NonFiniteLossError: Training diverged. The model can be sampled all the same: it is
                 what it was before.
             Exception: What a callback raised, after the fit: the model can be sampled, too.
         """
-        started = time.perf_counter()
+        started = time.perf_counter() if started is None else started
         if resume and checkpoints is None:
             raise ValueError("there is nothing to resume from: give checkpoints")
         callbacks = check_callbacks(callbacks)
@@ -195,11 +198,12 @@ class TabularModel(TableSampling):
             )
             watching.insert(0, stopping)
         if self.settings.max_seconds is not None:
+            limit = self.settings.max_seconds
             ending = time_limit.rehearse(
-                *(training, table, self.encoder, self._sampler, stopping),
+                *(training, table, self.encoder, self._sampler, stopping, limit),
                 self.calibration_options,
             )
-            watching.insert(0, time_limit.deadline(started, self.settings.max_seconds, ending))
+            watching.insert(0, time_limit.deadline(started, limit, ending))
         self._train(training, table, watching, stopping, self.settings.epochs)
         return self
 

@@ -73,7 +73,7 @@ class TensorFile:
     # file of an earlier version and for one that was changed.
     NAME: ClassVar[str]
     CONTENT: ClassVar[str]
-    MADE: ClassVar[str]
+    ORIGIN: ClassVar[str]
     EARLIER: ClassVar[str]
     CHANGED: ClassVar[str]
 
@@ -120,7 +120,7 @@ class TensorFile:
         if foreign:
             raise cls.ERROR(
                 f"{path}: is not a {cls.NAME} of sdv_wgangp, or only the beginning of one; "
-                f"{cls.MADE}"
+                f"{cls.ORIGIN}"
             )
         view = memoryview(data)
         signed = hashlib.sha256(view[:start])
@@ -161,12 +161,19 @@ class ModelFile(TensorFile):
     FORMAT, FORMAT_VERSION, ABOUT = "sdv_wgangp", 4, "versions"
     ERROR = VERSION_ERROR = ModelFileError
     NAME, CONTENT = "model file", "model"
-    MADE = (
+    ORIGIN = (
         "model files are made by save_model (a pickle made by save is loaded with SDV's "
         "load_synthesizer)"
     )
     EARLIER = "fit the model again"
     CHANGED = "copy it again or save the model again"
+
+
+def is_tensor_file(path: str | Path) -> bool:
+    """Whether a file begins as those of safetensors do."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**40
 
 
 def safetensors_parts(

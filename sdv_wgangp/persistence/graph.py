@@ -278,17 +278,17 @@ class Decoder:
             raise ValueError(f"unknown class {name!r}")
         kind = self._kinds[name]
         if kind.make is not None:
-            made = kind.make({key: self.decode(each) for key, each in state.items()})
-            self._objects[number] = made
-            return made
-        made = self._objects[number] = object.__new__(kind.cls)
+            restored = kind.make({key: self.decode(each) for key, each in state.items()})
+            self._objects[number] = restored
+            return restored
+        restored = self._objects[number] = object.__new__(kind.cls)
         for attribute, each in state.items():
             # What is no longer kept is decoded, too: others may refer to what it holds.
             value, today = self.decode(each), name_of_today(kind.cls, attribute)
             if today is not None:
                 check_attribute(kind.cls, today)
-                made.__dict__[today] = value
-        return made
+                restored.__dict__[today] = value
+        return restored
 
 
 def check_attribute(cls: type, name: str) -> None:

@@ -38,7 +38,7 @@ class _StateFile(TensorFile):
     FORMAT, FORMAT_VERSION, ABOUT = "sdv_wgangp checkpoint", 1, "about"
     ERROR, VERSION_ERROR = CheckpointError, CheckpointMismatchError
     NAME, CONTENT = "checkpoint", "state"
-    MADE = "checkpoints are made during a training"
+    ORIGIN = "checkpoints are made during a training"
     EARLIER = "continue with the version that wrote it, or begin the training anew"
     CHANGED = "continue from an earlier one"
 

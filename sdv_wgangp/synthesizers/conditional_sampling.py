@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,9 @@ import pandas as pd
 from sdv.cag import FixedCombinations
 from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.sampling import Condition
-from sdv.single_table.base import FIXED_RNG_SEED, BaseSingleTableSynthesizer
+from sdv.single_table.base import COND_IDX, FIXED_RNG_SEED, BaseSingleTableSynthesizer
 
+from sdv_wgangp.encoding.columns import NumericColumn
 from sdv_wgangp.encoding.conditions import (
     UNABLE,
     OneOf,
@@ -23,21 +26,90 @@ from sdv_wgangp.encoding.conditions import (
     names_of_conditions,
     values_of,
 )
-from sdv_wgangp.parameters import Number, Whole
+from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.parameters import Number, Whole, is_number
 from sdv_wgangp.synthesizers import sdv_versions
 from sdv_wgangp.synthesizers.arguments import input_errors
-from sdv_wgangp.synthesizers.transformers import TimestampEncoder
+from sdv_wgangp.synthesizers.mixins import Mixed
+from sdv_wgangp.synthesizers.seeding import one_at_a_time
+from sdv_wgangp.synthesizers.transformers import (
+    NumberFormatter,
+    TimestampEncoder,
+    readable,
+)
 
+# Pandas takes it, and its types do not.
+NONE: Any = None
 # Stands for a missing value among the conditions that `_sample` gets.
 MISSING = "\0missing"
 # Transformers (or none) that give every value back as it was.
 EXACT = (type(None), TimestampEncoder)
+# What constraints of SDV note where none of their columns is missing.
+NOTHING_MISSING = "None"
+# Relative distance at which SDV takes a float for the one that was asked for.
+TOLERANCE = 0.01
 # Conditions without a row that a warning lists.
 LISTED = 5
 
 
-def _are(column: pd.Series, value) -> pd.Series:
-    return column.isna() if pd.isna(value) else column == value
+# Rows that are drawn at most in search of missing values, beside those asked for.
+SEARCHED_ROWS = 2**16
+
+
+@dataclass
+class Call:
+    """One call that samples under conditions; of the thread that makes it.
+
+    Attributes:
+        known: Whether its conditions are rows of known columns.
+        unmet: Why some conditions have no rows, and their places among the conditions.
+        notes: What was done to meet others.
+        joint, described: `ConditionalSampling._combinations` and `_described`, once they were
+            asked for.
+    """
+
+    known: bool = False
+    unmet: dict[str, list] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+    joint: dict[str, pd.DataFrame] | None = None
+    described: dict[str, dict[str, Any]] | None = None
+
+    def cannot(self, reason: str, places: Iterable) -> None:
+        """Note that there are no rows for conditions."""
+        self.unmet.setdefault(reason, []).extend(places)
+
+    def reasons(self) -> list[str]:
+        """Why there are none; for known columns with their rows."""
+        if not self.known:
+            return list(self.unmet)
+        return [
+            f"{reason} (row{'s' * (len(at) > 1)} {first_of(at)} of known_columns)"
+            for reason, at in self.unmet.items()
+        ]
+
+
+def first_of(values: Sequence) -> str:
+    """The first few of them.
+
+    Example:
+        >>> first_of(["a", 3]), first_of(range(8))
+        ("'a', 3", '0, 1, 2, 3, 4 and 3 more')
+    """
+    listed = ", ".join(map(repr, values[:LISTED]))
+    return listed + (f" and {len(values) - LISTED} more" if len(values) > LISTED else "")
+
+
+_call: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+def _are(column: pd.Series, value: Any) -> pd.Series:
+    if pd.isna(value):
+        return column.isna()
+    return (column == value).astype("boolean").fillna(False).astype(bool)
+
+
+def _is_missing(value: Any) -> bool:
+    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
 
 
 def _with_missing(conditions: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,48 +120,60 @@ def _with_missing(conditions: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _apportion(rows: int, shares: Sequence[float]) -> list[int]:
-    """Whole numbers in the proportion of shares that add up to rows (largest remainders)."""
-    exact = rows * np.asarray(shares, dtype=float) / np.sum(shares)
+def _apportion(rows: int, proportions: Sequence[float]) -> list[int]:
+    """Whole numbers in proportions that add up to rows (largest remainders)."""
+    exact = rows * np.asarray(proportions, dtype=float) / np.sum(proportions)
     counts = np.floor(exact).astype(int)
     counts[np.argsort(counts - exact, kind="stable")[: rows - counts.sum()]] += 1
     return counts.tolist()
 
 
-class ConditionalSampling:
+def _values(encoder: TableEncoder, name: str) -> list:
+    return values_of(encoder, name) if name in names_of_conditions(encoder) else []
+
+
+def _shown(value: Any, dated: bool) -> str:
+    if dated and np.isfinite(value):
+        return str(pd.Timestamp(int(value)))
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+@contextmanager
+def _telling_unmet(call: Call) -> Iterator[None]:
+    """Warn of conditions that no row can meet; an error where there was no row at all."""
+    token = _call.set(call)
+    try:
+        yield
+    except ValueError as error:
+        if call.unmet and UNABLE in str(error):
+            raise ValueError(call.reasons()[0]) from None
+        raise
+    finally:
+        _call.reset(token)
+    if call.unmet:
+        reasons = call.reasons()
+        more = f"; and {len(reasons) - LISTED} more" if len(reasons) > LISTED else ""
+        warnings.warn("; ".join(reasons[:LISTED]) + more, stacklevel=4)
+    if call.notes:
+        warnings.warn("; ".join(call.notes), stacklevel=4)
+
+
+class ConditionalSampling(Mixed):
     """Mixed into a synthesizer whose ``_model`` is a `TabularModel`."""
 
-    # Of a call that samples under conditions: why some had no rows, and `_combinations`.
-    _unmet: list[str] | None = None
-    _joint: dict[str, pd.DataFrame] | None = None
+    _model: Any
+    _data_processor: Any
+    metadata: Any
 
     @functools.wraps(BaseSingleTableSynthesizer.sample_from_conditions)
     def sample_from_conditions(self, *args, **kwargs):
-        with self._telling_unmet():
+        with _telling_unmet(Call()):
             return super().sample_from_conditions(*args, **kwargs)
 
     @functools.wraps(BaseSingleTableSynthesizer.sample_remaining_columns)
     def sample_remaining_columns(self, *args, **kwargs):
-        with self._telling_unmet():
+        with _telling_unmet(Call(known=True)):
             return super().sample_remaining_columns(*args, **kwargs)
-
-    @contextmanager
-    def _telling_unmet(self) -> Iterator[None]:
-        """Warn of conditions that no row can meet; an error where there was no row at all."""
-        self._unmet = []
-        try:
-            yield
-            unmet = self._unmet
-        except ValueError as error:
-            if self._unmet and UNABLE in str(error):
-                raise ValueError(self._unmet[0]) from None
-            raise
-        finally:
-            self.__dict__.pop("_joint", None)
-            del self._unmet
-        if unmet:
-            more = f"; and {len(unmet) - LISTED} more" if len(unmet) > LISTED else ""
-            warnings.warn("; ".join(unmet[:LISTED]) + more, stacklevel=4)
 
     def _sample_with_conditions(
         self,
@@ -101,25 +185,50 @@ class ConditionalSampling:
         keep_extra_columns=False,
     ):
         """Rows under all conditions in one go, or where SDV has work of its own, by its loop."""
+        conditions = readable(conditions, self._described())
         # SDV casts the values of each group to the dtypes of all conditions, which a missing date
         # does not survive where the others, or those of the training table, have a time zone.
-        conditions = conditions.copy()
         for name, values in conditions.select_dtypes(["datetime", "datetimetz"]).items():
-            conditions[name] = values.astype(object).where(values.notna(), None)
-        if not (batch_size or output_file_path or keep_extra_columns):
-            sampled = self._sample_natively(conditions)
-            if sampled is not None:
-                if progress_bar is not None:
-                    progress_bar.update(len(sampled))
-                return sampled
-        return super()._sample_with_conditions(
-            conditions,
-            max_tries_per_batch,
-            batch_size,
-            progress_bar,
-            output_file_path,
-            keep_extra_columns,
-        )
+            conditions[name] = values.astype(object).where(values.notna(), NONE)
+        with self._announcing(progress_bar):
+            if not (batch_size or output_file_path or keep_extra_columns):
+                with one_at_a_time():
+                    sampled = self._sample_natively(conditions)
+                if sampled is not None:
+                    if progress_bar is not None:
+                        progress_bar.update(len(sampled))
+                    return sampled
+            return super()._sample_with_conditions(
+                conditions,
+                max_tries_per_batch,
+                batch_size,
+                progress_bar,
+                output_file_path,
+                keep_extra_columns,
+            )
+
+    @contextmanager
+    def _announcing(self, progress_bar: Any) -> Iterator[None]:
+        """Say what the first call of a process takes its time for."""
+        if progress_bar is None or self._model is None or self._model.knows_conditions:
+            yield
+            return
+        description = progress_bar.desc
+        progress_bar.set_description("Preparing for conditions, once")
+        try:
+            yield
+        finally:
+            progress_bar.set_description(description.removesuffix(": "))
+
+    def _described(self) -> dict[str, dict[str, Any]]:
+        """What the metadata that was given says of the columns, by name."""
+        call = _call.get()
+        if call is not None and call.described is not None:
+            return call.described
+        described = sdv_versions.columns_of(self.get_metadata())
+        if call is not None:
+            call.described = described
+        return described
 
     def _sample_natively(self, conditions: pd.DataFrame) -> pd.DataFrame | None:
         """A row for each condition that can be met, or None where SDV is needed.
@@ -132,41 +241,178 @@ class ConditionalSampling:
             getattr(self, name, None)
             for name in ("_chained_constraints", "_reject_sampling_constraints")
         )
-        if self._model is None or constrained or self._unmet is None:
+        call = _call.get()
+        if self._model is None or constrained or call is None or conditions.empty:
             return None
-        if conditions.empty or not {*conditions} <= {*names_of_conditions(self._model.encoder)}:
+        encoder = self._model.encoder
+        if not {*conditions} <= {*encoder.names}:
+            return None
+        free = [name for name in conditions if name not in names_of_conditions(encoder)]
+        if conditions[free].notna().any(axis=None):
             return None
         transformers = self._data_processor._hyper_transformer.field_transformers
         if not all(isinstance(transformers.get(name), EXACT) for name in conditions):
             return None
+        self._seed_after_fork()
         given = self._transform_conditions(conditions)
-        wanted, places, unmet = [], [], []
-        for values, rows in given.groupby(list(given), sort=False).indices.items():
+        wanted, searched, groups, unmet = [], [], [], []
+        emptied: dict[str, list[np.ndarray]] = {}
+        grouped: dict[Any, Any] = given.groupby(list(given), sort=False).indices
+        for values, rows in grouped.items():
             values = values if isinstance(values, tuple) else (values,)
-            condition = _with_missing(dict(zip(given, values, strict=True)))
-            if self._model.native_conditions(condition) != condition:
-                return None
+            condition = _with_missing(dict(zip(given.columns, values, strict=True)))
             try:
-                allowed_codes(self._model.encoder, condition)
+                asked, missing, never = self._split(condition)
+                if self._model.native_conditions(asked) != asked:
+                    return None
+                allowed_codes(encoder, asked)
             except UnmetConditionError as error:
-                unmet.append(str(error))
+                unmet.append((str(error), conditions.index[rows].tolist()))
                 continue
-            wanted.append((condition, len(rows)))
-            places.append(rows)
-        self._unmet += unmet
-        if not wanted:
+            for name in never:
+                emptied.setdefault(name, []).append(rows)
+            if missing or not asked:
+                searched.append((asked, missing, rows))
+            else:
+                wanted.append((asked, len(rows)))
+                groups.append(rows)
+        for reason, at in unmet:
+            call.cannot(reason, at)
+        if not wanted and not searched:
             return pd.DataFrame()
         if not self._random_state_set:
             self._set_random_state(FIXED_RNG_SEED)
-        sampled = self._data_processor.reverse_transform(self._model.sample_each(wanted))
-        places = np.concatenate(places)
+        parts = [self._model.sample_each(wanted)] if wanted else []
+        for asked, missing, rows in searched:
+            parts.append(self._rows_with_missing(len(rows), asked, missing))
+            groups.append(rows)
+        drawn = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+        sampled = self._data_processor.reverse_transform(drawn)
+        places = np.concatenate(groups)
+        for name, cells in emptied.items():
+            sampled[name] = sampled[name].mask(np.isin(places, np.concatenate(cells)))
         sampled = sampled.iloc[np.argsort(places)].set_axis(conditions.index[np.sort(places)])
         return sampled.sort_index(kind="stable")
 
+    def _split(self, conditions: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
+        """Conditions that the model can meet, and columns whose values are to be missing.
+
+        Returns:
+            Values by column; columns in which rows with missing values have to be searched for;
+            and those that had none in the training table, whose cells are emptied.
+
+        Raises:
+            UnmetConditionError: A value is none of a column of numbers; names both.
+        """
+        encoder, given = self._model.encoder, self._described()
+        asked: dict[str, Any] = {}
+        searched, never = [], []
+        for name, value in conditions.items():
+            if name not in encoder.names or isinstance(value, OneOf):
+                asked[name] = value
+                continue
+            column, own = encoder.column(name), name in given
+            if _is_missing(value):
+                if column.missing_code is None:
+                    never.append(name)
+                elif column.has_positions or not self._model.generator.conditional:
+                    searched.append(name)
+                else:
+                    asked[name] = None
+            elif not own:  # of a constraint's own column: SDV compares the given columns
+                asked |= self._model.native_conditions({name: value})
+            elif isinstance(column, NumericColumn):
+                asked[name] = self._near(column, value)
+            else:
+                asked[name] = value
+        if never and (call := _call.get()) is not None:
+            for name in never:
+                call.notes[
+                    f"column {name!r} had no missing values when it was fitted: its cells are "
+                    "emptied, and the others know nothing of it"
+                ] = None
+        return asked, searched, never
+
+    def _near(self, column: NumericColumn, value: Any) -> Any:
+        """A number of a column, or `OneOf` those that SDV takes for it.
+
+        Raises:
+            UnmetConditionError: There is none.
+        """
+        transformer = self._data_processor._hyper_transformer.field_transformers.get(column.name)
+        if not isinstance(transformer, EXACT):
+            return value
+        if not is_number(value):
+            raise UnmetConditionError(
+                f"{UNABLE}: column {column.name!r} is numeric, not {value!r}"
+            )
+        dated = isinstance(transformer, TimestampEncoder)
+        exact = dated or np.asarray(column.atoms).dtype.kind != "f"
+        width = 0.0 if exact else abs(value) * TOLERANCE
+        if not column.has_positions:
+            values = column.atoms.tolist()
+            found = [each for each in values if abs(each - value) <= width]
+            if found:
+                return value if value in found else OneOf(found)
+            fault = f"had no value {_shown(value, dated)} when it was fitted: use one of "
+            fault += first_of(values) if not dated else f"{_shown(values[0], True)} and others"
+        else:
+            least, most = self._span_of(column.name)
+            if least - width <= value <= most + width:
+                return value
+            fault = (
+                f"lay between {_shown(least, dated)} and {_shown(most, dated)} when it was "
+                f"fitted, which {_shown(value, dated)} does not"
+            )
+        raise UnmetConditionError(f"{UNABLE}: column {column.name!r} {fault}")
+
+    def _span_of(self, name: Any) -> tuple[float, float]:
+        """Least and most value of a column of numbers, as the model reads it."""
+        transformers = self._data_processor._hyper_transformer.field_transformers
+        known = self._data_processor.formatters.get(name), transformers.get(name)
+        spans = [
+            each.span for each in known if isinstance(each, NumberFormatter | TimestampEncoder)
+        ]
+        return next((span for span in spans if span is not None), (-np.inf, np.inf))
+
+    def _rows_with_missing(
+        self, count: int, asked: Mapping[str, Any], missing: Sequence[str]
+    ) -> pd.DataFrame:
+        """Rows of the model, under conditions, in which columns are missing.
+
+        They are searched for among others; where they are too rare for that, cells are emptied.
+        """
+        rows = self._model.sample(count, asked)
+        if not missing:
+            return rows
+        parts, found, drawn = [], 0, count
+        while True:
+            rows = rows[rows[missing].isna().all(axis=1)].head(count - found)
+            parts.append(rows)
+            found += len(rows)
+            if found == count or drawn >= count + SEARCHED_ROWS:
+                break
+            more = min(max(int(1.2 * (count - found) * drawn / max(found, 1)), 2**10), 2**14)
+            rows = self._model.sample(more, asked)
+            drawn += more
+        if found < count:
+            rows = self._model.sample(count - found, asked)
+            for name in missing:
+                rows[name] = rows[name].mask(rows[name].notna())
+            parts.append(rows)
+            if (call := _call.get()) is not None:
+                names = " and ".join(map(repr, missing))
+                call.notes[
+                    f"too few of {drawn:,} rows have no value in {names}: of other rows these "
+                    "cells are emptied"
+                ] = None
+        return pd.concat(parts, ignore_index=True)
+
     def _combinations(self) -> dict[str, pd.DataFrame]:
         """Columns that stand for combinations of others: these, by value, for each of them."""
-        if self._joint is not None:
-            return self._joint
+        call = _call.get()
+        if call is not None and call.joint is not None:
+            return call.joint
         found = {}
         for constraint in getattr(self, "_chained_constraints", ()):
             if isinstance(constraint, FixedCombinations):
@@ -175,8 +421,8 @@ class ConditionalSampling:
                     values = values_of(self._model.encoder, name)
                     parts = constraint.reverse_transform(pd.DataFrame({name: values}))
                     found[name] = parts.set_axis(values)
-        if self._unmet is not None:
-            self._joint = found
+        if call is not None:
+            call.joint = found
         return found
 
     def _sample_rows(
@@ -191,7 +437,7 @@ class ConditionalSampling:
         """Conditions on columns of fixed combinations, as those on the combinations."""
         found = {}
         for name, combinations in self._combinations().items():
-            given = [part for part in combinations if part in conditions]
+            given = [str(part) for part in combinations if part in conditions]
             if given:
                 meet = np.logical_and.reduce(
                     [_are(combinations[part], conditions[part]) for part in given]
@@ -204,38 +450,62 @@ class ConditionalSampling:
                 found[name] = OneOf(combinations.index[meet])
         return found
 
-    def _conditionally_sample_rows(self, *args, **kwargs) -> pd.DataFrame:
+    def _conditionally_sample_rows(self, dataframe: pd.DataFrame, *args, **kwargs) -> pd.DataFrame:
         """None for a group of conditions that cannot be met: the others go on."""
         try:
-            return super()._conditionally_sample_rows(*args, **kwargs)
+            return super()._conditionally_sample_rows(dataframe, *args, **kwargs)
         except UnmetConditionError as error:
-            if self._unmet is None:
+            call = _call.get()
+            if call is None:
                 raise
-            self._unmet.append(str(error))
+            call.cannot(str(error), dataframe[COND_IDX].tolist())
             return pd.DataFrame()
+
+    def _filter_conditions(
+        self, sampled: pd.DataFrame, conditions: Mapping[str, Any], float_rtol: float
+    ) -> pd.DataFrame:
+        for name in self._never_missing(conditions):
+            # Not all dtypes that SDV has given it back in take a missing value.
+            sampled[name] = sampled[name].mask(sampled[name].notna())
+        return super()._filter_conditions(sampled, conditions, float_rtol)
+
+    def _never_missing(self, conditions: Mapping[str, Any]) -> list[str]:
+        """Columns that are to be missing, and were not when they were fitted."""
+        encoder = self._model.encoder
+        return [
+            name
+            for name, value in conditions.items()
+            if name in encoder.names
+            and _is_missing(value)
+            and encoder.column(name).missing_code is None
+        ]
 
     def _transform_conditions(self, condition_df: pd.DataFrame) -> pd.DataFrame:
         # SDV groups by the values and would lose the group of a missing one.
         conditions = super()._transform_conditions(condition_df)
+        given = self._described()
+        encoder = None if self._model is None else self._model.encoder
         for name in conditions.columns[conditions.isna().any()]:
+            missing = MISSING
+            own = encoder is not None and name in encoder.names and name not in given
+            if own and self._never_missing({name: None}):
+                # Of a constraint's own column; and where the given ones say nothing of it, none.
+                if NOTHING_MISSING not in _values(self._model.encoder, name):
+                    del conditions[name]
+                    continue
+                missing = NOTHING_MISSING
             present = conditions[name].notna()
-            conditions[name] = conditions[name].astype(object).where(present, MISSING)
+            conditions[name] = conditions[name].astype(object).where(present, missing)
         return conditions
 
     def _sample(self, num_rows: int, conditions: dict | None = None) -> pd.DataFrame:
         """Rows in SDV's processed space.
 
-        They meet the conditions on discrete columns; SDV draws more of them until enough meet the
-        others, too.
+        They meet the conditions on discrete columns and those on missing values; SDV draws more of
+        them until enough meet the others, too.
         """
-        given = _with_missing(conditions or {})
-        native = self._model.native_conditions(given)
-        rows = self._model.sample(num_rows, native)
-        # SDV overwrites a column that is to be missing instead of asking for rows where it is.
-        missing = [name for name, value in given.items() if value is None and name not in native]
-        if missing:
-            rows = rows[rows[missing].isna().all(axis=1)].reset_index(drop=True)
-        return rows
+        asked, missing, _ = self._split(_with_missing(conditions or {}))
+        return self._rows_with_missing(num_rows, self._model.native_conditions(asked), missing)
 
     def sample_marginal(
         self,
@@ -269,14 +539,14 @@ class ConditionalSampling:
             raise NotFittedError("Fit the synthesizer to a table with columns to model first.")
         with input_errors():
             Whole(least=1).check("num_rows", num_rows)
-        values, shares = self._read_marginal(column, marginal)
+        values, proportions = self._read_marginal(column, marginal)
         wanted = [
             (value, count)
-            for value, count in zip(values, _apportion(num_rows, shares), strict=True)
+            for value, count in zip(values, _apportion(num_rows, proportions), strict=True)
             if count
         ]
         sampled = self.sample_from_conditions(
-            [Condition({column: value}, num_rows=count) for value, count in wanted],
+            [Condition({column: value}, num_rows=count) for value, count in wanted],  # type: ignore[arg-type]
             max_tries_per_batch=max_tries_per_batch,
         )
         frame = sdv_versions.as_frame(sampled)
@@ -297,8 +567,7 @@ class ConditionalSampling:
         self, column: str, marginal: Mapping[Any, float] | pd.Series | str
     ) -> tuple[list, list[float]]:
         """Values and shares of `sample_marginal`."""
-        metadata = self.get_metadata()  # as given, where constraints change the columns
-        if column not in list(metadata.tables[sdv_versions.table_name(metadata)].columns):
+        if column not in self._described():
             raise SynthesizerInputError(f"column must be one of the metadata, not {column!r}.")
         if isinstance(marginal, pd.Series):
             if not marginal.index.is_unique:
@@ -307,8 +576,8 @@ class ConditionalSampling:
             marginal = marginal.to_dict()
         if isinstance(marginal, Mapping):
             with input_errors():
-                for value, share in marginal.items():
-                    Number().check(f"marginal of {value!r}", share)
+                for value, proportion in marginal.items():
+                    Number().check(f"marginal of {value!r}", proportion)
             if not sum(marginal.values()) > 0:
                 raise SynthesizerInputError("marginal must give a share above 0 to some value.")
             return list(marginal), list(marginal.values())

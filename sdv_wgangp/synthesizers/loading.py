@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sdv_wgangp.persistence.container import is_tensor_file
+
 # So that they have registered themselves as what a file may hold.
 from sdv_wgangp.synthesizers import multi_table, pickles, sdv_versions, single_table  # noqa: F401
-from sdv_wgangp.synthesizers.saving import ModelFileError, read_model
+from sdv_wgangp.synthesizers.saving import SUFFIX, ModelFileError, read_model
 
 __all__ = ["ModelFileError", "load", "load_model"]
 
@@ -45,7 +47,10 @@ def load(path: str | Path) -> Any:
         DamagedPickleError: The pickle was changed after it was saved.
         Exception: Unpickling a file of another kind can raise anything.
     """
-    if Path(path).suffix.lower() == ".safetensors" or not pickles.is_pickle(path):
+    named = Path(path).suffix.lower() == SUFFIX
+    if named or is_tensor_file(path):
         return load_model(path)
+    if not pickles.is_pickle(path):
+        raise ModelFileError(f"{path}: is not a saved synthesizer, neither model file nor pickle")
     pickles.check(path)
     return sdv_versions.load(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -15,27 +15,31 @@ from sdv.sampling.independent_sampler import BaseIndependentSampler
 from tqdm import tqdm
 
 from sdv_wgangp.parameters import check_names, check_values
+from sdv_wgangp.persistence.former_names import FormerNames
 from sdv_wgangp.synthesizers import sdv_versions
 from sdv_wgangp.synthesizers.arguments import input_errors
 from sdv_wgangp.synthesizers.saved_classes import register
 from sdv_wgangp.synthesizers.saving import Saved
+from sdv_wgangp.synthesizers.seeding import OF_THE_PROCESS, Seeded, one_at_a_time
 from sdv_wgangp.synthesizers.single_table import WGANGPMFSSynthesizer
 from sdv_wgangp.synthesizers.watched import WATCHING, Watched
 
 
 @dataclass(frozen=True)
-class Cardinality:
+class Cardinality(FormerNames):
     """How many rows of a child table refer to one row of a parent table.
 
     Attributes:
         children: Numbers of children that occur, ascending, int64 ``[m]``.
         parents: Parents that have so many, int64 ``[m]``.
-        null_share: Share of the child's rows that refer to none.
+        null_fraction: Of the child's rows those that refer to none, in [0, 1].
     """
 
     children: np.ndarray
     parents: np.ndarray
-    null_share: float
+    null_fraction: float
+
+    former_names: ClassVar[Mapping[str, str | None]] = {"null_share": "null_fraction"}
 
     @classmethod
     def of(cls, foreign_key: pd.Series | pd.Index, parents: int) -> Cardinality:
@@ -43,14 +47,14 @@ class Cardinality:
         referred = foreign_key.dropna().value_counts().to_numpy()
         counts = np.concatenate([referred, np.zeros(parents - len(referred), dtype=np.int64)])
         children, number = np.unique(counts, return_counts=True)
-        return cls(children, number, float(foreign_key.isna().mean()))
+        return cls(children, number, float(np.mean(foreign_key.isna())))
 
     def draw(self, rows: int, parents: int, random: Any) -> np.ndarray:
         """The parent of every row, int64 ``[rows]``; -1 for none.
 
-        The numbers of children are the observed ones in the observed shares, spread evenly rather
-        than drawn one by one; what is then missing or too much is one child more or fewer for
-        some parents, within the observed range where that is possible.
+        The numbers of children are the observed ones in the observed proportions, spread evenly
+        rather than drawn one by one; what is then missing or too much is one child more or fewer
+        for some parents, within the observed range where that is possible.
 
         Args:
             rows: Rows of the child table.
@@ -58,9 +62,9 @@ class Cardinality:
             random: A source like ``numpy.random``.
         """
         ranks = (np.arange(parents) + 0.5) / parents
-        shares = np.cumsum(self.parents) / self.parents.sum()
-        counts = self.children[np.searchsorted(shares, ranks, side="right")]
-        wanted = rows - round(self.null_share * rows)
+        cumulative = np.cumsum(self.parents) / self.parents.sum()
+        counts = self.children[np.searchsorted(cumulative, ranks, side="right")]
+        wanted = rows - round(self.null_fraction * rows)
         while (excess := counts.sum() - wanted) != 0:
             step = -int(np.sign(excess))
             limit = self.children[-1] if step > 0 else self.children[0]
@@ -77,7 +81,7 @@ class Cardinality:
 
 
 class IndependentWGANGPMFSSynthesizer(
-    Watched, Saved, BaseIndependentSampler, BaseMultiTableSynthesizer
+    Watched, Seeded, Saved, BaseIndependentSampler, BaseMultiTableSynthesizer
 ):
     """Several tables: a `WGANGPMFSSynthesizer` for each, and keys that refer as the real ones do.
 
@@ -183,16 +187,28 @@ class IndependentWGANGPMFSSynthesizer(
             synthesizer.set_checkpoints(Path(folder) / name, **options)
         synthesizer._resuming, synthesizer._exact = self._resuming, self._exact
 
+    def _begin_at(self, seed: int) -> None:
+        self._numpy_seed = seed % 2**32
+        for synthesizer in self._table_synthesizers.values():
+            synthesizer.set_sampling_seed(seed)
+
+    def _sample(self, *args: Any, **kwargs: Any) -> dict[str, pd.DataFrame]:
+        with one_at_a_time():
+            seed = self._seed_after_fork()
+            if seed is not None:
+                np.random.seed(seed % 2**32)  # which SDV has set just before
+            return super()._sample(*args, **kwargs)
+
     def _connect_tables(self, sampled_data: dict[str, pd.DataFrame]) -> None:
         """Add the foreign keys to sampled tables.
 
         In an order that is the same in every process, and so that a table refers to another one
-        only when the primary keys of that, which may be foreign keys too, are settled.
+        only when the primary keys of that, which may be foreign keys too, are known.
         """
         pending = list(self.metadata.relationships)
         while pending:
-            unsettled = {relation["child_table_name"] for relation in pending}
-            ready = [each for each in pending if each["parent_table_name"] not in unsettled]
+            unknown = {relation["child_table_name"] for relation in pending}
+            ready = [each for each in pending if each["parent_table_name"] not in unknown]
             pending = [each for each in pending if each not in ready]
             for relation in ready:
                 parent = sampled_data[relation["parent_table_name"]]
@@ -208,4 +224,4 @@ class IndependentWGANGPMFSSynthesizer(
 
 
 register(Cardinality)
-register(IndependentWGANGPMFSSynthesizer, without=WATCHING)
+register(IndependentWGANGPMFSSynthesizer, without=WATCHING | OF_THE_PROCESS)

@@ -133,16 +133,16 @@ def _transformer_maker(cls: type[BaseTransformer]):
     def make(state: dict[str, Any]) -> BaseTransformer:
         for name in state:
             check_attribute(cls, name)
-        made = object.__new__(cls)
-        made.__dict__.update(state)
-        if isinstance(made, rdt.transformers.AnonymizedFaker):
+        restored = object.__new__(cls)
+        restored.__dict__.update(state)
+        if isinstance(restored, rdt.transformers.AnonymizedFaker):
             # The name of a method that sampling will call.
-            if made.function_name.startswith("_"):
-                raise ValueError(f"an anonymised column from {made.function_name!r}")
-            made.check_provider_function(made.provider_name, made.function_name)
-        BaseTransformer.reset_randomization(made)  # not all of them call it
-        made.reset_randomization()
-        return made
+            if restored.function_name.startswith("_"):
+                raise ValueError(f"an anonymised column from {restored.function_name!r}")
+            restored.check_provider_function(restored.provider_name, restored.function_name)
+        BaseTransformer.reset_randomization(restored)  # not all of them call it
+        restored.reset_randomization()
+        return restored
 
     return make
 
@@ -186,19 +186,22 @@ def _check_columns(encoder: TableEncoder) -> None:
     """Refuse columns whose parts do not fit together."""
     modelled = encoder.columns
     for column in [*modelled, *(derived.column for derived in encoder.derived)]:
-        numeric = isinstance(column, NumericColumn)
-        codes = len(column.atoms) + column.bins if numeric else len(column.levels)
+        if isinstance(column, NumericColumn):
+            codes = len(column.atoms) + column.bins
+        else:
+            codes = len(column.levels)
         missing = column.missing_code is not None
         fits = column.counts.shape == (codes + missing,)
         if missing:
             fits &= column.missing_code == codes
-        if numeric:
+        if isinstance(column, NumericColumn):
             fits &= column.ranks.shape == (column.width, 2) and column.axis.width == codes
         if not fits:
             raise ValueError(f"column {column.name!r} with parts that do not fit together")
     for derived in encoder.derived:
-        codes = derived.codes
-        if len(codes) != modelled[derived.source].width or codes.max() >= derived.column.width:
+        of_source = derived.codes
+        fits = len(of_source) == modelled[derived.source].width
+        if not fits or of_source.max() >= derived.column.width:
             raise ValueError(f"column {derived.column.name!r} derived from codes that are not")
     names = [c.name for c in modelled] + [derived.column.name for derived in encoder.derived]
     if sorted(names, key=str) != sorted(encoder.names, key=str):
@@ -238,7 +241,7 @@ def _check_rank_map(mapped: BinMap | RareAtoms, indexed: list) -> None:
         raise ValueError("a rank map of no column")
     column, _, place = indexed[mapped.index]
     in_bins = isinstance(mapped, BinMap)
-    if in_bins:
+    if isinstance(mapped, BinMap):
         source, target = mapped.knots, mapped.distribution
         fits = place is not None and mapped.place == place
         fits = fits and (mapped.first, mapped.bins) == (len(column.atoms), column.bins)

@@ -24,6 +24,7 @@ from sdv_wgangp.persistence.container import ModelFile, ModelFileError
 from sdv_wgangp.persistence.durable import partial_file
 from sdv_wgangp.persistence.graph import Decoder, Encoder
 from sdv_wgangp.synthesizers import pickles, sdv_versions
+from sdv_wgangp.synthesizers.mixins import Mixed
 from sdv_wgangp.synthesizers.saved_classes import kinds
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _VERSION = "_plugin_version"
 _KEPT = ("categorical", "boolean", "ordinal", "unknown")
 
 
-class Saved:
+class Saved(Mixed):
     """Mixed into a synthesizer: model files, and pickles that know the plugin's version."""
 
     def save_model(self, path: str | Path) -> None:
@@ -120,10 +121,10 @@ class Saved:
             OSError: It cannot be written.
         """
         if not sdv_versions.replaceable(filepath):
-            super().save(str(filepath))  # type: ignore[misc]
+            super().save(str(filepath))
             return
         with partial_file(filepath) as partial:
-            super().save(str(partial))  # type: ignore[misc]
+            super().save(str(partial))
             pickles.sign(partial)
 
     # Parameters that came after the first release, and their defaults.

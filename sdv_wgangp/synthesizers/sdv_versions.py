@@ -6,6 +6,8 @@ one table calls these functions and need not know which SDV is installed.
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -27,6 +29,7 @@ __all__ = [
     "VersionError",
     "as_fit_input",
     "as_frame",
+    "columns_of",
     "detect_metadata",
     "download_demo",
     "frames",
@@ -35,6 +38,7 @@ __all__ = [
     "map_frames",
     "replaceable",
     "table_name",
+    "takes_cuda",
     "takes_dictionaries",
 ]
 
@@ -44,6 +48,24 @@ TABLE = "table"
 def takes_dictionaries() -> bool:
     """Whether the installed SDV exchanges ``{table name: frame}`` (2.0 and later)."""
     return int(version("sdv").split(".")[0]) >= 2
+
+
+def takes_cuda(init: Callable[..., None]) -> Callable[..., None]:
+    """Let a constructor take ``cuda``, too, where those of the installed SDV do.
+
+    SDV 1.38 deprecates it and has ``enable_gpu``, which it then stands for; 2.0 refuses it.
+    """
+    if takes_dictionaries():
+        return init
+
+    @functools.wraps(init)
+    def taking_cuda(self: Any, *args: Any, cuda: bool | str | None = None, **kwargs: Any) -> None:
+        if cuda is not None:
+            warnings.warn("cuda is deprecated: use enable_gpu.", FutureWarning, stacklevel=2)
+            kwargs.setdefault("enable_gpu", bool(cuda))
+        init(self, *args, **kwargs)
+
+    return taking_cuda
 
 
 def table_name(metadata: Metadata) -> str:
@@ -59,6 +81,12 @@ def table_name(metadata: Metadata) -> str:
             "a single-table synthesizer needs exactly one"
         )
     return names[0]
+
+
+def columns_of(metadata: Metadata) -> dict[str, dict[str, Any]]:
+    """What metadata say of the columns of their one table; nothing, if they have none."""
+    tables = list(metadata.tables.values())
+    return tables[0].columns if tables else {}
 
 
 def as_fit_input(metadata: Metadata, frame: pd.DataFrame) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from sdv_wgangp.synthesizers.arguments import input_errors
 from sdv_wgangp.synthesizers.conditional_sampling import ConditionalSampling
 from sdv_wgangp.synthesizers.saved_classes import register
 from sdv_wgangp.synthesizers.saving import Saved
+from sdv_wgangp.synthesizers.seeding import OF_THE_PROCESS, SeededTable
 from sdv_wgangp.synthesizers.transformers import (
     TimestampEncoder,
     far_dates,
@@ -54,7 +56,9 @@ TERM_COLUMNS = [
 SCORE_COLUMNS = ["Epoch", "Score"]
 
 
-class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableSynthesizer):
+class WGANGPMFSSynthesizer(
+    Watched, SeededTable, Saved, ConditionalSampling, BaseSingleTableSynthesizer
+):
     """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) for single tables.
 
     A drop-in for `CTGANSynthesizer`: the parameters they share have CTGAN's names, and every
@@ -113,11 +117,13 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
             (`sample_from_conditions`, `sample_remaining_columns`, `sample_marginal`); with 0
             SDV rejects rows until enough meet them.
         random_state: Seed of the fit; None draws one. Sampling repeats after `reset_sampling`.
-        max_seconds: Wall-clock time for the model's fit: encoding, training and calibration, not
-            SDV's own validation and preprocessing before it. Where it is too short for all
-            epochs, the learning rates are planned to reach 0 when it is up; fewer epochs are then
-            made, and how many steps depends on the machine, so that ``random_state`` no longer
-            makes the fit repeatable. None for as much time as it takes.
+        max_seconds: Wall-clock time for `fit`: SDV's validation and preprocessing, encoding,
+            training and calibration. (Of several tables each has it for itself, without SDV's
+            part.) The training has at least a tenth of it; a warning says where that is too much.
+            Where it is too short for all epochs, the learning rates are planned to reach 0 when
+            it is up; fewer epochs are then made, and how many steps depends on the machine, so
+            that ``random_state`` no longer makes the fit repeatable. None for as much time as it
+            takes.
         early_stopping: Hold rows out from the critic and score generated rows against them about
             every 20th part of the training, at the end of an epoch (`get_validation_scores`).
             After ``patience`` checks without a new highest score the learning rates fall to 0
@@ -163,6 +169,8 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         SynthesizerInputError: A parameter is out of range; names it and the range.
     """
 
+    # When `fit` was called; None outside of it.
+    _began: float | None = None
     _later_parameters: ClassVar[dict[str, Any]] = LATER_PARAMETERS
     _model_sdtype_transformers: ClassVar[dict] = {
         "numerical": None,
@@ -171,6 +179,7 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         "ordinal": None,
     }
 
+    @sdv_versions.takes_cuda
     def __init__(
         self,
         metadata,
@@ -241,7 +250,7 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
 
     def _check_parameters(self) -> None:
         """Refuse what cannot be trained with, by name and with the range."""
-        columns = self.metadata.tables[sdv_versions.table_name(self.metadata)].columns
+        columns = sdv_versions.columns_of(self.metadata)
         with input_errors():
             check_values({name: getattr(self, name) for name in PARAMETERS})
             check_together(self.batch_size, self.pac, self.target, columns)
@@ -278,6 +287,13 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
             "datetime", TimestampEncoder(enforce_min_max_values=self.enforce_min_max_values)
         )
 
+    def fit(self, data) -> None:
+        self._began = time.perf_counter()
+        try:
+            super().fit(data)
+        finally:
+            del self._began
+
     def validate(self, data) -> None:
         described = self._described()
         for frame in sdv_versions.frames(data):
@@ -297,11 +313,6 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
 
     def preprocess(self, data):
         return super().preprocess(self._readable(data))
-
-    def _described(self) -> dict[str, dict[str, Any]]:
-        """What the metadata that was given says of the columns, by name."""
-        metadata = self.get_metadata()
-        return metadata.tables[sdv_versions.table_name(metadata)].columns
 
     def _readable(self, data):
         described = self._described()
@@ -362,6 +373,7 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
                 callbacks=(progress, *self._callbacks),
                 checkpoints=self._make_checkpoints(),
                 resume=self._resuming,
+                started=self._began,
             )
 
     @contextmanager
@@ -522,4 +534,4 @@ class WGANGPMFSSynthesizer(Watched, Saved, ConditionalSampling, BaseSingleTableS
         return figure
 
 
-register(WGANGPMFSSynthesizer, without=WATCHING)
+register(WGANGPMFSSynthesizer, without=WATCHING | OF_THE_PROCESS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,8 @@ from sdv.data_processing.numerical_formatter import NumericalFormatter
 from sdv_wgangp.encoding.columns import precision_of
 from sdv_wgangp.encoding.grid import DateGrid, decimals_of
 
+# Pandas takes it, and its types do not.
+NONE: Any = None
 # Dates of a column on which is tried whether its format keeps them.
 TRIAL_DATES = 1000
 # Days that nanoseconds reach.
@@ -49,6 +52,7 @@ class TimestampEncoder(UnixTimestampEncoder):
     # Of a column of Python's objects, what they are: "date" or "datetime".
     _objects: str | None = None
     _zone: pd.DatetimeTZDtype | None = None
+    datetime_format: str | None
 
     def __init__(self, datetime_format: str | None = None, enforce_min_max_values: bool = False):
         super().__init__(
@@ -57,6 +61,11 @@ class TimestampEncoder(UnixTimestampEncoder):
             missing_value_generation=None,
             enforce_min_max_values=enforce_min_max_values,
         )
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """Nanoseconds of the first and the last training date; None where there was none."""
+        return self._span
 
     def _fit(self, data: pd.Series) -> None:
         given = self.datetime_format
@@ -68,13 +77,13 @@ class TimestampEncoder(UnixTimestampEncoder):
         dates = self._convert_to_datetime(data.drop_duplicates().dropna())
         if not len(dates) or not pd.api.types.is_datetime64_any_dtype(dates.dtype):
             return
-        dates = pd.DatetimeIndex(dates).as_unit("ns")
-        values = np.unique(dates.asi8)
+        moments = pd.DatetimeIndex(dates).as_unit("ns")
+        values = np.unique(np.asarray(moments, dtype="M8[ns]").view(np.int64))
         self._span = int(values[0]), int(values[-1])
-        self._zone = None if dates.tz is None else dates.dtype
+        self._zone = pd.DatetimeTZDtype(tz=moments.tz) if moments.tz is not None else None
         self._grid = DateGrid.of(values, self._zone)
         if given is not None and _is_date_dtype(data.dtype):
-            clock = dates[:TRIAL_DATES].tz_localize(None)
+            clock = moments[:TRIAL_DATES].tz_localize(None)
             self._shortened = not clock.equals(self._as_written(clock))
 
     def _learn_has_multiple_timezones(self, data: pd.Series) -> None:
@@ -99,7 +108,8 @@ class TimestampEncoder(UnixTimestampEncoder):
     def _reverse_transform(self, data: pd.Series | np.ndarray) -> pd.Series:
         if self._span is None:
             return super()._reverse_transform(data)
-        dates = pd.Series(self._dates(np.asarray(self._reverse_transform_helper(data))))
+        values = np.asarray(self._reverse_transform_helper(data))
+        dates = pd.Series(self._dates(values, self._span))
         zone = None if self._zone is None else self._zone.tz
         if zone is not None:
             dates = dates.dt.tz_localize("UTC").dt.tz_convert(zone)
@@ -112,22 +122,22 @@ class TimestampEncoder(UnixTimestampEncoder):
             every = np.ones(len(dates), bool)
             dates = pd.Series(short.tz_localize(zone, every, nonexistent="shift_forward"))
         if self._objects == "date":
-            return dates.dt.date.where(dates.notna(), None)
+            return dates.dt.date.where(dates.notna(), NONE)
         return dates if self._objects else dates.astype(self._dtype)
 
-    def _dates(self, values: np.ndarray) -> pd.DatetimeIndex:
-        """The dates, in UTC, that float64 nanoseconds stand for."""
+    def _dates(self, values: np.ndarray, span: tuple[int, int]) -> pd.DatetimeIndex:
+        """The dates, in UTC and within a span, that float64 nanoseconds stand for."""
         missing = np.isnan(values)
         inside = np.nextafter(2.0**63, 0)  # the floats at the ends of int64 lie beyond them
-        whole = np.where(missing, self._span[0], values.clip(-inside, inside)).astype(np.int64)
-        whole = whole.clip(*self._span)
+        whole = np.where(missing, span[0], values.clip(-inside, inside)).astype(np.int64)
+        whole = whole.clip(*span)
         if self._grid is not None:
-            whole = self._grid.snap(whole).clip(*self._span)
+            whole = self._grid.snap(whole).clip(*span)
         return pd.DatetimeIndex(np.where(missing, pd.NaT.value, whole).view("M8[ns]"))
 
     def _as_written(self, clock: pd.DatetimeIndex) -> pd.DatetimeIndex:
         """What is left of dates that are written in the given format, but for the zone."""
-        form = self.datetime_format.replace("%#", "%").replace("%-", "%")
+        form = str(self.datetime_format).replace("%#", "%").replace("%-", "%")
         form = form.replace("%z", "").replace("%Z", "").strip()
         return pd.to_datetime(clock.strftime(form), format=form)
 
@@ -141,22 +151,27 @@ class NumberFormatter(NumericalFormatter):
 
     _span: tuple | None = None
 
+    @property
+    def span(self) -> tuple | None:
+        """Least and most training value; None where there was none."""
+        return self._span
+
     @classmethod
     def of(cls, formatter: NumericalFormatter, column: pd.Series) -> NumberFormatter:
         """With the settings of SDV's own, and fitted to the same column."""
-        made = cls.__new__(cls)
-        vars(made).update(vars(formatter))
+        ours = cls.__new__(cls)
+        ours.__dict__.update(vars(formatter))
         present = column.dropna()
         if len(present):
-            made._span = present.min(), present.max()
+            ours._span = present.min(), present.max()
             precision = precision_of(column.dtype)
-            if made.enforce_rounding and precision != np.float64:
+            if ours.enforce_rounding and precision != np.float64:
                 values = np.unique(present.to_numpy(np.float64))
-                made._rounding_digits = decimals_of(values, precision)
-            digits = made._rounding_digits
+                ours._rounding_digits = decimals_of(values, precision)
+            digits = ours._rounding_digits
             if digits is not None and precision == np.float64 and _nearly_have(present, digits):
-                made._rounding_digits = None
-        return made
+                ours._rounding_digits = None
+        return ours
 
     def format_data(self, column: pd.Series) -> pd.Series:
         """The numbers, rounded, in the range and of the dtype of the training column."""
@@ -191,7 +206,7 @@ def replace_formatters(processor: DataProcessor, frame: pd.DataFrame) -> None:
             del processor.formatters[name]  # its dates are those of the column already
 
 
-def readable(frame: pd.DataFrame, columns: dict[str, dict] | None = None) -> pd.DataFrame:
+def readable(frame: pd.DataFrame, columns: Mapping[Any, dict] | None = None) -> pd.DataFrame:
     """The table with Python's and Arrow's decimals as floats or integers; the given one stays.
 
     Args:
@@ -206,7 +221,7 @@ def readable(frame: pd.DataFrame, columns: dict[str, dict] | None = None) -> pd.
         )
         decimals = _classes(column) == {Decimal} or column.dtype.name.startswith("decimal")
         if numbers and decimals:
-            read.isetitem(place, _decimals_as_numbers(column))
+            read.isetitem(place, _decimals_as_numbers(column).array)
     return read
 
 
@@ -219,7 +234,7 @@ def _decimals_as_numbers(column: pd.Series) -> pd.Series:
     return _as_numbers(pd.Series(whole, index=column.index, dtype=object, name=column.name))
 
 
-def unreadable_columns(frame: pd.DataFrame, columns: dict[str, dict]) -> list[str]:
+def unreadable_columns(frame: pd.DataFrame, columns: Mapping[Any, dict]) -> list[str]:
     """What SDV's own check of a table fails on without telling, a line for each column.
 
     Args:
@@ -245,7 +260,7 @@ def repeated_names(frame: pd.DataFrame) -> list[str]:
     return [f"Column {name!r} is there more than once: rename one of them." for name in repeated]
 
 
-def far_dates(frame: pd.DataFrame, columns: dict[str, dict]) -> list[str]:
+def far_dates(frame: pd.DataFrame, columns: Mapping[Any, dict]) -> list[str]:
     """A line for each column with dates that nanoseconds do not reach.
 
     Args:
@@ -310,7 +325,7 @@ def _holds_dates(column: pd.Series) -> bool:
     )
 
 
-def impossible_columns(frame: pd.DataFrame, sdtypes: dict[str, str]) -> list[str]:
+def impossible_columns(frame: pd.DataFrame, sdtypes: Mapping[Any, str]) -> list[str]:
     """What SDV lets through although no sample of it could be given back, a line for each column.
 
     Args:
@@ -340,7 +355,7 @@ def impossible_columns(frame: pd.DataFrame, sdtypes: dict[str, str]) -> list[str
     return errors
 
 
-def in_stable_dtypes(frame: pd.DataFrame, sdtypes: dict[str, str]) -> pd.DataFrame:
+def in_stable_dtypes(frame: pd.DataFrame, sdtypes: Mapping[Any, str]) -> pd.DataFrame:
     """The table without dtypes that SDV cannot give samples back in; the frame given stays.
 
     Numbers kept as objects get the dtype that pandas finds for them, timestamps of Arrow in
@@ -366,7 +381,8 @@ def _as_numbers(column: pd.Series) -> pd.Series:
         return column
     if len(present) == len(column):
         return numbers
-    return column.astype({"i": "Int64", "u": "UInt64"}.get(kind, "float64"))
+    dtype: Any = {"i": "Int64", "u": "UInt64"}.get(kind, "float64")
+    return column.astype(dtype)
 
 
 def _is_object(column: pd.Series) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from sdv.errors import SynthesizerInputError
 
 from sdv_wgangp.synthesizers.arguments import input_errors
+from sdv_wgangp.synthesizers.mixins import Mixed
 from sdv_wgangp.training.callbacks.checkpoint import Checkpoints
 from sdv_wgangp.training.watchers import check_callbacks
 
@@ -16,7 +17,7 @@ from sdv_wgangp.training.watchers import check_callbacks
 WATCHING = frozenset({"_callbacks", "_checkpoint_options", "_resuming", "_exact"})
 
 
-class Watched:
+class Watched(Mixed):
     """Mixed into a synthesizer."""
 
     _callbacks: tuple[Any, ...] = ()
@@ -73,7 +74,7 @@ class Watched:
         Raises:
             SynthesizerInputError: An argument is out of range; names it.
         """
-        options = {
+        options: dict[str, Any] = {
             "every_epochs": every_epochs,
             "every_steps": every_steps,
             "every_seconds": every_seconds,

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -406,9 +407,62 @@ def test_validation_scores(synthesizer, capsys):
     assert f"held-out score {scores['Score'].iloc[-1]:.3f}" in capsys.readouterr().err
 
 
+def test_empty_metadata_wait_for_data_as_those_of_ctgan_do():
+    from sdv.metadata import Metadata
+
+    synthesizer = WGANGPMFSSynthesizer(Metadata(), epochs=1)
+    assert synthesizer.get_parameters()["epochs"] == 1
+    errors = []
+    for each in (synthesizer, CTGANSynthesizer(Metadata())):
+        with pytest.raises(Exception) as raised:  # noqa: PT011  (whatever SDV raises)
+            each.fit(as_input(people()))
+        errors.append((type(raised.value), str(raised.value)))
+    assert errors[0] == errors[1]
+
+
+def test_the_deprecated_cuda_is_taken_where_sdv_takes_it():
+    if sdv_versions.takes_dictionaries():
+        with pytest.raises(TypeError, match="cuda"):
+            WGANGPMFSSynthesizer(PEOPLE, cuda=False)
+        return
+    with pytest.warns(FutureWarning, match="use enable_gpu"):
+        synthesizer = WGANGPMFSSynthesizer(PEOPLE, cuda=False)
+    assert synthesizer.enable_gpu is False
+    assert "cuda" not in synthesizer.get_parameters()
+
+
+def test_columns_of_one_name_are_refused_by_name():
+    frame = people().rename(columns={"income": "age"})
+    with pytest.raises(InvalidDataError, match="Column 'age' is there more than once"):
+        WGANGPMFSSynthesizer(PEOPLE, **FAST).fit(as_input(frame))
+
+
+def test_a_time_budget_covers_what_sdv_does_before_the_model(monkeypatch):
+    given = []
+
+    class Told:
+        def on_fit_begin(self, run):
+            given.append(run.schedule.state_dict()["seconds"])
+
+    plain = WGANGPMFSSynthesizer.preprocess
+
+    def slow(self, data):
+        time.sleep(2)
+        return plain(self, data)
+
+    monkeypatch.setattr(WGANGPMFSSynthesizer, "preprocess", slow)
+    for limit in (600, 8):
+        synthesizer = WGANGPMFSSynthesizer(PEOPLE, **FAST, max_seconds=limit)
+        synthesizer.set_callbacks([Told()])
+        synthesizer.fit(as_input(people()))
+    assert given[0] < 598
+    assert 0.8 <= given[1] < 6
+
+
 def test_a_time_budget_reaches_the_model():
-    with pytest.raises(ValueError, match=r"max_seconds \(0.001\) leaves no time for training"):
-        fit(PEOPLE, people(), max_seconds=0.001)
+    with pytest.warns(UserWarning, match=r"max_seconds \(0.001\) is short: what comes before"):
+        short = fit(PEOPLE, people(), max_seconds=0.001)
+    assert len(rows_of(short.sample(5))) == 5
     assert len(fit(PEOPLE, people(), epochs=2, max_seconds=3600).get_loss_values()) == 2
 
 
@@ -505,6 +559,7 @@ def test_a_refit_forgets_the_first_table():
 
 LOADED = """
 import sys
+import time
 from sdv_wgangp.synthesizers import sdv_versions
 loaded = sdv_versions.load(sys.argv[1])
 loaded.reset_sampling()
