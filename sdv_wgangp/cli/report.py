@@ -21,15 +21,27 @@ def add(commands: Any) -> None:
         commands,
         "report",
         run,
-        "score a synthetic table against the real one",
+        "score synthetic tables against the real one",
         [
             "report people.csv synthetic.csv",
             "report people.train.csv synthetic.csv --holdout people.holdout.csv "
             "--target income --model people.safetensors --html report.html",
+            "report people.train.csv ours.csv ctgan.csv --holdout people.holdout.csv "
+            "--html page.html",
         ],
     )
     parser.add_argument("real", metavar="REAL", help="the rows that the synthesizer was fitted to")
-    parser.add_argument("synthetic", metavar="SYNTHETIC", help="its rows")
+    parser.add_argument(
+        "synthetic",
+        metavar="SYNTHETIC",
+        nargs="+",
+        help="its rows; several tables are compared side by side",
+    )
+    parser.add_argument(
+        "--names",
+        metavar="A,B,...",
+        help="of several synthetic tables (default: those of their files)",
+    )
     parser.add_argument("--metadata", metavar="M.json", help="SDV metadata (default: detected)")
     parser.add_argument(
         "--target",
@@ -45,7 +57,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--html", metavar="OUT.html", help="also write a page with plots")
     parser.add_argument("--json", metavar="OUT.json", help="also write all figures as JSON")
     parser.add_argument("--seed", type=reading(seed), metavar="N", help="of subsamples and models")
-    add_reading(parser, "REAL")
+    add_reading(parser, "REAL, or another table that is not detected alike,")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,12 +66,16 @@ def run(options: argparse.Namespace) -> int:
 
     from sdv_wgangp.cli.metadata import check_columns, read_metadata, text_columns
     from sdv_wgangp.cli.models import load_model
-    from sdv_wgangp.files import Format, check_folder, check_outputs, read_table
-    from sdv_wgangp.reporting.report import build_report
+    from sdv_wgangp.files import check_folder, check_outputs, read_table
+    from sdv_wgangp.reporting.report import build_comparison, build_report
     from sdv_wgangp.synthesizers import sdv_versions
 
+    names = _names(options)
+    several = len(names) > 1
+    paths = dict(zip(names, options.synthetic, strict=True))
+    inputs = {"real": options.real, **paths}
+    inputs |= {name: getattr(options, name) for name in ("holdout", "metadata", "model")}
     outputs = [path for path in (options.html, options.json) if path is not None]
-    inputs = {name: getattr(options, name) for name in INPUTS}
     check_outputs(outputs, [path for path in inputs.values() if path is not None])
     for output in outputs:
         check_folder(output)
@@ -69,12 +85,10 @@ def run(options: argparse.Namespace) -> int:
     form = given_format(options)
     real = read_table(options.real, form, text, _note)
     # What is text in the real table is text in the others, whatever it looks like there.
-    text += [name for name in real if infer_dtype(real[name], skipna=True) == "string"]
-    # These were written by this program, most likely, and the real one was not.
-    form = Format(na=form.na, dtype=form.dtype)
-    tables = {"synthetic": read_table(options.synthetic, form, text, _note)}
+    text += [str(name) for name in real if infer_dtype(real[name], skipna=True) == "string"]
     if options.holdout is not None:
-        tables["holdout"] = read_table(options.holdout, form, text, _note)
+        paths = {"holdout": options.holdout, **paths}
+    tables = {name: _read_alike(path, form, text, real) for name, path in paths.items()}
     if metadata is not None:
         check_columns(metadata, options.metadata, real)
     else:
@@ -86,19 +100,24 @@ def run(options: argparse.Namespace) -> int:
             raise UserError(
                 f"{inputs[name]}: has no column {absent[0]!r}, which {options.real} has"
             )
+    common: dict[str, Any] = {
+        "target": options.target,
+        "holdout": tables.pop("holdout", None),
+        "seed": options.seed or 0,
+        "files": inputs,
+    }
+    result: Any
     with calm():
-        result = build_report(
-            real,
-            tables["synthetic"],
-            metadata,
-            target=options.target,
-            holdout=tables.get("holdout"),
-            loss_values=None if model is None else model.get_loss_values(),
-            title=f"{Path(options.synthetic).name} compared with {Path(options.real).name}",
-            seed=options.seed or 0,
-            model=model,
-            files=inputs,
-        )
+        if several:
+            title = f"{', '.join(names)} compared with {Path(options.real).name}"
+            result = build_comparison(real, tables, metadata, title=title, **common)
+        else:
+            title = f"{Path(options.synthetic[0]).name} compared with {Path(options.real).name}"
+            losses = None if model is None else model.get_loss_values()
+            result = build_report(
+                real, tables["synthetic"], metadata, title=title, model=model,
+                loss_values=losses, **common,
+            )  # fmt: skip
     # The files first: whoever reads the text may close it after the first lines.
     written = []
     if options.html is not None:
@@ -107,6 +126,75 @@ def run(options: argparse.Namespace) -> int:
         written.append(f"json    {result.to_json(options.json)}")
     print("\n\n".join([result.to_text(), *written]))
     return 0
+
+
+def _names(options: argparse.Namespace) -> list[str]:
+    """A name for each synthetic table; "synthetic" where there is one.
+
+    Raises:
+        UserError: They are too few, alike or those of other tables, or a model is given that
+            only one table can be of.
+    """
+    from sdv_wgangp.reporting.style import TABLES
+
+    paths = options.synthetic
+    if len(paths) == 1 and options.names is None:
+        return ["synthetic"]
+    if len(paths) == 1:
+        raise UserError("--names: is for several synthetic tables; leave it out")
+    if len(paths) > TABLES:
+        raise UserError(f"{len(paths)} synthetic tables: at most {TABLES} are compared at once")
+    if options.model is not None:
+        raise UserError("--model: is of one synthetic table; leave it out to compare several")
+    names = [Path(path).name.split(".")[0] for path in paths]
+    if options.names is not None:
+        names = [name.strip() for name in options.names.split(",")]
+    if len(names) != len(paths) or not all(names):
+        raise UserError(f"--names: give {len(paths)} names with commas between them")
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two synthetic tables are called {name!r}: give --names")
+        if name in INPUTS:
+            raise UserError(f"a synthetic table cannot be called {name!r}: give --names")
+    return names
+
+
+def _read_alike(path: str, form: Any, text: list[str], real: Any) -> Any:
+    """A table whose columns and types are, as far as can be, those of the real one.
+
+    What is detected goes first: the file may be written by this program, and the real one not.
+    Where what is given for the real file fits better, it holds here, too.
+
+    Raises:
+        UserError: It can be read neither way.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    from sdv_wgangp.files import Format, read_table
+    from sdv_wgangp.files.paths import kind_of
+
+    if kind_of(path) == "parquet":
+        return read_table(path, None, text, _note)
+    detected = Format(na=form.na, dtype=form.dtype)
+    readings = []
+    for tried in [detected] if form == detected else [detected, form]:
+        notes: list[str] = []
+        try:
+            table = read_table(path, tried, text, notes.append)
+        except UserError as error:
+            problem = error
+            continue
+        fitting = [
+            name in table and is_numeric_dtype(table[name]) == is_numeric_dtype(real[name])
+            for name in real
+        ]
+        readings.append((sum(fitting), table, notes))
+    if not readings:
+        raise problem
+    _, table, notes = max(readings, key=lambda reading: reading[0])
+    for note in notes:
+        _note(note)
+    return table
 
 
 def _note(text: str) -> None:

@@ -358,3 +358,8 @@ class Content:
             f"{self.rows['real']:,} real{held} and {self.rows['synthetic']:,} synthetic rows, "
             f"{self.scored} columns scored"
         )
+
+    def describe_real(self) -> str:
+        """Rows of real tables, and columns, in one sentence."""
+        held = f" and {self.rows['holdout']:,} held-out" if "holdout" in self.rows else ""
+        return f"{self.rows['real']:,} real{held} rows, {self.scored} columns scored"

@@ -7,7 +7,8 @@ are variables of the page's style, so they follow its light or dark theme.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from html import escape
 
@@ -28,7 +29,6 @@ from sdv_wgangp.reporting.formats import counted, number, percent
 
 WIDTH = 320
 GLYPH = 7.2  # width of a character of 11 px in the widest usual font
-MOST_MAPPED = 24  # columns of a correlation map
 LABEL = 60  # characters of a level; the page wraps them
 
 
@@ -126,33 +126,102 @@ def bars(figure: Bars, name: str) -> str:
     """A table of levels with a pair of bars each."""
     tallest = max([*figure.real, *figure.synthetic, 1e-12])
     rows = ""
-    for place, (label, real, synthetic) in enumerate(
-        zip(figure.labels, figure.real, figure.synthetic, strict=True)
-    ):
-        last = place == len(figure.labels) - 1 and label == "other"
-        said = f"other ({counted(figure.others, 'level')})" if last and figure.others else label
+    for place, (real, synthetic) in enumerate(zip(figure.real, figure.synthetic, strict=True)):
         drawn = "".join(
             f'<i class="{kind}" style="width:{100 * share / tallest:.1f}%"></i>'
             for kind, share in (("real", real), ("synthetic", synthetic))
         )
         rows += (
-            f'<tr><th scope="row">{escape(shortened(said, LABEL))}</th>'
+            f'<tr><th scope="row">{escape(_level(figure, place))}</th>'
             f'<td class="pair" aria-hidden="true">{drawn}</td>'
             f"<td>{100 * real:.1f}</td><td>{100 * synthetic:.1f}</td></tr>"
         )
     return (
         f'<table class="bars"><caption class="unseen">Shares of the levels of {escape(name)}'
-        '</caption><thead><tr><th scope="col">level</th><td></td>'
-        '<th scope="col">real %</th><th scope="col">synth. %</th></tr></thead>'
+        '</caption><thead><tr><th scope="col">% of rows</th><td></td>'
+        '<th scope="col">real</th><th scope="col">synth.</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
 
 
+def bars_of_several(found: Mapping[str, Bars], name: str) -> str:
+    """A table of levels with a bar of the real rows and one of each synthetic table.
+
+    Args:
+        found: ``table -> figure`` of the same real column.
+        name: Of the column.
+    """
+    fullest = max(found.values(), key=lambda figure: len(figure.labels))
+    # Where nothing is beyond the named levels there is no bar of the others.
+    series = [fullest.real] + [
+        figure.synthetic + (0.0,) * (len(fullest.labels) - len(figure.labels))
+        for figure in found.values()
+    ]
+    tallest = max([share for shares in series for share in shares] + [1e-12])
+    labels = [_level(fullest, place) for place in range(len(fullest.labels))]
+    body = "".join(
+        f'<tr><th scope="row">{escape(label)}</th><td class="pair" aria-hidden="true">'
+        + "".join(
+            f'<i class="{kind}" style="width:{100 * shares[place] / tallest:.1f}%"></i>'
+            for kind, shares in zip(_kinds(found), series, strict=True)
+        )
+        + "</td></tr>"
+        for place, label in enumerate(labels)
+    )
+    rows = [
+        [escape(label), *(percent(shares[place]) for shares in series)]
+        for place, label in enumerate(labels)
+    ]
+    return (
+        f'<table class="bars several"><caption class="unseen">Levels of {escape(name)}; the '
+        'shares are in the table below</caption><thead><tr><th scope="col">level</th><td></td>'
+        f"</tr></thead><tbody>{body}</tbody></table>"
+        + values_of("Values", table(["level", "real", *found], rows, f"Shares of {name}"))
+    )
+
+
+def _kinds(found: Mapping[str, object]) -> list[str]:
+    """CSS classes of the real rows and of each synthetic table."""
+    return ["real", *(f"t{place}" for place in range(len(found)))]
+
+
+def _level(figure: Bars, place: int) -> str:
+    """What a bar stands for."""
+    label = figure.labels[place]
+    if place == len(figure.labels) - 1 and label == "other" and figure.others:
+        label = f"other ({counted(figure.others, 'level')})"
+    return shortened(label, LABEL)
+
+
 def histogram(figure: Histogram, name: str) -> str:
     """Real shares as filled steps, synthetic ones as an outline, and their table to unfold."""
+    series = [("real", "real", figure.real), ("synthetic", "synthetic", figure.synthetic)]
+    return _histogram(figure, series, name)
+
+
+def histogram_of_several(found: Mapping[str, Histogram], name: str) -> str:
+    """`histogram` with an outline for each synthetic table.
+
+    Args:
+        found: ``table -> figure`` of the same real column, which gives all the same edges.
+        name: Of the column.
+    """
+    figures = list(found.values())
+    series = [("real", "real", figures[0].real)] + [
+        (each, kind, figure.synthetic)
+        for (each, figure), kind in zip(found.items(), _kinds(found)[1:], strict=True)
+    ]
+    gathered = any(figure.gathered for figure in figures)
+    return _histogram(replace(figures[0], gathered=gathered), series, name)
+
+
+def _histogram(
+    figure: Histogram, series: Sequence[tuple[str, str, Sequence[float]]], name: str
+) -> str:
+    """The first series filled, the others as outlines: name, CSS class, shares of each."""
     count = len(figure.real)
     left, right, top, bottom = 44.0, WIDTH - 6.0, 10.0, 132.0
-    tallest = max([*figure.real, *figure.synthetic, 1e-12])
+    tallest = max([share for _, _, shares in series for share in shares] + [1e-12])
     log = figure.axis == "log"
     edges = [math.log10(edge) for edge in figure.edges] if log else list(figure.edges)
     span = edges[-1] - edges[0]
@@ -167,13 +236,13 @@ def histogram(figure: Histogram, name: str) -> str:
     for share in ticks(0, tallest, 3):
         body += _line(left, y(share), right, y(share))
         body += _text(left - 5, y(share) + 4, f"{100 * share:.3g}%", "end", WIDTH)
-    outlines = []
-    for shares in (figure.real, figure.synthetic):
+    for place, (_, kind, shares) in enumerate(series):
         steps = "".join(
             f"V{y(share):.1f}H{x(stop):.1f}" for share, stop in zip(shares, edges[1:], strict=True)
         )
-        outlines.append(f"M{left:.1f},{bottom:.1f}{steps}V{bottom:.1f}")
-    body += f'<path d="{outlines[0]}Z" class="real"/><path d="{outlines[1]}" class="outline"/>'
+        outline = f"M{left:.1f},{bottom:.1f}{steps}V{bottom:.1f}"
+        shape = "outline " if place else ""
+        body += f'<path d="{outline}" class="{shape}{kind}"/>'
     body += _line(left, bottom, right, bottom, "ink")
     for value, label in _marks(figure.edges, figure.axis):
         at = x(math.log10(value) if log else value)
@@ -193,14 +262,14 @@ def histogram(figure: Histogram, name: str) -> str:
     spread = figure.edges[-1] - figure.edges[0]
     labels = [axis_label(edge, figure.axis, spread) for edge in figure.edges]
     rows = [
-        [escape(f"{labels[k]} to {labels[k + 1]}"), percent(real), percent(synthetic)]
-        for k, (real, synthetic) in enumerate(zip(figure.real, figure.synthetic, strict=True))
+        [
+            escape(f"{labels[k]} to {labels[k + 1]}"),
+            *(percent(shares[k]) for _, _, shares in series),
+        ]
+        for k in range(count)
     ]
-    return (
-        drawn
-        + note
-        + values_of("Values", table(["bin", "real", "synthetic"], rows, f"Bins of {name}"))
-    )
+    heads = ["bin", *(each for each, _, _ in series)]
+    return drawn + note + values_of("Values", table(heads, rows, f"Bins of {name}"))
 
 
 def _marks(edges: Sequence[float], axis: str) -> list[tuple[float, str]]:
@@ -313,10 +382,10 @@ def boxes(figure: Boxes, category: str) -> str:
         f'<table class="bars"><caption class="unseen">{escape(figure.number)} by '
         f"{escape(category)}</caption><thead><tr>"
         f'<th scope="col">{escape(name)}</th><th scope="col">{escape(scale)}</th>'
-        '<th scope="col">median, real</th><th scope="col">synth.</th></tr></thead>'
+        '<th scope="col">real</th><th scope="col">synth.</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
-        '<p class="soft small">Boxes from the 25 % to the 75 % quantile, lines from 5 to 95 %; '
-        "of few rows the median alone.</p>"
+        '<p class="soft small">Numbers are medians. Boxes from the 25 % to the 75 % quantile, '
+        "lines from 5 to 95 %; of few rows the median alone.</p>"
     )
 
 
@@ -357,14 +426,15 @@ def scatter(figure: Scatter, first: str, second: str) -> str:
     return f'<div class="panels">{panels}</div><p class="soft small">{escape(note)}</p>'
 
 
-def associations(figure: Associations, kind: str) -> str:
+def associations(figure: Associations, kind: str, most: int = 24) -> str:
     """A map whose cells are numbers: "real", "synthetic" or their "difference".
 
     Args:
-        figure: The matrices; the first columns are shown where there are many.
+        figure: The matrices.
         kind: Which.
+        most: Columns that are shown, the first ones.
     """
-    names = figure.columns[:MOST_MAPPED]
+    names = figure.columns[:most]
     head = "".join(
         f'<th scope="col"><span>{escape(shortened(name, 22))}</span></th>' for name in names
     )
@@ -437,7 +507,7 @@ def curves(
         x_name, y_name: What the axes are.
     """
     points = [(a, b) for _, _, xs, ys in lines for a, b in zip(xs, ys, strict=True)]
-    width, height = 640.0, 250.0
+    width, height = 400.0, 220.0
     if not points:
         return '<p class="soft small">Nothing finite to draw.</p>'
     low, high = min(b for _, b in points), max(b for _, b in points)
@@ -445,7 +515,7 @@ def curves(
     low, high = low - (pad if low < 0 else 0), high + pad
     first, last = min(a for a, _ in points), max(a for a, _ in points)
     span = (last - first) or 1.0
-    left, right, top, bottom = 54.0, width - 10, 10.0, height - 26
+    left, right, top, bottom = 48.0, width - 10, 10.0, height - 26
 
     def x(value: float) -> float:
         return left + (value - first) / span * (right - left)
@@ -457,7 +527,7 @@ def curves(
     for value in ticks(low, high, 5):
         body += _line(left, y(value), right, y(value))
         body += _text(left - 6, y(value) + 4, y_label(value), "end", width)
-    for value in ticks(first, last, 7):
+    for value in ticks(first, last, 5):
         body += _text(x(value), bottom + 17, x_label(value), "middle", width)
     key = ""
     for name, kind, xs, ys in lines:
@@ -472,17 +542,27 @@ def curves(
 
 def distances(figure: Distances) -> str:
     """Shares of rows that have a training row within a distance, and their table to unfold."""
-    lines = [("synthetic", "synthetic", figure.synthetic, figure.shares)]
-    heads = ["share of rows", "synthetic"]
-    rows = [
-        [f"{100 * share:g} %", f"{value:.4g}"]
-        for share, value in zip(figure.shares, figure.synthetic, strict=True)
+    return _distances({"synthetic": figure}, ["synthetic"])
+
+
+def distances_of_several(found: Mapping[str, Distances]) -> str:
+    """`distances` with a curve for each synthetic table (``table -> figure``)."""
+    return _distances(found, _kinds(found)[1:])
+
+
+def _distances(found: Mapping[str, Distances], kinds: Sequence[str]) -> str:
+    first = next(iter(found.values()))
+    lines = [
+        (name, kind, figure.synthetic, figure.shares)
+        for (name, figure), kind in zip(found.items(), kinds, strict=True)
     ]
-    if figure.holdout is not None:
-        lines.insert(0, ("held-out", "real", figure.holdout, figure.shares))
-        heads.append("held-out")
-        for row, value in zip(rows, figure.holdout, strict=True):
-            row.append(f"{value:.4g}")
+    if first.holdout is not None:
+        lines.insert(0, ("held-out", "real", first.holdout, first.shares))
+    heads = ["share of rows", *(name for name, *_ in lines)]
+    rows = [
+        [f"{100 * share:g} %", *(f"{values[place]:.4g}" for _, _, values, _ in lines)]
+        for place, share in enumerate(first.shares)
+    ]
     drawn = curves(
         lines,
         "Distance to the closest training row",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from sdv_wgangp.reporting.data import VERSION, Content
@@ -15,8 +16,17 @@ def render(content: Content) -> str:
 
     Names of keys are those of the fields of `data.Content`; what is undefined is null.
     """
-    plain = {"version": VERSION} | _plain(dataclasses.asdict(content))
-    return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return _dumped({"version": VERSION} | dataclasses.asdict(content))
+
+
+def render_several(title: str, contents: Mapping[str, Content]) -> str:
+    """The records of several reports, by the names of their tables."""
+    tables = {name: dataclasses.asdict(content) for name, content in contents.items()}
+    return _dumped({"version": VERSION, "title": title, "tables": tables})
+
+
+def _dumped(value: dict[str, Any]) -> str:
+    return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -20,10 +20,6 @@ from sdv_wgangp.reporting.data import (
 from sdv_wgangp.reporting.formats import few, measured, number, percent
 from sdv_wgangp.reporting.style import STYLE
 
-WIDE = 40  # columns that are drawn
-PAIRS = 10  # pairs in the table that is not folded
-MORE_PAIRS = 500  # pairs of the page; the JSON has all
-
 GRADES = {
     "good": ("✓", "good"),
     "fair": ("!", "look closer"),
@@ -36,14 +32,29 @@ KEY = (
 )
 
 
-def render(content: Content) -> str:
-    """The whole page as text."""
+def render(
+    content: Content,
+    *,
+    most_drawn: int = 40,
+    most_mapped: int = 24,
+    most_pairs: int = 10,
+    most_folded: int = 500,
+) -> str:
+    """The whole page as text.
+
+    Args:
+        content: What it says.
+        most_drawn: Columns that have a figure each, those with the lowest scores first.
+        most_mapped: Columns in the maps of associations.
+        most_pairs: Pairs in the table of their scores.
+        most_folded: Pairs in that table and its folded part; the JSON has all.
+    """
     sections = [
         ("scores", "Scores and what they mean", _scores(content)),
         ("columns", "Columns", _columns(content)),
-        ("shapes", "Column shapes", _shapes(content)),
-        ("pairs", "Pair trends", _pairs(content)),
-        ("associations", "Associations", _associations(content)),
+        ("shapes", "Column shapes", _shapes(content, most_drawn)),
+        ("pairs", "Pair trends", _pairs(content, most_pairs, most_folded)),
+        ("associations", "Associations", _associations(content, most_mapped)),
         ("rows", "Whole rows", _rows(content)),
         ("detection", "Detection", _detection(content)),
         ("distances", "Distances to training rows", _distances(content)),
@@ -54,6 +65,17 @@ def render(content: Content) -> str:
         ("shown", "What is not shown", f"<p>{escape(content.protection)}</p>{_left_out(content)}"),
         ("provenance", "Provenance", _provenance(content)),
     ]
+    return document(content.title, _top(content), sections)
+
+
+def document(title: str, top: str, sections: Sequence[tuple[str, str, str]]) -> str:
+    """A whole page.
+
+    Args:
+        title: Of the window, plain text.
+        top: What it begins with, HTML.
+        sections: Anchor, heading and HTML of each; those without any are left out.
+    """
     sections = [section for section in sections if section[2]]
     links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name, _ in sections)
     body = "".join(
@@ -62,8 +84,8 @@ def render(content: Content) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(content.title)}</title><style>{STYLE}</style></head><body>"
-        f'<a class="skip" href="#scores">Skip to the scores</a><main>{_top(content)}'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
+        f'<a class="skip" href="#scores">Skip to the scores</a><main>{top}'
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>{body}</main></body></html>\n'
     )
 
@@ -195,16 +217,16 @@ def _columns(content: Content) -> str:
     )
 
 
-def shown_columns(columns: Sequence[Column]) -> list[Column]:
-    """The scored columns, or the 40 with the lowest shape score, lowest first."""
+def shown_columns(columns: Sequence[Column], most: int) -> list[Column]:
+    """The scored columns, or ``most`` with the lowest shape score, lowest first."""
     drawn = [column for column in columns if column.metric]
-    if len(drawn) <= WIDE:
+    if len(drawn) <= most:
         return drawn
-    return sorted(drawn, key=lambda each: -1.0 if each.score is None else each.score)[:WIDE]
+    return sorted(drawn, key=lambda each: -1.0 if each.score is None else each.score)[:most]
 
 
-def _shapes(content: Content) -> str:
-    shown = shown_columns(content.columns)
+def _shapes(content: Content, most: int) -> str:
+    shown = shown_columns(content.columns, most)
     cards = ""
     for column in shown:
         if column.figure is None:
@@ -248,7 +270,7 @@ def _pair_row(pair: Pair, held: bool) -> list[str]:
     return [*row, "yes" if pair.counts_by_default else "no"]
 
 
-def _pairs(content: Content) -> str:
+def _pairs(content: Content, most: int, most_folded: int) -> str:
     if not content.pairs:
         return ""
     held = "holdout" in content.rows
@@ -271,8 +293,8 @@ def _pairs(content: Content) -> str:
     heads = ["Pair", "Score", *(["Held-out"] if held else []), "Counts by default"]
     rows = [_pair_row(pair, held) for pair in content.pairs]
     more = ""
-    if len(rows) > PAIRS:
-        rest = rows[PAIRS:MORE_PAIRS]
+    if len(rows) > most:
+        rest = rows[most:most_folded]
         more = figures.values_of(
             f"The next {len(rest)} of {len(rows)} pairs",
             figures.table(heads, rest, "Further pairs"),
@@ -281,30 +303,25 @@ def _pairs(content: Content) -> str:
     return (
         f"<p class='soft'>How two columns go together, the pairs with the {order} first.</p>{KEY}"
         f'<div class="grid wide">{cards}</div><h3 style="margin:22px 0 8px">Scores of pairs</h3>'
-        + figures.table(heads, rows[:PAIRS], "Pairs with the lowest scores")
+        + figures.table(heads, rows[:most], "Pairs with the lowest scores")
         + more
     )
 
 
-def _associations(content: Content) -> str:
+def _associations(content: Content, most: int) -> str:
     if content.associations is None:
         return ""
     count = len(content.associations.columns)
-    note = (
-        f" Shown are the first {figures.MOST_MAPPED} columns of {count}."
-        if count > figures.MOST_MAPPED
-        else ""
-    )
+    note = f" Shown are the first {most} columns of {count}." if count > most else ""
     maps = "".join(
-        f'<div class="card">{figures.associations(content.associations, kind)}</div>'
+        f'<div class="card">{figures.associations(content.associations, kind, most)}</div>'
         for kind in ("real", "synthetic", "difference")
     )
     return (
         "<p class='soft'>Pearson correlation of two numbers (-1 to 1), Cramér's V of any other "
         "pair (0 to 1), numbers cut at the tenths of the real rows. The colours of the difference "
         f"are three times as strong.{note}</p>"
-        f'<div class="grid maps" style="grid-template-columns:repeat(auto-fill,minmax(min(100%,'
-        f'{210 + 34 * min(count, figures.MOST_MAPPED)}px),1fr))">{maps}</div>'
+        f'<div class="maps">{maps}</div>'
     )
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from sdv_wgangp.persistence.durable import write_durably
 from sdv_wgangp.reporting import (
     columns,
+    comparison,
     json,
     measures,
     page,
@@ -25,9 +26,10 @@ from sdv_wgangp.reporting import (
     verdicts,
 )
 from sdv_wgangp.reporting.data import Content, Detection, Distances, Losses, Telling, Violation
-from sdv_wgangp.reporting.preparation import EMPTY, read_tables
+from sdv_wgangp.reporting.preparation import EMPTY, Tables, read_tables
 from sdv_wgangp.reporting.scores.privacy import CURVE
-from sdv_wgangp.reporting.scoring import score
+from sdv_wgangp.reporting.scoring import Scores, score
+from sdv_wgangp.reporting.style import TABLES
 
 CURVE_POINTS = 500
 
@@ -45,13 +47,48 @@ class Report:
         """Verdicts and scores for the terminal, at most 80 characters wide."""
         return text.render(self.content)
 
-    def to_html(self, path: str | Path) -> Path:
-        """Write one page that needs no other file and no network, and return its path."""
-        return _write(path, page.render(self.content))
+    def to_html(self, path: str | Path, **limits: int) -> Path:
+        """Write one page that needs no other file and no network, and return its path.
+
+        Args:
+            path: Of the page.
+            limits: How much of a wide table it shows (`page.render`), such as ``most_drawn=40``.
+        """
+        return _write(path, page.render(self.content, **limits))
 
     def to_json(self, path: str | Path) -> Path:
         """Write everything as JSON for other programs, and return the path."""
         return _write(path, json.render(self.content))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Reports of several synthetic tables beside one real table, and their renderings.
+
+    Attributes:
+        title: Shown at the top.
+        contents: ``name -> content`` of the report of each table.
+    """
+
+    title: str
+    contents: Mapping[str, Content]
+
+    def to_text(self) -> str:
+        """Verdicts and scores for the terminal, a column for each table."""
+        return text.render_several(self.title, self.contents)
+
+    def to_html(self, path: str | Path, **limits: int) -> Path:
+        """Write one page of all tables, and return its path.
+
+        Args:
+            path: Of the page.
+            limits: How much of a wide table it shows (`comparison.render`).
+        """
+        return _write(path, comparison.render(self.title, self.contents, **limits))
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write everything of each report as JSON, by the names of the tables."""
+        return _write(path, json.render_several(self.title, self.contents))
 
 
 def _write(path: str | Path, content: str) -> Path:
@@ -107,10 +144,91 @@ def build_report(
         >>> report.content.measure("privacy.copies").value
         0.0
     """
+    content, _ = _content(
+        real, synthetic, metadata, target, holdout, loss_values, title, seed, model, files,
+        fit_seconds,
+    )  # fmt: skip
+    return Report(content)
+
+
+def build_comparison(
+    real: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    metadata: Any,
+    *,
+    target: str | None = None,
+    holdout: pd.DataFrame | None = None,
+    title: str = "Synthetic tables side by side",
+    seed: int = 0,
+    files: Mapping[str, str | Path] | None = None,
+) -> Comparison:
+    """Score several synthetic tables of one real table, with the same rows, seed and models.
+
+    Args:
+        real: The rows that all synthesizers were fitted to.
+        tables: ``name -> synthetic rows`` of two to six tables with the columns of ``real``.
+        metadata, target, holdout, title, seed: As of `build_report`.
+        files: ``role -> path`` of the files that the tables are from; the role of a synthetic
+            table is its name.
+
+    Returns:
+        The comparison: `Comparison.to_text`, `Comparison.to_html`, `Comparison.to_json`, and
+        each table's records.
+
+    Raises:
+        ValueError: there is one table, or more than six, or one of them cannot be compared
+            (`build_report`); the message names it.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> real, good = (pd.DataFrame({"x": rng.normal(size=90)}) for _ in range(2))
+        >>> about = {"columns": {"x": {"sdtype": "numerical"}}}
+        >>> found = build_comparison(real, {"good": good, "far": good + 9}, about)
+        >>> [each.measure("detection.score").value > 0.5 for each in found.contents.values()]
+        [True, False]
+    """
+    if not 2 <= len(tables) <= TABLES:
+        raise ValueError(f"two to {TABLES} tables can be compared, not {len(tables)}")
+    shared = {role: path for role, path in (files or {}).items() if role not in tables}
+    contents: dict[str, Content] = {}
+    known = None
+    for name, synthetic in tables.items():
+        own = {"synthetic": files[name]} if files and name in files else {}
+        try:
+            known = _content(
+                real, synthetic, metadata, target, holdout, title=name, seed=seed,
+                files=shared | own, known=known,
+            )  # fmt: skip
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        contents[name] = known[0]
+    return Comparison(title, contents)
+
+
+def _content(
+    real: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    metadata: Any,
+    target: str | None = None,
+    holdout: pd.DataFrame | None = None,
+    loss_values: pd.DataFrame | None = None,
+    title: str = "",
+    seed: int = 0,
+    model: Any | None = None,
+    files: Mapping[str, str | Path] | None = None,
+    fit_seconds: float | None = None,
+    known: tuple[Content, Scores] | None = None,
+) -> tuple[Content, Scores]:
+    """What a report says, and the scores that it says it from.
+
+    ``known`` is that of another synthetic table beside the same real and held-out rows.
+    """
     tables = read_tables(real, synthetic, holdout, metadata, target)
     real, synthetic, holdout = tables.real, tables.synthetic, tables.holdout
     described, scored, empty = tables.described, tables.scored, tables.empty
-    found = score(tables, target, seed)
+    # Where another synthetic table left other columns empty, held-out rows score otherwise.
+    alike = known is not None and known[0].left_out == _left_out(tables)
+    found = score(tables, target, seed, known[1] if known and alike else None)
     unseen = found.unseen
 
     hidden = {
@@ -139,68 +257,72 @@ def build_report(
         None if unseen is None else unseen.quality_all.pairs,
     )
     alarm = verdicts.alarm(found.privacy)
-    return Report(
-        Content(
-            title=title,
-            rows={"real": len(real), "synthetic": len(synthetic)}
-            | ({} if holdout is None else {"holdout": len(holdout)}),
-            scored=len(scored),
-            target=target,
-            alarm=alarm,
-            verdicts=(
-                verdicts.fidelity(
-                    found.quality_all,
-                    found.detection,
-                    None if unseen is None else unseen.quality_all,
-                    found.detection_unseen,
-                    None if unseen is None else unseen.detection,
-                    bool(alarm),
-                    pair_records,
-                ),
-                verdicts.utility(
-                    found.utility, found.utility_real, holdout is not None, bool(alarm)
-                ),
-                verdicts.privacy(found.privacy, bool(alarm)),
+    content = Content(
+        title=title,
+        rows={"real": len(real), "synthetic": len(synthetic)}
+        | ({} if holdout is None else {"holdout": len(holdout)}),
+        scored=len(scored),
+        target=target,
+        alarm=alarm,
+        verdicts=(
+            verdicts.fidelity(
+                found.quality_all,
+                found.detection,
+                None if unseen is None else unseen.quality_all,
+                found.detection_unseen,
+                None if unseen is None else unseen.detection,
+                bool(alarm),
+                pair_records,
             ),
-            findings=verdicts.findings(
-                quality=found.quality,
-                detection=found.detection,
-                utility_found=found.utility,
-                privacy_found=found.privacy,
-                violations=violations,
-                columns=column_records,
-                named_classes=_named_classes(real, found.utility),
-                alarmed=bool(alarm),
-                empty=empty,
-            ),
-            sections=measures.sections(found),
-            columns=column_records,
-            left_out={
-                n: empty.get(n, sdtype) for n, sdtype in described.items() if n not in scored
-            },
-            pairs=pair_records,
-            associations=pairs.associations(real, synthetic, scored),
-            plane=rows.plane(real, synthetic, scored, seed),
-            missing=rows.missing_patterns(real, synthetic, holdout),
-            rare=columns.rare_levels(real, synthetic, holdout, scored),
-            distances=_distances(found.privacy),
+            verdicts.utility(found.utility, found.utility_real, holdout is not None, bool(alarm)),
+            verdicts.privacy(found.privacy, bool(alarm)),
+        ),
+        findings=verdicts.findings(
+            quality=found.quality,
+            detection=found.detection,
+            utility_found=found.utility,
+            privacy_found=found.privacy,
             violations=violations,
-            detection=Detection(
-                found.detection.rows,
-                found.detection.aucs,
-                tuple(Telling(name, lost) for name, lost in found.detection.telling),
-            ),
-            losses=_losses(loss_values),
-            protection=protection.STATEMENT,
-            provenance=provenance.describe(
-                seed,
-                files,
-                model,
-                epochs=None if loss_values is None else len(loss_values),
-                seconds=fit_seconds,
-            ),
-        )
+            columns=column_records,
+            named_classes=_named_classes(real, found.utility),
+            alarmed=bool(alarm),
+            empty=empty,
+        ),
+        sections=measures.sections(found),
+        columns=column_records,
+        left_out=_left_out(tables),
+        pairs=pair_records,
+        associations=pairs.associations(real, synthetic, scored),
+        plane=rows.plane(real, synthetic, scored, seed),
+        missing=rows.missing_patterns(real, synthetic, holdout),
+        rare=columns.rare_levels(real, synthetic, holdout, scored),
+        distances=_distances(found.privacy),
+        violations=violations,
+        detection=Detection(
+            found.detection.rows,
+            found.detection.aucs,
+            tuple(Telling(name, lost) for name, lost in found.detection.telling),
+        ),
+        losses=_losses(loss_values),
+        protection=protection.STATEMENT,
+        provenance=provenance.describe(
+            seed,
+            files,
+            model,
+            epochs=None if loss_values is None else len(loss_values),
+            seconds=fit_seconds,
+        ),
     )
+    return content, found
+
+
+def _left_out(tables: Tables) -> dict[str, str]:
+    """``name -> why`` of the columns that are not compared."""
+    return {
+        name: tables.empty.get(name, sdtype)
+        for name, sdtype in tables.described.items()
+        if name not in tables.scored
+    }
 
 
 def _named_classes(real: pd.DataFrame, utility: scores.Utility | None) -> list[str]:

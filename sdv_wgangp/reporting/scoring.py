@@ -42,13 +42,18 @@ class Unseen:
     detection: scores.Detection
 
 
-def score(tables: Tables, target: str | None = None, seed: int = 0) -> Scores:
+def score(
+    tables: Tables, target: str | None = None, seed: int = 0, known: Scores | None = None
+) -> Scores:
     """All scores; trees are trained on samples of tables with more than 50,000 rows.
 
     Args:
         tables: What is compared.
         target: A column to predict, for utility.
         seed: Of all subsamples and models.
+        known: Scores of another synthetic table beside the same columns of the same real and
+            held-out rows, with the same target and seed: what does not depend on the synthetic
+            rows is taken from them.
     """
     real, synthetic, holdout = tables.real, tables.synthetic, tables.holdout
     about, columns = tables.about_raw, tables.scored
@@ -71,11 +76,11 @@ def score(tables: Tables, target: str | None = None, seed: int = 0) -> Scores:
         regression = scores.is_regression(real[target], columns[target])
         arguments = (few(test), target, columns, regression, seed)
         utility = scores.tstr(some_synthetic, *arguments)
-        utility_real = scores.tstr(few(known_rows), *arguments)
+        utility_real = known.utility_real if known else scores.tstr(few(known_rows), *arguments)
     unseen = detection_unseen = None
     if holdout is not None:
         some_holdout = few(holdout)
-        unseen = Unseen(
+        unseen = (known and known.unseen) or Unseen(
             quality=scores.quality(real, holdout, about, seed=seed),
             quality_all=scores.quality(real, holdout, about, all_pairs=True, seed=seed),
             diagnostic=scores.diagnostic(tables.raw[0], tables.raw[2], about, seed=seed),

@@ -1,14 +1,18 @@
 """The style of the page, light and dark."""
 
+TABLES = 6  # synthetic tables that have a colour each
+
 STYLE = """
 :root { color-scheme:light dark; --ink:#222d37; --soft:#55626f; --line:#d9dfe4; --faint:#e6e9ec;
   --accent:#0b6478; --paper:#fff; --ground:#f5f6f7; --real:#9aa7b5; --synthetic:#0f7d97;
   --critic:#b4622f; --good:#17713f; --fair:#8a5a00; --bad:#b3261e; --unknown:#5a6672;
-  --more:#c25a1e; --less:#2f6fc0; }
+  --more:#c25a1e; --less:#2f6fc0;
+  --t0:#0f7d97; --t1:#b4622f; --t2:#6d4fae; --t3:#3f7d33; --t4:#b03a6a; --t5:#8a6d00; }
 @media (prefers-color-scheme:dark) { :root { --ink:#e4e9ee; --soft:#a3b0bc; --line:#37424d;
   --faint:#2c363f; --accent:#6cc7dc; --paper:#1b232b; --ground:#12181e; --real:#7b8a99;
   --synthetic:#3fb5d0; --critic:#e09a6a; --good:#5cc98a; --fair:#e0b050; --bad:#ff8a80;
-  --unknown:#a3b0bc; --more:#d9773a; --less:#5b93dd; } }
+  --unknown:#a3b0bc; --more:#d9773a; --less:#5b93dd;
+  --t0:#3fb5d0; --t1:#e09a6a; --t2:#b79cf0; --t3:#8cc97a; --t4:#f08ab5; --t5:#d9bb4a; } }
 * { box-sizing:border-box; }
 body { margin:0; background:var(--ground); color:var(--ink);
   font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif; }
@@ -28,7 +32,7 @@ nav { margin:22px 0 0; } nav ul { display:flex; flex-wrap:wrap; gap:4px 18px; li
   grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr)); }
 .wide { grid-template-columns:repeat(auto-fill,minmax(min(100%,420px),1fr)); }
 .verdicts { align-items:stretch;
-  grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr)); margin-top:22px; }
+  grid-template-columns:repeat(auto-fit,minmax(min(100%,215px),1fr)); margin-top:22px; }
 .card { background:var(--paper); border:1px solid var(--line); border-radius:10px;
   padding:14px 16px; min-width:0; }
 .card p { margin:8px 0 0; } .card .scroll { border-radius:6px; }
@@ -46,16 +50,18 @@ table { border-collapse:collapse; width:100%; font-size:.9rem;
   font-variant-numeric:tabular-nums; }
 th, td { text-align:right; padding:6px 10px; border-top:1px solid var(--line);
   vertical-align:top; font-weight:400; }
+th .soft { font-weight:400; }
 th:first-child, td.why { text-align:left; } tbody th { font-weight:600; min-width:7em;
-  overflow-wrap:anywhere; }
+  max-width:24em; overflow-wrap:break-word; }
 thead th, caption { color:var(--soft); font-size:.84rem; } caption { text-align:left;
   padding:6px 10px; } thead th, thead td { border-top:0; }
-.scores tbody th { min-width:9em; } .scores td { white-space:nowrap; }
+.scores tbody th { min-width:9em; max-width:none; } .scores td { white-space:nowrap; }
 .scores .why { display:block; font-weight:400; color:var(--soft); font-size:.92em;
   max-width:80ch; }
 .scores .note { display:block; color:var(--bad); max-width:80ch; }
 .scores .group th { background:var(--faint); } .missing { margin-top:14px; }
-.columns th[scope=rowgroup] { text-align:left; min-width:9em; max-width:16em; }
+.columns th[scope=rowgroup] { text-align:left; min-width:9em; max-width:16em;
+  overflow-wrap:break-word; }
 .columns td { white-space:nowrap; }
 .columns tbody { border-top:2px solid var(--line); } .columns .type { font-weight:400;
   display:block; color:var(--soft); font-size:.84rem; }
@@ -64,13 +70,14 @@ thead th, caption { color:var(--soft); font-size:.84rem; } caption { text-align:
   vertical-align:middle; }
 .bars tbody th { font-weight:400; min-width:0; overflow-wrap:anywhere; font-size:.84rem;
   line-height:1.25; }
-.bars td { font-size:.82rem; white-space:nowrap; } .bars thead :nth-child(1) { width:31%; } .bars
-  thead :nth-child(2) { width:33%; }
+.bars td { font-size:.82rem; white-space:nowrap; } .bars thead :nth-child(1) { width:31%; }
+.bars thead :nth-child(2) { width:31%; }
 .bars td.box svg { margin:0; } .pair i { display:block; height:7px; margin:1px 0; min-width:1px; }
 i.real, .key i.real { background:var(--real); } i.synthetic { background:var(--synthetic); }
 i.critic { background:var(--critic); }
 svg .real { fill:var(--real); } svg .synthetic { fill:var(--synthetic); }
-svg .outline { fill:none; stroke:var(--synthetic); stroke-width:1.8; stroke-linejoin:round; }
+svg .outline { fill:none; stroke-width:1.8; stroke-linejoin:round; }
+svg .outline.synthetic { stroke:var(--synthetic); }
 svg .faint { stroke:var(--faint); } svg .ink { stroke:var(--soft); }
 svg .median { stroke:var(--ink); stroke-width:2.5; }
 svg .panel { fill:none; stroke:var(--line); }
@@ -82,9 +89,10 @@ svg .line.critic { stroke:var(--critic); }
   margin-right:6px; vertical-align:-1px; }
 .panels { display:grid; gap:8px;
   grid-template-columns:repeat(auto-fit,minmax(min(100%,130px),1fr)); }
-figure { margin:0; min-width:0; } figcaption { font-size:.84rem; color:var(--soft);
-  text-align:center; }
-.maps .card { width:fit-content; max-width:100%; } .heat { width:auto; } .heat td, .heat th {
+figure { margin:0; min-width:0; max-width:340px; }
+figcaption { font-size:.84rem; color:var(--soft); text-align:center; }
+.maps { display:flex; flex-wrap:wrap; gap:16px; align-items:start; }
+.maps .card { max-width:100%; } .heat { width:auto; } .heat td, .heat th {
   padding:3px 4px; font-size:.74rem; text-align:right; }
 .heat td { min-width:2.9em; } .heat tbody th { white-space:nowrap; min-width:0; font-weight:400;
   position:sticky; left:0; background:var(--paper); }
@@ -102,10 +110,18 @@ figure { margin:0; min-width:0; } figcaption { font-size:.84rem; color:var(--sof
   padding-left:20px; } .look li { margin:4px 0;
   max-width:90ch;
   overflow-wrap:anywhere; }
+.several tbody td { width:66%; }
+.grades { margin:10px 0 0; } .grades dt { color:var(--c); font-weight:700; margin-top:8px; }
+.grades dd { margin:0; font-size:.92rem; } .card h3 i { display:inline-block; width:14px;
+  height:12px; border-radius:2px; margin-right:8px; }
 details { margin-top:10px; } summary { cursor:pointer; color:var(--accent); font-size:.88rem; }
-.curve { max-width:820px; } .plane { max-width:760px; } .facts { max-width:900px; }
+.curve { max-width:600px; } .plane { max-width:760px; } .scroll:has(.facts) { max-width:900px; }
 .facts td, .facts th { text-align:left; } .facts td { overflow-wrap:anywhere; }
 @media (max-width:560px) { main { padding:20px 14px 40px; } h1 { font-size:1.4rem; }
   .alarm { font-size:1.1rem; padding:16px; } .alarm strong { font-size:1.35rem; } }
 @media print { body { background:#fff; } .card, .scroll { break-inside:avoid; } }
-"""
+""" + "".join(
+    f"i.t{place} {{ background:var(--t{place}); }} "
+    f"svg .line.t{place}, svg .outline.t{place} {{ stroke:var(--t{place}); }}\n"
+    for place in range(TABLES)
+)

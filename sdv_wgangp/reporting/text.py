@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from sdv_wgangp.plots.style import shortened
 from sdv_wgangp.reporting.data import Content
 from sdv_wgangp.reporting.formats import measured
 
 WIDTH = 80
+COLUMN = 11  # of a table of several
 
 
 def render(content: Content) -> str:
@@ -39,6 +42,42 @@ def render(content: Content) -> str:
             share, real = measured(violation.share, "share"), measured(violation.real, "share")
             lines.append(f"  {what:<56}{share:>11}{real:>11}")
     return "\n".join(lines)
+
+
+def render_several(title: str, contents: Mapping[str, Content]) -> str:
+    """Verdicts and scores of several tables, a column each, at most 80 characters wide for four.
+
+    The last column is what held-out rows get.
+    """
+    first = next(iter(contents.values()))
+    lines = [*_wrapped(title, ""), *_wrapped(first.describe_real(), ""), ""]
+    for name, content in contents.items():
+        if content.alarm:
+            lines += _wrapped(f"{name}: {content.alarm}", "!!! ")
+    unit = "held-out" if "holdout" in first.rows else "reference"
+    wide = max(24, WIDTH - COLUMN * (len(contents) + 1))
+
+    def line(label: str, cells: Iterable[str], indent: str = "") -> str:
+        cut = (shortened(cell, COLUMN - 1) for cell in cells)
+        start = indent + shortened(label, wide - 1 - len(indent))
+        return f"{start:<{wide}}" + "".join(f"{cell:>{COLUMN}}" for cell in cut)
+
+    lines += ["", line("", [*contents, unit])]
+    for verdict in first.verdicts:
+        grades = [content.verdict(verdict.key).grade for content in contents.values()]
+        lines.append(line(verdict.key, grades))
+    for section in first.sections:
+        lines += ["", *_wrapped(section.title, "")]
+        for measure in section.measures:
+            own = [content.measure(measure.key) for content in contents.values()]
+            cells = [measured(m.value, m.kind) + (" (!)" if m.note else "") for m in own]
+            cells.append(measured(measure.reference, measure.kind))
+            lines.append(line(measure.label, cells, "  "))
+    lines.append("")
+    for name, content in contents.items():
+        for finding in content.findings:
+            lines += _wrapped(f"{name}: {finding.sentence}", "* ", 2)
+    return "\n".join(lines).rstrip()
 
 
 def _wrapped(text: str, start: str, indent: int | None = None) -> list[str]:

@@ -599,3 +599,16 @@ def test_examples_run(name):
     result = doctest.testmod(module)
     assert result.failed == 0
     assert result.attempted
+
+
+@pytest.mark.parametrize("values", [0, 1], ids=["no value", "one value"])
+def test_trees_take_columns_of_hardly_any_value(values):
+    """Where all are missing, or all but one, some fold has none to learn from."""
+    real, other = make_table(60, 0), make_table(60, 1)
+    for table in (real, other):
+        table["gap"], table["rare"] = np.nan, None
+        table.loc[: values - 1, ["gap", "rare"]] = [1.0, "a"]
+    columns = COLUMNS | {"gap": "numerical", "rare": "categorical"}
+    with_gaps = scores.detection(real, other, columns)
+    assert with_gaps.aucs == pytest.approx(scores.detection(real, other, COLUMNS).aucs, abs=0.1)
+    assert scores.tstr(real, other, "kind", columns).auc > 0.7

@@ -10,7 +10,13 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from sdv_wgangp.reporting.scores.tables import MAX_LEVELS, subsample, tree_tables, used
+from sdv_wgangp.reporting.scores.tables import (
+    MAX_LEVELS,
+    subsample,
+    tree_tables,
+    used,
+    without_hollow,
+)
 from sdv_wgangp.statistics.two_sample import Fold, cross_fitted
 
 
@@ -90,10 +96,11 @@ def _classifier(name: str, categorical: np.ndarray, seed: int):
     if name == "hist_gradient_boosting":
 
         def fit(features, labels):
+            (filled,) = without_hollow(features)
             trees = HistGradientBoostingClassifier(
                 categorical_features=categorical, random_state=seed
-            ).fit(features, labels)
-            return lambda rows: trees.predict_proba(rows)[:, 1]
+            ).fit(filled, labels)
+            return lambda rows: trees.predict_proba(without_hollow(features, rows)[1])[:, 1]
 
     elif name == "xgboost":
         try:

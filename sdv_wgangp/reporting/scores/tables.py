@@ -128,6 +128,20 @@ def tree_tables(
     return [np.column_stack(part) for part in parts], categorical
 
 
+def without_hollow(fitted: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """The arrays with zeros in the columns that have no value in ``fitted``.
+
+    Trees learn nothing from such a column, and scikit-learn's refuse it.
+
+    Example:
+        >>> fitted, scored = without_hollow(np.array([[np.nan, 1.0]]), np.array([[5.0, np.nan]]))
+        >>> fitted.tolist(), scored.tolist()
+        ([[0.0, 1.0]], [[0.0, nan]])
+    """
+    hollow = np.isnan(fitted).all(axis=0)
+    return [np.where(hollow, 0.0, values) for values in (fitted, *others)]
+
+
 def subsample(table: pd.DataFrame, rows: int, rng: np.random.Generator) -> pd.DataFrame:
     if len(table) <= rows:
         return table

@@ -10,7 +10,14 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import r2_score, roc_auc_score
 
-from sdv_wgangp.reporting.scores.tables import NUMBERS, to_codes, to_numbers, tree_tables, used
+from sdv_wgangp.reporting.scores.tables import (
+    NUMBERS,
+    to_codes,
+    to_numbers,
+    tree_tables,
+    used,
+    without_hollow,
+)
 
 LOG_CLIP = (1.0, 20_000.0)  # the range published log-RMSE figures clip a heavy-tailed target to
 
@@ -75,6 +82,7 @@ def tstr(
         regression = is_regression(real_test[target], columns[target])
     inputs = {name: sdtype for name, sdtype in columns.items() if name != target}
     (fitted, scored), categorical = tree_tables(inputs, [train, test])
+    fitted, scored = without_hollow(fitted, scored)
     settings = {"categorical_features": categorical, "random_state": seed}
     known = {"target": target, "train_rows": len(train), "test_rows": len(test)}
     if regression:
