@@ -30,8 +30,8 @@ FLOORS = (
     "models",
     "reporting",
 )
-# Below all of them: the compiled operators, and the table of parameters, which imports nothing.
-GROUND = {"_C", "parameters"}
+# Below all of them: what is compiled, and the table of parameters, which imports nothing.
+GROUND = {"_C", "_native", "parameters"}
 
 
 def run(code: str, *flags: str) -> subprocess.CompletedProcess:

@@ -89,6 +89,9 @@ def of_pairs(summary: Summary, limits: Limits) -> Iterator[Relation]:
     part &= np.outer(use & many, use & many)
     for later, earlier in np.argwhere(np.tril(part, -1)):
         candidate = Relation(EQUAL_IN_PART, (names[later], names[earlier]))
+        same = s.rows[later][s.rows[later] == s.rows[earlier]]
+        if len(np.unique(same[same != 0][:HEAD])) < 3:
+            continue  # a level that both have at once, such as a mark of missing values
         if s.kinds[later] == CATEGORY or _stands_out(s, candidate, limits.lift):
             yield candidate
     ordered = comparable & (s.kinds != CATEGORY) & (s.equal + s.below == s.both)
@@ -116,22 +119,16 @@ def of_differences(summary: Summary, limits: Limits) -> Iterator[Relation]:
     )
     with np.errstate(all="ignore"):
         related = pd.DataFrame(s.rows[use, :HEAD].T).corr(min_periods=FEW_ROWS).abs().to_numpy()
-    on_line: set[tuple[int, int]] = set()
     for place, target in enumerate(use):
-        for other, source in enumerate(use):
-            if place == other or not s.same_kind[target, source] or s.always_equal[target, source]:
-                continue
-            pair = int(min(target, source)), int(max(target, source))
-            if pair in on_line:
+        for other, source in enumerate(use[:place]):
+            if not s.same_kind[target, source] or s.always_equal[target, source]:
                 continue
             if related[place, other] > 0.99:
-                line = _line(s, target, source)
-                if line is not None:
-                    on_line.add(pair)
-                    yield line
+                both = _line(s, target, source), _line(s, source, target)
+                lines = [line for line in both if line is not None]
+                if lines:
+                    yield min(lines, key=lambda line: len(line.statement))
                     continue
-            if place < other:
-                continue
             some = _differences(s, target, source, HEAD)
             few = limits.most_differences
             if len(some) > few or min(s.distinct[[target, source]]) < 4 * len(some):

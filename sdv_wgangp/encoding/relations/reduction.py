@@ -25,8 +25,6 @@ from sdv_wgangp.encoding.relations.relation import (
     Relation,
 )
 
-ARITHMETIC = (EQUAL, LINEAR, SUM, PRODUCT, RATIO)
-
 
 def without_redundant(
     relations: Sequence[Relation], lowest: Mapping[str, float]
@@ -37,20 +35,14 @@ def without_redundant(
         relations: All that were found.
         lowest: The smallest value of every column of numbers.
     """
-    exact = [r for r in relations if r.kind in ARITHMETIC and r.in_all]
-    linear = _independent([r for r in exact if r.kind in (EQUAL, LINEAR, SUM)])
-    products = [set(r.columns) for r in exact if r.kind == PRODUCT]
-    exact = linear + [
-        r
-        for r in exact
-        if r.kind == PRODUCT or (r.kind == RATIO and set(r.columns) not in products)
-    ]
-    told = {frozenset(r.columns) for r in exact}
+    linear = _independent([r for r in relations if r.kind in (EQUAL, LINEAR, SUM) and r.in_all])
+    exact = linear + _one_of_each([r for r in relations if r.kind in (PRODUCT, RATIO)])
+    told = {frozenset(r.columns) for r in exact if r.in_all}
     kept = exact + [
         r
         for r in relations
         if not r.in_all
-        and r.kind in (EQUAL, EQUAL_IN_PART, SUM, PRODUCT, RATIO)
+        and r.kind in (EQUAL_IN_PART, SUM)
         and not any(_makes_equal(other, r) for other in exact)
     ]
     kept += [r for r in relations if r.kind == DIFFERENCES and frozenset(r.columns) not in told]
@@ -58,7 +50,7 @@ def without_redundant(
         r
         for r in relations
         if r.kind in (AT_MOST, BELOW)
-        and not any(o.kind in (EQUAL, LINEAR) and set(o.columns) == set(r.columns) for o in exact)
+        and not any(set(o.columns) == set(r.columns) for o in kept if o.in_all)
     ]
     kept += _edges(order)
     for one, together, rest in (
@@ -110,12 +102,28 @@ def _independent(relations: Sequence[Relation]) -> list[Relation]:
     return kept
 
 
+def _one_of_each(relations: Sequence[Relation]) -> list[Relation]:
+    """Of products and ratios of the same columns the one that says most.
+
+    That is one in all rows, a product, the one that is rounded to the most decimals.
+    """
+    best: dict[frozenset[str], tuple] = {}
+    for r in relations:
+        rank = (r.in_all, r.kind == PRODUCT, np.inf if r.decimals is None else r.decimals, r.share)
+        columns = frozenset(r.columns)
+        if columns not in best or rank > best[columns][0]:
+            best[columns] = rank, r
+    return [relation for _, relation in best.values()]
+
+
 def _makes_equal(exact: Relation, part: Relation) -> bool:
-    """Whether a sum (whose other term is zero at times) makes two columns equal in part."""
-    if part.kind != EQUAL_IN_PART or exact.kind not in (SUM, EQUAL):
+    """Whether a sum (a product), another part of which is 0 (1) at times, makes two equal."""
+    if part.kind != EQUAL_IN_PART or exact.kind == LINEAR:
         return False
-    first = exact.columns[0]
-    return set(part.columns) in [{first, other} for other in exact.columns[1:]]
+    first, *others = exact.columns
+    if exact.kind == RATIO:
+        others = others[:1]
+    return set(part.columns) in [{first, other} for other in others]
 
 
 def _makes_zero(
@@ -123,21 +131,22 @@ def _makes_zero(
 ) -> bool:
     """Whether "zero implies zero" follows from an order, a product, a line or a sum."""
     target, source = relation.columns
+    pair = {target, source}
     for other in others:
         first, *rest = other.columns
-        if other.kind in (AT_MOST, BELOW) and other.columns == (target, source):
-            if lowest.get(target, -1.0) >= 0:
-                return True
-        elif other.kind == PRODUCT and first == target and source in rest:
+        if other.kind in (AT_MOST, BELOW):
+            follows = other.columns == (target, source) and lowest.get(target, -1.0) >= 0
+        elif other.kind == PRODUCT:
+            follows = first == target and source in rest
+        elif other.kind == RATIO:
+            follows = pair == {first, rest[0]}
+        elif other.kind == SUM:
+            positive = all(lowest.get(name, -1.0) >= 0 for name in rest)
+            follows = first == source and target in rest and positive
+        else:
+            follows = pair == {first, *rest} and not other.constant
+        if follows and other.in_all:
             return True
-        elif other.kind == RATIO and {first, rest[0]} == {target, source}:
-            return True
-        elif other.kind in (EQUAL, LINEAR) and {first, *rest} == {target, source}:
-            if not other.constant:
-                return True
-        elif other.kind == SUM and first == source and target in rest:
-            if all(lowest.get(name, -1.0) >= 0 for name in rest):
-                return True
     return False
 
 

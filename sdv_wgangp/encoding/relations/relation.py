@@ -40,6 +40,8 @@ class Relation:
         differences: Of "few differences", the values that first - second has.
         decimals: To which "linear", "product" and "ratio" are rounded; None where they are not.
         unit: Of differences of dates.
+        has_zeros: Of "equal in part", whether both columns are zero in some row: that row says
+            nothing for it.
         levels: Of dependences, the rows ``[*others, first]`` that the table has.
     """
 
@@ -52,6 +54,7 @@ class Relation:
     differences: tuple[float, ...] = ()
     decimals: int | None = None
     unit: str = ""
+    has_zeros: bool = False
     levels: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -84,7 +87,7 @@ class Relation:
         if self.kind == ONE_TO_ONE:
             return f"{first} and {others[0]} follow from each other"
         if self.kind == EQUAL_IN_PART:
-            return f"{first} = {others[0]}, not 0,"
+            return f"{first} = {others[0]}" + (", not 0," if self.has_zeros else "")
         sign = {EQUAL: "", SUM: " + ", PRODUCT: " * ", RATIO: " / ", AT_MOST: "", BELOW: ""}
         compared = {AT_MOST: "<=", BELOW: "<"}.get(self.kind, "=")
         unit = f" in {self.unit}" if self.unit and self.kind == SUM else ""
@@ -103,7 +106,7 @@ class Relation:
             >>> str(Relation(SUM, ("total", "net", "tax"), rows=2000, held=2000))
             'total = net + tax in all 2,000 rows'
             >>> str(Relation(EQUAL_IN_PART, ("paid", "due"), rows=2000, held=300))
-            'paid = due, not 0, in 15.0 % of 2,000 rows'
+            'paid = due in 15.0 % of 2,000 rows'
         """
         rows = f"{self.rows:,}{' such' if self.kind in OF_SUCH_ROWS else ''} rows"
         if self.in_all:
@@ -166,7 +169,8 @@ class Relation:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(map(str, names[:-1])), str(names[-1])])
+    *most, last = map(str, names)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 The hypothesis that is rejected is that the first column of a candidate is independent of the
 others, with the distribution that it has. How often the pattern would hold then is counted on the
 rows that it was found on, after shifting that column against the others; of that count the upper
-end of an exact confidence interval is taken (Clopper and Pearson, Biometrika 26, 1934). The rows set
-aside are independent of it. A one-sided binomial test of their count is made at the level divided
-by the number of candidates that are tested (Bonferroni), half of which goes to either step.
+end of an exact confidence interval is taken (Clopper and Pearson, Biometrika 26, 1934). The rows
+set aside are independent of it. A one-sided binomial test of their count is made at the level
+divided by the number of candidates that are tested (Bonferroni), half of which goes to either
+step.
 """
 
 from __future__ import annotations

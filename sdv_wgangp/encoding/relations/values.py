@@ -85,7 +85,7 @@ class Values:
             if places:
                 columns = [frame.iloc[:, place].astype(object) for place in places]
                 codes, _ = pd.factorize(pd.concat(columns), sort=kind == LARGE)
-                coded = np.where(codes < 0, np.nan, codes)
+                coded = np.where(codes < 0, np.nan, codes + 1.0)  # 0 would be a zero
                 numbers[places] = coded.reshape(len(places), len(frame))
         return cls(
             tuple(frame.columns), np.array(kinds, dtype=np.int64), numbers, tuple(decimals),
