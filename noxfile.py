@@ -10,7 +10,7 @@ import nox
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["fast"]
 nox.options.default_venv_backend = "venv"
-BUILD = ("torch", "setuptools", "ninja")
+BUILD = ("torch", "setuptools", "ninja", "pybind11")
 CLANG_FORMAT = "git ls-files -z 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' | xargs -0 clang-format"
 PARALLEL = ("-n", "logical")
 

@@ -1,7 +1,9 @@
-"""Builds the compiled operators, sdv_wgangp._C; everything else is in pyproject.toml.
+"""Builds what is compiled, sdv_wgangp._C and _native; everything else is in pyproject.toml.
 
-One abi3 library on torch's stable ABI holds the CPU and the CUDA kernels. Whatever torch it was
-built with, it runs with any Python from 3.10 and any torch from 2.10 on, with or without CUDA.
+The operators, ``_C``, are one abi3 library on torch's stable ABI with the CPU and the CUDA
+kernels. Whatever torch it was built with, it runs with any Python from 3.10 and any torch from
+2.10 on, with or without CUDA. The searches on NumPy arrays, ``_native``, are a module of pybind11,
+one file for each version of Python: so is a wheel that holds it.
 
 Environment variables:
 
@@ -22,6 +24,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from pybind11.setup_helpers import Pybind11Extension
 from setuptools import setup
 from torch.utils import cpp_extension
 
@@ -40,6 +43,10 @@ SANITIZERS = [
 
 def sanitizing() -> bool:
     return os.environ.get("SDV_WGANGP_SANITIZE", "0") not in ("", "0")
+
+
+def is_optional() -> bool:
+    return os.environ.get("SDV_WGANGP_REQUIRE_EXTENSION", "0") in ("", "0")
 
 
 def cuda_home() -> str | None:
@@ -109,13 +116,30 @@ def extension():
         extra_compile_args=flags,
         extra_link_args=link,
         py_limited_api=True,
-        optional=os.environ.get("SDV_WGANGP_REQUIRE_EXTENSION", "0") in ("", "0"),
+        optional=is_optional(),
         **cuda,
     )
 
 
+def native():
+    """The searches on NumPy arrays."""
+    # Without contraction a * b + c is what it is in NumPy.
+    flags = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-Wall"]
+    link = ["-s"] if sys.platform == "linux" else []
+    if sanitizing():
+        flags, link = [*flags, *SANITIZERS], SANITIZERS
+    return Pybind11Extension(
+        "sdv_wgangp._native",
+        sorted(map(str, Path("csrc/native").glob("*.cpp"))),
+        depends=["csrc/cpu/vector.h", "csrc/formulas.h"],
+        cxx_std=17,
+        extra_compile_args=[*flags, "-pthread"],
+        extra_link_args=[*link, "-pthread"],
+        optional=is_optional(),
+    )
+
+
 setup(
-    ext_modules=[extension()],
+    ext_modules=[extension(), native()],
     cmdclass={"build_ext": cpp_extension.BuildExtension},
-    options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

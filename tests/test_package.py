@@ -31,8 +31,8 @@ FLOORS = (
     "models",
     "reporting",
 )
-# Below all of them: the compiled operators, and the table of parameters, which waits for nothing.
-GROUND = {"_C", "options", "parameters"}
+# Below all of them: what is compiled, and the table of parameters, which waits for nothing.
+GROUND = {"_C", "_native", "options", "parameters"}
 
 
 def run(code: str, *flags: str) -> subprocess.CompletedProcess:

@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
         commands,
         "status",
         run,
-        "say which operators are compiled and which are not, and why",
+        "say which operators and searches are compiled and which are not, and why",
         ["status"],
     )
 
@@ -22,6 +22,8 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print it."""
     from sdv_wgangp import ops
+    from sdv_wgangp.encoding.relations import counting
 
     print(ops.status())
+    print(counting.status())
     return 0
