@@ -159,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--rounds", type=int, help="for each case, instead of seconds")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--quick", action="store_true", help="sizes that take no time")
     parser.add_argument("--output", type=Path, help="folder for operators.json and operators.svg")
     given = parser.parse_args(arguments)
     unknown = set(given.operators) - set(OPERATORS)
@@ -166,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"no benchmark of {', '.join(sorted(unknown))}")
     if given.rounds is not None and given.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {given.rounds}")
-    options = Options(given.device, not given.no_compile)
+    options = Options(given.device, not given.no_compile, given.quick)
     before = torch.get_num_threads()
     torch.set_num_threads(given.threads)
     results: list[Result] = []

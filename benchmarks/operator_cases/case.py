@@ -15,10 +15,12 @@ class Options:
     Attributes:
         device: ``"cpu"`` or ``"cuda"``.
         compile: Whether `torch.compile` is asked for; it takes some ten seconds a case.
+        quick: Whether the cases have sizes that take no time, to see that they run.
     """
 
     device: str = "cpu"
     compile: bool = True
+    quick: bool = False
 
 
 @dataclass(frozen=True)

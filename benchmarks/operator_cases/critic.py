@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -15,12 +15,40 @@ from sdv_wgangp import ops
 from sdv_wgangp.networks.critic import LEAKY_SLOPE, MLPCritic
 from sdv_wgangp.training.precision import matmul_precision
 
-ROWS, COLUMNS, DENSE, HIDDEN = 500, 14, 12, (256, 256)
-# One-hot width: the ratios to reach in the default precision and in full float32.
-BARS = {200: (3.0, 1.6), 2_000: (8.0, 4.0), 20_000: (20.0, 8.0)}
-# One-hot width and rows judged together for CTGAN's critic; 20,000 x 10 would be 200 MB a weight.
-CTGAN_SIZES = ((200, 1), (200, 10), (2_000, 1), (2_000, 10), (20_000, 1))
+COLUMNS, DENSE = 14, 12
 PENALTY_WEIGHT = 10.0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of a batch and a critic.
+
+    Attributes:
+        rows, hidden: Of a batch; widths of the hidden layers.
+        bars: By one-hot width, the ratios to reach in the default precision and in full float32.
+        ctgan: One-hot width and packed rows for CTGAN's critic; 20,000 x 10 would be 200 MB a
+            weight.
+    """
+
+    rows: int = 500
+    hidden: tuple[int, ...] = (256, 256)
+    bars: dict[int, tuple[float, float]] = field(
+        default_factory=lambda: {200: (3.0, 1.6), 2_000: (8.0, 4.0), 20_000: (20.0, 8.0)}
+    )
+    ctgan: tuple[tuple[int, int], ...] = (
+        (200, 1),
+        (200, 10),
+        (2_000, 1),
+        (2_000, 10),
+        (20_000, 1),
+    )
+
+
+QUICK = Sizes(rows=40, hidden=(16, 8), bars={30: (3.0, 1.6)}, ctgan=((30, 1), (30, 10)))
+
+
+def _sizes(options: Options) -> Sizes:
+    return QUICK if options.quick else Sizes()
 
 
 @dataclass
@@ -30,30 +58,31 @@ class Setting:
     critic: MLPCritic
     real: tuple[torch.Tensor, torch.Tensor]
     fake: tuple[torch.Tensor, torch.Tensor]
-    share: torch.Tensor
+    epsilon: torch.Tensor
     hot: tuple[torch.Tensor, torch.Tensor]
     parameters: list[torch.Tensor]
     gradients: list[torch.Tensor]
 
 
-def setting(levels: int, device: str, pac: int = 1, dropout: float = 0.0) -> Setting:
+def setting(levels: int, sizes: Sizes, device: str, pac: int = 1, dropout: float = 0.0) -> Setting:
     random = torch.Generator().manual_seed(levels)
-    critic = MLPCritic(levels, DENSE, HIDDEN, random, pac, dropout).to(device)
+    critic = MLPCritic(levels, DENSE, sizes.hidden, random, pac, dropout).to(device)
     edges = torch.linspace(0, levels, COLUMNS + 1).long().tolist()
 
     def draw() -> tuple[torch.Tensor, torch.Tensor]:
         columns = [
-            torch.randint(low, high, (ROWS,), generator=random) for low, high in pairwise(edges)
+            torch.randint(low, high, (sizes.rows,), generator=random)
+            for low, high in pairwise(edges)
         ]
-        dense = torch.randn(ROWS, DENSE, generator=random)
+        dense = torch.randn(sizes.rows, DENSE, generator=random)
         return torch.stack(columns, 1).to(device), dense.to(device)
 
     real, fake = draw(), draw()
-    share = torch.rand(ROWS // pac, 1, generator=random).to(device)
+    epsilon = torch.rand(sizes.rows // pac, 1, generator=random).to(device)
     parameters = [parameter.detach() for parameter in critic.parameters()]
     hot = tuple(one_hot(levels, *part) for part in (real, fake))
     gradients = [torch.empty_like(parameter) for parameter in parameters]
-    return Setting(critic, real, fake, share, hot, parameters, gradients)
+    return Setting(critic, real, fake, epsilon, hot, parameters, gradients)
 
 
 def one_hot(width: int, levels: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
@@ -85,20 +114,20 @@ def eager_step(network: nn.Module, at: Setting, loss_network: nn.Module | None =
         at: The rows.
         loss_network: Does the passes of the loss, if not the critic itself.
     """
-    judge = loss_network or network
+    loss_critic = loss_network or network
     real, fake = at.hot
 
     def step():
         network.zero_grad()
-        loss = judge(fake).mean() - judge(real).mean()
-        between = torch.lerp(real, fake, at.share).requires_grad_()
+        loss = loss_critic(fake).mean() - loss_critic(real).mean()
+        between = torch.lerp(real, fake, at.epsilon).requires_grad_()
         (slope,) = torch.autograd.grad(network(between).sum(), between, create_graph=True)
         (loss + PENALTY_WEIGHT * (slope.norm(dim=1) - 1).square().mean()).backward()
 
     return step
 
 
-def functional_step(weights: list[torch.Tensor], real, fake, share):
+def functional_step(weights: list[torch.Tensor], real, fake, epsilon):
     """The same in torch.func, which `torch.compile` takes whole: gradients of the weights."""
 
     def scores(weights, rows):
@@ -109,7 +138,7 @@ def functional_step(weights: list[torch.Tensor], real, fake, share):
         return rows
 
     def cost(weights):
-        between = torch.lerp(real, fake, share)
+        between = torch.lerp(real, fake, epsilon)
         slope = torch.func.grad(lambda rows: scores(weights, rows).sum())(between)
         penalty = (slope.norm(dim=1) - 1).square().mean()
         loss = scores(weights, fake).mean() - scores(weights, real).mean()
@@ -120,15 +149,16 @@ def functional_step(weights: list[torch.Tensor], real, fake, share):
 
 def step_cases(options: Options) -> Iterator[Case]:
     """Loss, gradient penalty and all gradients of a critic of two hidden layers of 256."""
-    for levels, bars in BARS.items():
+    sizes = _sizes(options)
+    for levels, bars in sizes.bars.items():
         for precision, bar in zip(("medium", "highest"), bars, strict=True):
-            at = setting(levels, options.device)
+            at = setting(levels, sizes, options.device)
             network = plain_network(at.critic)
             eager = eager_step(network, at)
 
             def ours(at=at):
                 ops.critic_step(
-                    *at.real, *at.fake, at.share, at.parameters, at.gradients,
+                    *at.real, *at.fake, at.epsilon, at.parameters, at.gradients,
                     weight=PENALTY_WEIGHT,
                 )  # fmt: skip
 
@@ -156,14 +186,14 @@ def step_cases(options: Options) -> Iterator[Case]:
                         functional_step,
                         options,
                         lambda fast, weights=weights, at=at: (
-                            lambda: fast(weights, *at.hot, at.share)
+                            lambda: fast(weights, *at.hot, at.epsilon)
                         ),
                     ),
                 ]
             yield Case("critic_step", f"D = {levels:,}", ours, tuple(rivals), precision)
 
 
-def ctgan_step(levels: int, pac: int, at: Setting):
+def ctgan_step(levels: int, hidden: tuple[int, ...], pac: int, at: Setting):
     """CTGAN's own critic and penalty, called as its training loop calls them.
 
     Its loop also goes back into the generator here and throws that away; these rows are leaves.
@@ -171,7 +201,7 @@ def ctgan_step(levels: int, pac: int, at: Setting):
     from ctgan.synthesizers.ctgan import Discriminator
 
     real, fake = at.hot
-    critic = Discriminator(levels + DENSE, HIDDEN, pac).to(real.device)
+    critic = Discriminator(levels + DENSE, hidden, pac).to(real.device)
     leaf = fake.clone().requires_grad_()
 
     def step():
@@ -187,16 +217,17 @@ def ctgan_step(levels: int, pac: int, at: Setting):
 
 def ctgan_cases(options: Options) -> Iterator[Case]:
     """With CTGAN's dropout of one half and its packing, on its own `Discriminator`."""
-    for levels, pac in CTGAN_SIZES:
+    sizes = _sizes(options)
+    for levels, pac in sizes.ctgan:
         for precision in ("medium", "highest"):
-            at = setting(levels, options.device, pac, dropout=0.5)
+            at = setting(levels, sizes, options.device, pac, dropout=0.5)
             real, fake = at.critic.pack(*at.real), at.critic.pack(*at.fake)
             random = torch.Generator(options.device).manual_seed(0)
 
             def ours(at=at, real=real, fake=fake, random=random):
-                masks = at.critic.masks(3 * len(at.share), random)
+                masks = at.critic.masks(3 * len(at.epsilon), random)
                 ops.critic_step(
-                    *real, *fake, at.share, at.parameters, at.gradients,
+                    *real, *fake, at.epsilon, at.parameters, at.gradients,
                     masks=masks, weight=PENALTY_WEIGHT,
                 )  # fmt: skip
 
@@ -204,7 +235,7 @@ def ctgan_cases(options: Options) -> Iterator[Case]:
                 "critic_step",
                 f"D = {levels:,}, dropout .5, pac {pac}",
                 ours,
-                (Rival("CTGAN's Discriminator", ctgan_step(levels, pac, at)),),
+                (Rival("CTGAN's Discriminator", ctgan_step(levels, sizes.hidden, pac, at)),),
                 precision,
             )
 
@@ -226,19 +257,20 @@ def eager_softplus_step(network: nn.Module, at: Setting):
 
 def softplus_cases(options: Options) -> Iterator[Case]:
     """Another objective: the scores, its derivatives at them, and the step that takes these."""
-    for levels in BARS:
+    sizes = _sizes(options)
+    for levels in sizes.bars:
         for precision in ("medium", "highest"):
-            at = setting(levels, options.device)
+            at = setting(levels, sizes, options.device)
             network = plain_network(at.critic)
             eager = eager_softplus_step(network, at)
 
             def ours(at=at):
                 real = ops.critic_scores(*at.real, at.parameters)
                 fake = ops.critic_scores(*at.fake, at.parameters)
+                derivatives = torch.stack([-torch.sigmoid(-real), torch.sigmoid(fake)])
                 ops.critic_step(
                     *at.real, *at.fake, None, at.parameters, at.gradients, penalty="r1",
-                    weight=PENALTY_WEIGHT,
-                    derivatives=torch.stack([-torch.sigmoid(-real), torch.sigmoid(fake)]) / ROWS,
+                    weight=PENALTY_WEIGHT, derivatives=derivatives / len(real),
                 )  # fmt: skip
 
             eager()
@@ -257,9 +289,10 @@ def softplus_cases(options: Options) -> Iterator[Case]:
 
 def row_gradient_cases(options: Options) -> Iterator[Case]:
     """Loss of the generator and its gradient at the rows."""
-    for levels in BARS:
+    sizes = _sizes(options)
+    for levels in sizes.bars:
         for precision in ("medium", "highest"):
-            at = setting(levels, options.device)
+            at = setting(levels, sizes, options.device)
             network = plain_network(at.critic).requires_grad_(False)
             rows = at.hot[1].clone().requires_grad_()
 
@@ -290,9 +323,10 @@ def row_gradient_cases(options: Options) -> Iterator[Case]:
 
 def scores_cases(options: Options) -> Iterator[Case]:
     """The forward pass alone."""
-    for levels in BARS:
+    sizes = _sizes(options)
+    for levels in sizes.bars:
         for precision in ("medium", "highest"):
-            at = setting(levels, options.device)
+            at = setting(levels, sizes, options.device)
             network = plain_network(at.critic).requires_grad_(False)
 
             def ours(at=at):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -13,11 +14,29 @@ from operator_cases.softmax import blocks
 from sdv_wgangp import ops
 from sdv_wgangp.networks.generator import Residual
 
-ROWS, NOISE, HIDDEN, COLUMNS = 500, 128, 256, 14
-WIDTHS = (200, 2_000, 20_000)
-# Rows, inner, columns of products in a step on Adult.
-PRODUCTS = ((1_000, 640, 512), (500, 502, 512), (256, 500, 384), (500, 128, 256))
-POSITIONS = 10
+NOISE, COLUMNS, POSITIONS = 128, 14, 10
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of a batch and a network; one-hot widths; rows, inner, columns of products on Adult."""
+
+    rows: int = 500
+    hidden: int = 256
+    widths: tuple[int, ...] = (200, 2_000, 20_000)
+    products: tuple[tuple[int, int, int], ...] = (
+        (1_000, 640, 512),
+        (500, 502, 512),
+        (256, 500, 384),
+        (500, 128, 256),
+    )
+
+
+QUICK = Sizes(rows=30, hidden=16, widths=(40,), products=((20, 33, 16),))
+
+
+def _sizes(options: Options) -> Sizes:
+    return QUICK if options.quick else Sizes()
 
 
 def _normal(*shape: int, device: str, seed: int = 0, dtype=torch.float32) -> torch.Tensor:
@@ -26,7 +45,7 @@ def _normal(*shape: int, device: str, seed: int = 0, dtype=torch.float32) -> tor
 
 def multiply_cases(options: Options) -> Iterator[Case]:
     """In the types of training; the right side is a weight, read by its rows."""
-    for rows, inner, columns in PRODUCTS:
+    for rows, inner, columns in _sizes(options).products:
         a = _normal(rows, inner, device=options.device, dtype=torch.bfloat16)
         b = _normal(columns, inner, device=options.device, seed=1, dtype=torch.bfloat16)
         out = torch.empty(rows, columns, dtype=a.dtype, device=a.device)
@@ -52,10 +71,12 @@ def multiply_cases(options: Options) -> Iterator[Case]:
 
 
 def norm_relu_cases(options: Options) -> Iterator[Case]:
-    z = _normal(ROWS, HIDDEN, device=options.device)
-    gradient = _normal(ROWS, HIDDEN, device=options.device, seed=1)
-    weight, bias = (torch.ones(HIDDEN, device=options.device) * k for k in (1.5, 0.1))
-    wide = torch.zeros(ROWS, HIDDEN + NOISE, device=options.device)
+    sizes = _sizes(options)
+    rows, hidden = sizes.rows, sizes.hidden
+    z = _normal(rows, hidden, device=options.device)
+    gradient = _normal(rows, hidden, device=options.device, seed=1)
+    weight, bias = (torch.ones(hidden, device=options.device) * k for k in (1.5, 0.1))
+    wide = torch.zeros(rows, hidden + NOISE, device=options.device)
     grads = torch.empty_like(weight), torch.empty_like(bias)
 
     def eager(x):
@@ -64,9 +85,9 @@ def norm_relu_cases(options: Options) -> Iterator[Case]:
     def ours(backward):
         def call():
             product = z.clone()
-            inverse = ops.norm_relu(product, weight, bias, 1e-5, wide[:, :HIDDEN])
+            inverse = ops.norm_relu(product, weight, bias, 1e-5, wide[:, :hidden])
             if not backward:
-                return wide[:, :HIDDEN]
+                return wide[:, :hidden]
             ops.norm_relu_backward(gradient, product, weight, bias, inverse, *grads)
             return product
 
@@ -87,7 +108,7 @@ def norm_relu_cases(options: Options) -> Iterator[Case]:
         use = plain(backward)
         yield Case(
             "norm_relu",
-            f"{ROWS} x {HIDDEN}, " + ("and back" if backward else "forward"),
+            f"{rows} x {hidden}, " + ("and back" if backward else "forward"),
             ours(backward),
             (
                 Rival("eager", use(eager), error=relative_error(ours(backward)(), use(eager)())),
@@ -114,18 +135,20 @@ def _eager_reinmax(gradient, logits, hot, index, columns):
 
 
 def code_gradient_cases(options: Options) -> Iterator[Case]:
-    for width in WIDTHS:
+    sizes = _sizes(options)
+    rows = sizes.rows
+    for width in sizes.widths:
         offsets = blocks(COLUMNS, width).to(options.device)
         index = torch.repeat_interleave(
             torch.arange(COLUMNS, device=options.device), offsets.diff()
         )
-        logits = _normal(ROWS, width, device=options.device)
-        at_codes = _normal(ROWS, width, device=options.device, seed=1)
+        logits = _normal(rows, width, device=options.device)
+        at_codes = _normal(rows, width, device=options.device, seed=1)
         bias = torch.zeros(width, device=options.device)
-        uniforms = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(2))
+        uniforms = torch.rand(rows, COLUMNS, generator=torch.Generator().manual_seed(2))
         levels = ops.column_sample(logits, uniforms.to(options.device), offsets) + offsets[:-1]
         hot = torch.zeros_like(logits).scatter_(1, levels, 1.0)
-        none = logits.new_zeros(0, ROWS, COLUMNS), logits.new_zeros(0, width)
+        none = logits.new_zeros(0, rows, COLUMNS), logits.new_zeros(0, width)
 
         def ours(logits=logits, at=at_codes, bias=bias, levels=levels, offsets=offsets, none=none):
             result = at.clone()
@@ -139,7 +162,7 @@ def code_gradient_cases(options: Options) -> Iterator[Case]:
 
         yield Case(
             "code_gradient",
-            f"{ROWS} x {width:,}",
+            f"{rows} x {width:,}",
             ours,
             (
                 Rival(
@@ -153,10 +176,12 @@ def code_gradient_cases(options: Options) -> Iterator[Case]:
 
 
 def position_head_cases(options: Options) -> Iterator[Case]:
-    features = _normal(ROWS, NOISE + 2 * HIDDEN, device=options.device)
+    sizes = _sizes(options)
+    rows, hidden = sizes.rows, sizes.hidden
+    features = _normal(rows, NOISE + 2 * hidden, device=options.device)
     weight = _normal(2 * POSITIONS, features.shape[1], device=options.device, seed=1) / 25
     bias = torch.zeros(2 * POSITIONS, device=options.device)
-    jitter = _normal(ROWS, POSITIONS, device=options.device, seed=2)
+    jitter = _normal(rows, POSITIONS, device=options.device, seed=2)
 
     def eager(features=features):
         mean, log_scale = functional.linear(features, weight, bias).chunk(2, 1)
@@ -167,7 +192,7 @@ def position_head_cases(options: Options) -> Iterator[Case]:
 
     yield Case(
         "position_head",
-        f"{ROWS} x {features.shape[1]}, {POSITIONS} positions",
+        f"{rows} x {features.shape[1]}, {POSITIONS} positions",
         ours,
         (
             Rival("eager", eager, error=relative_error(ours(), eager())),
@@ -179,6 +204,7 @@ def position_head_cases(options: Options) -> Iterator[Case]:
 def row_views_cases(options: Options) -> Iterator[Case]:
     """Ten numeric columns of 21 levels, all with positions, ranked and whitened."""
     width = 21 * POSITIONS
+    rows = _sizes(options).rows
     random = torch.Generator().manual_seed(0)
     column = torch.arange(POSITIONS)
     tables = torch.stack(
@@ -197,8 +223,8 @@ def row_views_cases(options: Options) -> Iterator[Case]:
         5e-5,
         4.0,
     )
-    levels = torch.randint(21, (ROWS, POSITIONS), generator=random) + 21 * column
-    positions = torch.rand(ROWS, POSITIONS, generator=random)
+    levels = torch.randint(21, (rows, POSITIONS), generator=random) + 21 * column
+    positions = torch.rand(rows, POSITIONS, generator=random)
     levels, positions = levels.to(options.device), positions.to(options.device)
 
     def eager(levels=levels, positions=positions):
@@ -213,7 +239,7 @@ def row_views_cases(options: Options) -> Iterator[Case]:
 
     yield Case(
         "row_views",
-        f"{ROWS} rows, {POSITIONS} positions",
+        f"{rows} rows, {POSITIONS} positions",
         ours,
         (
             Rival("eager", eager, error=relative_error(ours(), eager())),
@@ -225,8 +251,9 @@ def row_views_cases(options: Options) -> Iterator[Case]:
 def adam_step_cases(options: Options) -> Iterator[Case]:
     """A generator of the default widths, with the average of its weights."""
     torch.manual_seed(0)
-    body = [Residual(NOISE, HIDDEN), Residual(NOISE + HIDDEN, HIDDEN)]
-    network = nn.Sequential(*body, nn.Linear(NOISE + 2 * HIDDEN, 500)).to(options.device)
+    hidden = _sizes(options).hidden
+    body = [Residual(NOISE, hidden), Residual(NOISE + hidden, hidden)]
+    network = nn.Sequential(*body, nn.Linear(NOISE + 2 * hidden, 500)).to(options.device)
     parameters = list(network.parameters())
     for parameter in parameters:
         parameter.grad = torch.randn_like(parameter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -11,12 +12,34 @@ from torch.nn import functional
 
 from operator_cases.case import Case, Options, Rival, compiled, relative_error
 from sdv_wgangp import ops
-from sdv_wgangp.ops import reference
+from sdv_wgangp.ops.registry import reference
 
-# Rows, columns and one-hot width: a batch of training, wide tables, and a piece of sampling.
-SIZES = ((500, 14, 200), (500, 14, 2_000), (500, 100, 1_000), (500, 14, 20_000))
-SAMPLE_SIZES = ((1_000, 14, 200), (8_192, 14, 200), (500, 14, 2_000), (500, 100, 1_000))
 TEMPERATURE = 0.2  # CTGAN's
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Rows, columns and one-hot width: a batch of training, wide tables, a piece of sampling."""
+
+    softmax: tuple[tuple[int, int, int], ...] = (
+        (500, 14, 200),
+        (500, 14, 2_000),
+        (500, 100, 1_000),
+        (500, 14, 20_000),
+    )
+    sample: tuple[tuple[int, int, int], ...] = (
+        (1_000, 14, 200),
+        (8_192, 14, 200),
+        (500, 14, 2_000),
+        (500, 100, 1_000),
+    )
+
+
+QUICK = Sizes(softmax=((20, 5, 33),), sample=((20, 5, 33),))
+
+
+def _sizes(options: Options) -> Sizes:
+    return QUICK if options.quick else Sizes()
 
 
 def blocks(columns: int, width: int) -> torch.Tensor:
@@ -92,7 +115,7 @@ def softmax_cases(options: Options) -> Iterator[Case]:
 
     The last case is what our training does in its place, against the same rivals.
     """
-    for rows, columns, width in SIZES:
+    for rows, columns, width in _sizes(options).softmax:
         random = torch.Generator().manual_seed(width)
         logits = torch.randn(rows, width, generator=random).to(options.device)
         offsets = blocks(columns, width).to(options.device)
@@ -148,24 +171,24 @@ def _inversion(offsets: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
 
     def draw(logits):
         uniforms = torch.rand(len(logits), len(offsets) - 1, device=logits.device)
-        return reference.column_sample(logits, uniforms, offsets)
+        return reference("column_sample")(logits, uniforms, offsets)
 
     return draw
 
 
 def _wrong_codes(logits: torch.Tensor, offsets: torch.Tensor) -> float:
-    """Share of codes that differ from inverting the distribution in float64."""
+    """Fraction of codes that differ from inverting the distribution in float64."""
     random = torch.Generator(logits.device).manual_seed(1)
     columns = len(offsets) - 1
     uniforms = torch.rand(len(logits), columns, generator=random, device=logits.device)
     found = ops.column_sample(logits, uniforms, offsets)
-    exact = reference.column_sample(logits.double(), uniforms.double(), offsets)
+    exact = reference("column_sample")(logits.double(), uniforms.double(), offsets)
     return float((found != exact).double().mean())
 
 
 def sample_cases(options: Options) -> Iterator[Case]:
-    """Codes of generated rows, the uniforms drawn with them. The error is a share of codes."""
-    for rows, columns, width in SAMPLE_SIZES:
+    """Codes of generated rows, the uniforms drawn with them. The error is a fraction of codes."""
+    for rows, columns, width in _sizes(options).sample:
         random = torch.Generator().manual_seed(width)
         logits = torch.randn(rows, width, generator=random).to(options.device)
         offsets = blocks(columns, width).to(options.device)

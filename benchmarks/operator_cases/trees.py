@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,28 +12,40 @@ from threadpoolctl import ThreadpoolController
 
 from operator_cases.case import Case, Options, Rival, relative_error
 from sdv_wgangp import ops
-from sdv_wgangp.ops.trees import tree_scores_reference
+from sdv_wgangp.ops.registry import reference
 
-# Rows, columns, trees, depth.
-SIZES = ((100_000, 20, 100, 5), (100_000, 20, 500, 5), (100_000, 50, 100, 6))
-TRAINING_ROWS = 3_000
 BAR = 5.0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Rows, columns, trees, depth; and how many rows the trees learn from."""
+
+    ensembles: tuple[tuple[int, int, int, int], ...] = (
+        (100_000, 20, 100, 5),
+        (100_000, 20, 500, 5),
+        (100_000, 50, 100, 6),
+    )
+    training_rows: int = 3_000
+
+
+QUICK = Sizes(ensembles=((70, 3, 4, 5),), training_rows=150)
 
 
 def _bytes(rows: int, columns: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (rows, columns), dtype=np.uint8)
 
 
-def fitted(columns: int, trees: int, depth: int) -> HistGradientBoostingRegressor:
+def fitted(rows: int, columns: int, trees: int, depth: int) -> HistGradientBoostingRegressor:
     """Trees that have much to learn: all columns count, and some of their products."""
-    cells = _bytes(TRAINING_ROWS, columns, 1).astype(np.float64)
+    cells = _bytes(rows, columns, 1).astype(np.float64)
     random = np.random.default_rng(2)
     target = cells @ random.normal(size=columns) + cells[:, 0] * cells[:, 1] / 50
     model = HistGradientBoostingRegressor(
         max_iter=trees, max_depth=depth, max_leaf_nodes=2**depth, min_samples_leaf=5,
         early_stopping=False, random_state=0,
     )  # fmt: skip
-    return model.fit(cells, target + 50 * random.normal(size=TRAINING_ROWS))
+    return model.fit(cells, target + 50 * random.normal(size=rows))
 
 
 def perfect_trees(
@@ -67,8 +80,9 @@ def perfect_trees(
 
 def cases(options: Options) -> Iterator[Case]:
     """Of rows of bytes; scikit-learn is given them as the floats that it takes."""
-    for rows, columns, count, depth in SIZES:
-        model = fitted(columns, count, depth)
+    sizes = QUICK if options.quick else Sizes()
+    for rows, columns, count, depth in sizes.ensembles:
+        model = fitted(sizes.training_rows, columns, count, depth)
         cells = _bytes(rows, columns, 0)
         numbers = cells.astype(np.float64)
         given = tuple(
@@ -96,8 +110,8 @@ def cases(options: Options) -> Iterator[Case]:
                 ),
                 Rival(
                     "all rows level by level",
-                    lambda given=given: tree_scores_reference(*given),
-                    error=relative_error(found, tree_scores_reference(*given)),
+                    lambda given=given: reference("tree_scores")(*given),
+                    error=relative_error(found, reference("tree_scores")(*given)),
                 ),
             ),
         )

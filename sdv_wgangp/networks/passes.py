@@ -15,7 +15,7 @@ import torch
 
 from sdv_wgangp import ops
 from sdv_wgangp.networks.generator import LOG_SCALE_RANGE, Conditions, Generator
-from sdv_wgangp.ops.reference import block_of
+from sdv_wgangp.ops.blocks import block_of
 
 WIDTH_UNIT = 32
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 import torch
 
 from sdv_wgangp import ops
-from sdv_wgangp.ops.reference import block_of
+from sdv_wgangp.ops.blocks import block_of
 
 
 def code_score(

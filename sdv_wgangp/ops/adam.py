@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,18 +22,10 @@ from sdv_wgangp.ops.registry import operator
 __all__ = ["adam_step"]
 
 
-def _check_adam(
-    parameters: list[Tensor],
-    gradients: list[Tensor],
-    squares: list[Tensor],
-    averages: list[Tensor],
-    rates: Tensor,
-    beta: float,
-    epsilon: float,
-    decay: float,
-) -> None:
-    op = "adam_step"
-    for name, tensors in (("gradients", gradients), ("squares", squares), ("averages", averages)):
+def _check_adam(op: str, a: Any) -> None:
+    parameters, rates = a.parameters, a.rates
+    for name in ("gradients", "squares", "averages"):
+        tensors = getattr(a, name)
         none = name == "averages" and not tensors
         check(
             none or len(tensors) == len(parameters),
@@ -54,12 +47,13 @@ def _check_adam(
         check_device(op, "rates", rates, own, parameter)
     check_shape(op, "rates", rates, [3])
     check_dtype(op, "rates", rates, torch.float64)
-    check(0 <= beta < 1, f"{op}: beta must lie in [0, 1), got {beta:g}")
-    check(epsilon > 0, f"{op}: epsilon must be positive, got {epsilon:g}")
-    check(decay >= 0, f"{op}: decay must not be negative, got {decay:g}")
+    check(0 <= a.beta < 1, f"{op}: beta must lie in [0, 1), got {a.beta:g}")
+    check(a.epsilon > 0, f"{op}: epsilon must be positive, got {a.epsilon:g}")
+    check(a.decay >= 0, f"{op}: decay must not be negative, got {a.decay:g}")
 
 
-def adam_step_reference(
+@operator(_check_adam, writes=("parameters", "squares", "averages"), autocast=False)
+def _adam_step(
     parameters: list[Tensor],
     gradients: list[Tensor],
     squares: list[Tensor],
@@ -70,25 +64,15 @@ def adam_step_reference(
     decay: float,
 ) -> None:
     """See :func:`adam_step`."""
-    _check_adam(parameters, gradients, squares, averages, rates, beta, epsilon, decay)
-    rate, correction, share = rates.unbind()
+    rate, correction, ema_weight = rates.unbind()
     for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
         own = gradient.to(parameter.dtype) + decay * parameter
         squares[index].mul_(beta).addcmul_(own, own, value=1 - beta)
         root = squares[index].sqrt() * correction.to(own.dtype) + epsilon
         parameter.sub_(rate.to(own.dtype) * own / root)
         if averages:
-            move = share.to(own.dtype) * (parameter - averages[index])
+            move = ema_weight.to(own.dtype) * (parameter - averages[index])
             averages[index].add_(torch.where(move.square().isfinite(), move, 0))
-
-
-_adam_step = operator(
-    "adam_step(Tensor(a!)[] parameters, Tensor[] gradients, Tensor(b!)[] squares,"
-    " Tensor(c!)[] averages, Tensor rates, float beta, float epsilon, float decay) -> ()",
-    adam_step_reference,
-    _check_adam,
-    autocast=False,
-)
 
 
 def adam_step(
@@ -120,8 +104,8 @@ def adam_step(
         gradients: as many, of the same shapes; of the same dtypes, or bfloat16 beside float32.
         squares: v; changed in place; zeros before the first step.
         averages: a, changed in place; none at all, or as many.
-        rates: float64 [3] on the device of the parameters: the learning rate, c, and s. A tensor,
-            so that a captured CUDA graph sees new ones.
+        rates: float64 [3] on the device of the parameters: the learning rate, c, and s,
+            which is 1 less the EMA decay. A tensor, so that a captured CUDA graph sees new ones.
         beta: :math:`\beta_2`, in [0, 1).
         epsilon: positive.
         decay: w.

@@ -16,9 +16,12 @@ over what a product gave, in place, with sums, norms and exponentials in float32
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from sdv_wgangp.ops.blocks import block_of, block_sum, check_offsets, check_offsets_shape
 from sdv_wgangp.ops.checks import (
     check,
     check_device,
@@ -29,7 +32,6 @@ from sdv_wgangp.ops.checks import (
     check_shape,
     check_written,
 )
-from sdv_wgangp.ops.reference import block_of, block_sum, check_offsets, check_offsets_shape
 from sdv_wgangp.ops.registry import operator
 
 __all__ = ["code_gradient", "norm_relu", "norm_relu_backward", "position_head"]
@@ -55,46 +57,23 @@ def _check_parameters(op: str, width: int, weight: Tensor, **others: Tensor) -> 
 # --- norm_relu -----------------------------------------------------------------------------------
 
 
-def _check_norm_relu(
-    product: Tensor, weight: Tensor, bias: Tensor, epsilon: float, out: Tensor
-) -> None:
-    op = "norm_relu"
+def _check_norm_relu(op: str, a: Any) -> None:
+    product, weight, out = a.product, a.weight, a.out
     _check_batch(op, "product", product, weight)
-    _check_parameters(op, product.shape[1], weight, bias=bias)
-    check(epsilon > 0, f"{op}: epsilon must be positive, got {epsilon:g}")
+    _check_parameters(op, product.shape[1], weight, bias=a.bias)
+    check(a.epsilon > 0, f"{op}: epsilon must be positive, got {a.epsilon:g}")
     check_shape(op, "out", out, product.shape)
     check_same(op, "out", out, "product", product)
     check_written(op, "product", product)
     check_written(op, "out", out)
 
 
-def norm_relu_reference(
-    product: Tensor, weight: Tensor, bias: Tensor, epsilon: float, out: Tensor
-) -> Tensor:
-    """See :func:`norm_relu`."""
-    _check_norm_relu(product, weight, bias, epsilon, out)
-    z = product.to(weight.dtype)
-    variance, mean = torch.var_mean(z, 0, correction=0)
-    inverse = (variance + epsilon).rsqrt()
-    product.copy_((z - mean) * inverse)
-    out.copy_(torch.relu(product.to(weight.dtype) * weight + bias))
-    return inverse
-
-
-def _norm_relu_fake(product, weight, bias, epsilon, out) -> Tensor:
-    _check_norm_relu(product, weight, bias, epsilon, out)
-    return weight.new_empty(weight.shape)
-
-
-_norm_relu = operator(
-    "norm_relu(Tensor(a!) product, Tensor weight, Tensor bias, float epsilon, Tensor(b!) out)"
-    " -> Tensor",
-    norm_relu_reference,
-    _norm_relu_fake,
+@operator(
+    _check_norm_relu,
+    lambda a: a.weight.new_empty(a.weight.shape),
+    writes=("product", "out"),
     autocast=False,
 )
-
-
 def norm_relu(
     product: Tensor, weight: Tensor, bias: Tensor, epsilon: float, out: Tensor
 ) -> Tensor:
@@ -119,69 +98,38 @@ def norm_relu(
     Raises:
         RuntimeError: if an argument has the wrong shape, dtype or device.
     """
-    return _norm_relu(product, weight, bias, epsilon, out)
+    z = product.to(weight.dtype)
+    variance, mean = torch.var_mean(z, 0, correction=0)
+    inverse = (variance + epsilon).rsqrt()
+    product.copy_((z - mean) * inverse)
+    out.copy_(torch.relu(product.to(weight.dtype) * weight + bias))
+    return inverse
 
 
 # --- norm_relu_backward --------------------------------------------------------------------------
 
 
-def _check_norm_relu_backward(
-    gradient: Tensor,
-    normal: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    inverse: Tensor,
-    weight_gradient: Tensor,
-    bias_gradient: Tensor,
-) -> None:
-    op = "norm_relu_backward"
+def _check_norm_relu_backward(op: str, a: Any) -> None:
+    normal, weight = a.normal, a.weight
     _check_batch(op, "normal", normal, weight)
-    check_shape(op, "gradient", gradient, normal.shape)
-    check_same(op, "gradient", gradient, "normal", normal)
-    _check_parameters(
-        op,
-        normal.shape[1],
-        weight,
-        bias=bias,
-        inverse=inverse,
-        weight_gradient=weight_gradient,
-        bias_gradient=bias_gradient,
-    )
+    check_shape(op, "gradient", a.gradient, normal.shape)
+    check_same(op, "gradient", a.gradient, "normal", normal)
+    names = ("bias", "inverse", "weight_gradient", "bias_gradient")
+    others = {name: getattr(a, name) for name in names}
+    _check_parameters(op, normal.shape[1], weight, **others)
     check_written(op, "normal", normal)
-    for name, tensor in (("weight_gradient", weight_gradient), ("bias_gradient", bias_gradient)):
-        check(tensor.is_contiguous(), f"{op}: {name} is written to, so it must be contiguous")
+    for name in ("weight_gradient", "bias_gradient"):
+        check(
+            others[name].is_contiguous(),
+            f"{op}: {name} is written to, so it must be contiguous",
+        )
 
 
-def norm_relu_backward_reference(
-    gradient: Tensor,
-    normal: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    inverse: Tensor,
-    weight_gradient: Tensor,
-    bias_gradient: Tensor,
-) -> None:
-    """See :func:`norm_relu_backward`."""
-    _check_norm_relu_backward(
-        gradient, normal, weight, bias, inverse, weight_gradient, bias_gradient
-    )
-    n = normal.to(weight.dtype)
-    g = torch.where(n * weight + bias > 0, gradient.to(weight.dtype), 0)
-    bias_gradient.copy_(g.sum(0))
-    weight_gradient.copy_((g * n).sum(0))
-    rows = len(n)
-    normal.copy_(weight * inverse * (g - bias_gradient / rows - n * weight_gradient / rows))
-
-
-_norm_relu_backward = operator(
-    "norm_relu_backward(Tensor gradient, Tensor(a!) normal, Tensor weight, Tensor bias,"
-    " Tensor inverse, Tensor(b!) weight_gradient, Tensor(c!) bias_gradient) -> ()",
-    norm_relu_backward_reference,
+@operator(
     _check_norm_relu_backward,
+    writes=("normal", "weight_gradient", "bias_gradient"),
     autocast=False,
 )
-
-
 def norm_relu_backward(
     gradient: Tensor,
     normal: Tensor,
@@ -211,22 +159,19 @@ def norm_relu_backward(
     Raises:
         RuntimeError: if an argument has the wrong shape, dtype or device.
     """
-    _norm_relu_backward(gradient, normal, weight, bias, inverse, weight_gradient, bias_gradient)
+    n = normal.to(weight.dtype)
+    g = torch.where(n * weight + bias > 0, gradient.to(weight.dtype), 0)
+    bias_gradient.copy_(g.sum(0))
+    weight_gradient.copy_((g * n).sum(0))
+    rows = len(n)
+    normal.copy_(weight * inverse * (g - bias_gradient / rows - n * weight_gradient / rows))
 
 
 # --- code_gradient -------------------------------------------------------------------------------
 
 
-def _check_code_gradient(
-    gradient: Tensor,
-    logits: Tensor,
-    bias: Tensor,
-    levels: Tensor,
-    offsets: Tensor,
-    slopes: Tensor,
-    tables: Tensor,
-) -> int:
-    op = "code_gradient"
+def _check_code_gradient(op: str, a: Any) -> None:
+    gradient, logits, bias, levels, tables = a.gradient, a.logits, a.bias, a.levels, a.tables
     check(bias.dim() == 1, f"{op}: bias must have one dimension, got shape {list(bias.shape)}")
     check_floating(op, "bias", bias)
     width = bias.shape[0]
@@ -238,7 +183,7 @@ def _check_code_gradient(
     check_shape(op, "gradient", gradient, logits.shape)
     check_same(op, "gradient", gradient, "logits", logits)
     check_written(op, "gradient", gradient)
-    columns = check_offsets_shape(op, offsets, bias)
+    columns = check_offsets_shape(op, a.offsets, bias)
     rows = logits.shape[0]
     check_shape(op, "levels", levels, [rows, columns])
     check_dtype(op, "levels", levels, torch.int64)
@@ -247,62 +192,17 @@ def _check_code_gradient(
         tables.dim() == 2 and tables.shape[1] == width,
         f"{op}: tables must have shape [tables, {width}], got {list(tables.shape)}",
     )
-    check_shape(op, "slopes", slopes, [tables.shape[0], rows, columns])
-    for name, tensor in (("tables", tables), ("slopes", slopes)):
+    check_shape(op, "slopes", a.slopes, [tables.shape[0], rows, columns])
+    for name, tensor in (("tables", tables), ("slopes", a.slopes)):
         check_same(op, name, tensor, "bias", bias)
-    return columns
 
 
-def code_gradient_reference(
-    gradient: Tensor,
-    logits: Tensor,
-    bias: Tensor,
-    levels: Tensor,
-    offsets: Tensor,
-    slopes: Tensor,
-    tables: Tensor,
-) -> Tensor:
-    """See :func:`code_gradient`."""
-    op = "code_gradient"
-    columns = _check_code_gradient(gradient, logits, bias, levels, offsets, slopes, tables)
-    width = len(bias)
-    check_offsets(op, offsets, width)
-    index = block_of(offsets, width)
-    outside = ((levels < offsets[:-1]) | (levels >= offsets[1:])).nonzero()
-    if len(outside):
-        row, column = outside[0].tolist()
-        raise RuntimeError(
-            f"{op}: levels must lie in their column, got {int(levels[row, column])} in row {row}, "
-            f"column {column}"
-        )
-    z = logits.to(bias.dtype) + bias
-    lowest = z.new_full((len(z), columns), -torch.inf)
-    most = lowest.scatter_reduce(1, index.expand_as(z), z, "amax")
-    weights = torch.exp(z - most.index_select(1, index))
-    p = weights / block_sum(weights, offsets).index_select(1, index)
-    v = gradient.to(bias.dtype)
-    for slope, table in zip(slopes, tables, strict=True):
-        v = v + slope.index_select(1, index) * table
-    part = 0.5 * p * (v - v.gather(1, levels).index_select(1, index))
-    part = part.scatter_add(1, levels, -block_sum(part, offsets))
-    gradient.copy_(part)
-    return part.sum(0)
-
-
-def _code_gradient_fake(gradient, logits, bias, levels, offsets, slopes, tables) -> Tensor:
-    _check_code_gradient(gradient, logits, bias, levels, offsets, slopes, tables)
-    return bias.new_empty(bias.shape)
-
-
-_code_gradient = operator(
-    "code_gradient(Tensor(a!) gradient, Tensor logits, Tensor bias, Tensor levels, Tensor offsets,"
-    " Tensor slopes, Tensor tables) -> Tensor",
-    code_gradient_reference,
-    _code_gradient_fake,
+@operator(
+    _check_code_gradient,
+    lambda a: a.bias.new_empty(a.bias.shape),
+    writes=("gradient",),
     autocast=False,
 )
-
-
 def code_gradient(
     gradient: Tensor,
     logits: Tensor,
@@ -343,16 +243,36 @@ def code_gradient(
             ascend from 0 to width or a level is not one of its column. (On CUDA the device checks
             values.)
     """
-    return _code_gradient(gradient, logits, bias, levels, offsets, slopes, tables)
+    op = "code_gradient"
+    width, columns = len(bias), len(offsets) - 1
+    check_offsets(op, offsets, width)
+    index = block_of(offsets, width)
+    outside = ((levels < offsets[:-1]) | (levels >= offsets[1:])).nonzero()
+    if len(outside):
+        row, column = outside[0].tolist()
+        raise RuntimeError(
+            f"{op}: levels must lie in their column, got {int(levels[row, column])} in row {row}, "
+            f"column {column}"
+        )
+    z = logits.to(bias.dtype) + bias
+    lowest = z.new_full((len(z), columns), -torch.inf)
+    most = lowest.scatter_reduce(1, index.expand_as(z), z, "amax")
+    weights = torch.exp(z - most.index_select(1, index))
+    p = weights / block_sum(weights, offsets).index_select(1, index)
+    v = gradient.to(bias.dtype)
+    for slope, table in zip(slopes, tables, strict=True):
+        v = v + slope.index_select(1, index) * table
+    part = 0.5 * p * (v - v.gather(1, levels).index_select(1, index))
+    part = part.scatter_add(1, levels, -block_sum(part, offsets))
+    gradient.copy_(part)
+    return part.sum(0)
 
 
 # --- position_head -------------------------------------------------------------------------------
 
 
-def _check_position_head(
-    features: Tensor, weight: Tensor, bias: Tensor, jitter: Tensor, low: float, high: float
-) -> int:
-    op = "position_head"
+def _check_position_head(op: str, a: Any) -> None:
+    features, weight = a.features, a.weight
     check(
         weight.dim() == 2 and weight.shape[0] % 2 == 0,
         f"{op}: weight must have shape [2 positions, features], got {list(weight.shape)}",
@@ -364,41 +284,18 @@ def _check_position_head(
         f"{op}: features must have shape [rows, {weight.shape[1]}], got {list(features.shape)}",
     )
     check_operand(op, "features", features, "weight", weight)
-    check_shape(op, "bias", bias, [2 * count])
-    check_shape(op, "jitter", jitter, [features.shape[0], count])
-    for name, tensor in (("bias", bias), ("jitter", jitter)):
+    check_shape(op, "bias", a.bias, [2 * count])
+    check_shape(op, "jitter", a.jitter, [features.shape[0], count])
+    for name, tensor in (("bias", a.bias), ("jitter", a.jitter)):
         check_same(op, name, tensor, "weight", weight)
-    check(low <= high, f"{op}: low must not be above high, got {low:g} and {high:g}")
-    return count
+    check(a.low <= a.high, f"{op}: low must not be above high, got {a.low:g} and {a.high:g}")
 
 
-def position_head_reference(
-    features: Tensor, weight: Tensor, bias: Tensor, jitter: Tensor, low: float, high: float
-) -> tuple[Tensor, Tensor]:
-    """See :func:`position_head`."""
-    _check_position_head(features, weight, bias, jitter, low, high)
-    # In double: networks may train in bfloat16 products.
-    head = (features.double() @ weight.double().T + bias.double()).to(weight.dtype)
-    mean, log_scale = head.chunk(2, dim=1)
-    spread = log_scale.clamp(low, high).exp() * jitter
-    free = (log_scale >= low) & (log_scale <= high)
-    return mean + spread, torch.where(free, spread, 0)
-
-
-def _position_head_fake(features, weight, bias, jitter, low, high) -> tuple[Tensor, Tensor]:
-    _check_position_head(features, weight, bias, jitter, low, high)
-    return jitter.new_empty(jitter.shape), jitter.new_empty(jitter.shape)
-
-
-_position_head = operator(
-    "position_head(Tensor features, Tensor weight, Tensor bias, Tensor jitter, float low,"
-    " float high) -> (Tensor scores, Tensor stretches)",
-    position_head_reference,
-    _position_head_fake,
+@operator(
+    _check_position_head,
+    lambda a: (a.jitter.new_empty(a.jitter.shape), a.jitter.new_empty(a.jitter.shape)),
     autocast=False,
 )
-
-
 def position_head(
     features: Tensor, weight: Tensor, bias: Tensor, jitter: Tensor, low: float, high: float
 ) -> tuple[Tensor, Tensor]:
@@ -423,4 +320,9 @@ def position_head(
     Raises:
         RuntimeError: if an argument has the wrong shape, dtype or device.
     """
-    return _position_head(features, weight, bias, jitter, low, high)
+    # In double: networks may train in bfloat16 products.
+    head = (features.double() @ weight.double().T + bias.double()).to(weight.dtype)
+    mean, log_scale = head.chunk(2, dim=1)
+    spread = log_scale.clamp(low, high).exp() * jitter
+    free = (log_scale >= low) & (log_scale <= high)
+    return mean + spread, torch.where(free, spread, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -11,8 +13,8 @@ from sdv_wgangp.ops.registry import operator
 __all__ = ["multiply"]
 
 
-def _check_multiply(a: Tensor, b: Tensor, out: Tensor, add: bool = False) -> None:
-    op = "multiply"
+def _check_multiply(op: str, args: Any) -> None:
+    a, b, out = args.a, args.b, args.out
     check(a.dim() == 2, f"{op}: a must have two dimensions, got shape {list(a.shape)}")
     check(
         b.dim() == 2 and b.shape[0] == a.shape[1],
@@ -28,9 +30,9 @@ def _check_multiply(a: Tensor, b: Tensor, out: Tensor, add: bool = False) -> Non
     check_written(op, "out", out)
 
 
-def multiply_reference(a: Tensor, b: Tensor, out: Tensor, add: bool) -> None:
-    """See :func:`multiply`."""
-    _check_multiply(a, b, out)
+@operator(_check_multiply, writes=("out",), autocast=False)
+def _multiply(a: Tensor, b: Tensor, out: Tensor, add: bool) -> None:
+    """``out`` = a b, or += a b."""
     if a.dtype == torch.bfloat16:
         # On the CPU torch reads beyond the columns of a slice, and NaN * 0 is NaN.
         a = a.contiguous()
@@ -38,14 +40,6 @@ def multiply_reference(a: Tensor, b: Tensor, out: Tensor, add: bool) -> None:
         torch.addmm(out, a, b, out=out)
     else:
         torch.mm(a, b, out=out)
-
-
-_multiply = operator(
-    "multiply(Tensor a, Tensor b, Tensor(c!) out, bool add) -> ()",
-    multiply_reference,
-    _check_multiply,
-    autocast=False,
-)
 
 
 def multiply(a: Tensor, b: Tensor, out: Tensor | None = None, *, add: bool = False) -> Tensor:

@@ -1,12 +1,11 @@
 r"""The gradient penalty of any critic: interpolates, and norm and penalty of its gradients.
 
-Operators, with their references in plain PyTorch (``*_reference``, the fallback and the tests'
-oracle), shapes, derivatives and public functions. Between the two lies the critic, of which
-nothing is known but that it can be differentiated twice:
+Operators in plain PyTorch (the fallback and the tests' oracle), with shapes and derivatives.
+Between the two lies the critic, of which nothing is known but that it can be differentiated twice:
 
 .. code-block:: python
 
-    rows = interpolate(real, fake, share).requires_grad_()
+    rows = interpolate(real, fake, epsilon).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(rows).sum(), rows, create_graph=True)
     penalty, norms = gradient_norm_penalty(gradient, weight)
     penalty.backward()
@@ -22,6 +21,7 @@ last stay so). Norms are summed in float64, whatever networks train in.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,14 +45,14 @@ def _check_rows(op: str, name: str, tensor: Tensor) -> None:
     check_floating(op, name, tensor)
 
 
-def _check_interpolate(real: Tensor, fake: Tensor, share: Tensor) -> None:
-    op = "interpolate"
-    _check_rows(op, "real", real)
-    check_like(op, "real", real, "fake", fake, real.shape)
-    check_like(op, "real", real, "share", share, [real.shape[0], 1])
+def _check_interpolate(op: str, a: Any) -> None:
+    _check_rows(op, "real", a.real)
+    check_like(op, "real", a.real, "fake", a.fake, a.real.shape)
+    check_like(op, "real", a.real, "epsilon", a.epsilon, [a.real.shape[0], 1])
 
 
-def _check_penalty(op: str, gradient: Tensor, weight: float, kind: str) -> None:
+def _check_penalty(op: str, a: Any) -> None:
+    gradient, weight, kind = a.gradient, a.weight, a.kind
     _check_rows(op, "gradient", gradient)
     check(gradient.shape[0] > 0, f"{op}: gradient has no rows, got shape {list(gradient.shape)}")
     check(
@@ -62,14 +62,11 @@ def _check_penalty(op: str, gradient: Tensor, weight: float, kind: str) -> None:
     check(kind in KINDS, f"{op}: kind must be wgan-gp, wgan-lp, r1 or r2, got {kind}")
 
 
-def _check_penalty_backward(
-    grad_penalty: Tensor, grad_norms: Tensor | None, gradient: Tensor, weight: float, kind: str
-) -> None:
-    op = "gradient_norm_penalty_backward"
-    _check_penalty(op, gradient, weight, kind)
-    check_like(op, "gradient", gradient, "grad_penalty", grad_penalty, [])
-    if grad_norms is not None:
-        check_like(op, "gradient", gradient, "grad_norms", grad_norms, [gradient.shape[0]])
+def _check_penalty_backward(op: str, a: Any) -> None:
+    _check_penalty(op, a)
+    check_like(op, "gradient", a.gradient, "grad_penalty", a.grad_penalty, [])
+    if a.grad_norms is not None:
+        check_like(op, "gradient", a.gradient, "grad_norms", a.grad_norms, [len(a.gradient)])
 
 
 # --- interpolate ---------------------------------------------------------------------------------
@@ -80,50 +77,39 @@ def _per_row(values: Tensor, rows: Tensor) -> Tensor:
     return values.reshape(-1, *[1] * (rows.dim() - 1))
 
 
-def interpolate_reference(real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
-    """See :func:`interpolate`."""
-    _check_interpolate(real, fake, share)
-    return torch.empty_like(real).copy_(torch.lerp(real, fake, _per_row(share, real)))
+def _interpolate_context(ctx: Any, a: Any, output: Tensor) -> None:
+    # The rows are kept only where epsilon is to have a gradient, which it seldom is.
+    ctx.save_for_backward(a.epsilon, *((a.real, a.fake) if ctx.needs_input_grad[2] else ()))
 
 
-def _interpolate_fake(real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
-    _check_interpolate(real, fake, share)
-    return torch.empty_like(real)
+def _interpolate_gradient(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
+    epsilon, *ends = ctx.saved_tensors
+    to_real, to_fake, to_epsilon = ctx.needs_input_grad
+    per_row = _per_row(epsilon, grad)
+    inner = (grad * (ends[1] - ends[0])).flatten(1).sum(1, keepdim=True) if to_epsilon else None
+    return {
+        "real": grad * (1 - per_row) if to_real else None,
+        "fake": grad * per_row if to_fake else None,
+        "epsilon": inner,
+    }
 
 
-def _interpolate_context(ctx, inputs, output) -> None:
-    # The rows themselves are kept only where the share is to have a gradient, which it seldom is.
-    real, fake, share = inputs
-    ctx.save_for_backward(share, *((real, fake) if ctx.needs_input_grad[2] else ()))
-
-
-def _interpolate_gradient(ctx, grad: Tensor):
-    share, *ends = ctx.saved_tensors
-    to_real, to_fake, to_share = ctx.needs_input_grad
-    inner = (grad * (ends[1] - ends[0])).flatten(1).sum(1, keepdim=True) if to_share else None
-    share = _per_row(share, grad)
-    return grad * (1 - share) if to_real else None, grad * share if to_fake else None, inner
-
-
-_interpolate = operator(
-    "interpolate(Tensor real, Tensor fake, Tensor share) -> Tensor",
-    interpolate_reference,
-    _interpolate_fake,
-    _interpolate_gradient,
-    _interpolate_context,
+@operator(
+    _check_interpolate,
+    lambda a: torch.empty_like(a.real),
+    backward=_interpolate_gradient,
+    context=_interpolate_context,
 )
+def interpolate(real: Tensor, fake: Tensor, epsilon: Tensor) -> Tensor:
+    r"""Points between real and fake rows, :math:`x + a (y - x)` with one epsilon :math:`a` a row.
 
-
-def interpolate(real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
-    r"""Points between real and fake rows, :math:`x + a (y - x)` with one share :math:`a` a row.
-
-    The points at which Gulrajani et al. 2017, algorithm 1, penalise the critic's gradient; a share
-    of 0 gives the real row and one of 1 the fake one, to the bit.
+    The points at which Gulrajani et al. 2017, algorithm 1, penalise the critic's gradient; an
+    epsilon of 0 gives the real row and one of 1 the fake one, to the bit.
 
     Args:
         real: float32 or float64 [rows, ...], at any strides.
         fake: like ``real``.
-        share: [rows, 1], whatever the shape of the rows; of the same dtype.
+        epsilon: [rows, 1], whatever the shape of the rows; of the same dtype.
 
     Returns:
         [rows, ...], in memory as ``real``, differentiable (twice) in all three.
@@ -131,7 +117,7 @@ def interpolate(real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
     Raises:
         RuntimeError: names the argument whose shape, dtype or device is wrong.
     """
-    return _interpolate(real, fake, share)
+    return torch.empty_like(real).copy_(torch.lerp(real, fake, _per_row(epsilon, real)))
 
 
 # --- gradient_norm_penalty_backward --------------------------------------------------------------
@@ -165,31 +151,12 @@ def _pull(norms: Tensor, kind: str) -> tuple[Tensor, Tensor]:
     return torch.where(flat, 0.0, 2 * (1 - inverse)), torch.where(flat, 0.0, 2 * inverse)
 
 
-def gradient_norm_penalty_backward_reference(
-    grad_penalty: Tensor, grad_norms: Tensor | None, gradient: Tensor, weight: float, kind: str
-) -> Tensor:
-    """Gradient of ``gradient`` from those of the penalty and the norms (see formulas.h)."""
-    _check_penalty_backward(grad_penalty, grad_norms, gradient, weight, kind)
-    norms = _norms(gradient)
-    factor = grad_penalty.double() * (weight / len(gradient)) * _pull(norms, kind)[0]
-    if grad_norms is not None:
-        factor = factor + grad_norms.double() * _inverse(norms)
-    return torch.empty_like(gradient).copy_(_per_row(factor, gradient) * gradient.double())
+def _backward_context(ctx: Any, a: Any, output: Tensor) -> None:
+    ctx.weight, ctx.kind = a.weight, a.kind
+    ctx.save_for_backward(a.grad_penalty, a.grad_norms, a.gradient)
 
 
-def _backward_fake(
-    grad_penalty: Tensor, grad_norms: Tensor | None, gradient: Tensor, weight: float, kind: str
-) -> Tensor:
-    _check_penalty_backward(grad_penalty, grad_norms, gradient, weight, kind)
-    return torch.empty_like(gradient)
-
-
-def _backward_context(ctx, inputs, output) -> None:
-    grad_penalty, grad_norms, gradient, ctx.weight, ctx.kind = inputs
-    ctx.save_for_backward(grad_penalty, grad_norms, gradient)
-
-
-def _backward_backward(ctx, h: Tensor):
+def _backward_backward(ctx: Any, h: Tensor) -> dict[str, Tensor | None]:
     """Derivative of <h, r> for the rows r = f g, with f = p k pull(n) + q / n, k = weight / rows.
 
     p and q are the gradients of penalty and norms. With the unit vector u = g / n, t = <h, u>:
@@ -197,7 +164,7 @@ def _backward_backward(ctx, h: Tensor):
     In float64: the powers of small norms would overflow in float32.
     """
     grad_penalty, grad_norms, gradient = ctx.saved_tensors
-    share = ctx.weight / len(gradient)
+    scale = ctx.weight / len(gradient)
     norms = _norms(gradient)
     pull, bend = _pull(norms, ctx.kind)
     inverse = _inverse(norms)
@@ -205,8 +172,8 @@ def _backward_backward(ctx, h: Tensor):
     unit = rows * inverse[:, None]
     across = h.flatten(1).double()
     along = (across * unit).sum(1)
-    to_penalty = share * (pull * norms * along).sum()
-    given = grad_penalty.double() * share
+    to_penalty = scale * (pull * norms * along).sum()
+    given = grad_penalty.double() * scale
     factor, turn = given * pull, given * bend
     to_norms = None
     if grad_norms is not None:
@@ -214,77 +181,58 @@ def _backward_backward(ctx, h: Tensor):
         factor = factor + grad_norms.double() * inverse
         turn = turn - grad_norms.double() * inverse
     to_gradient = factor[:, None] * across + (turn * along)[:, None] * unit
-    return (
-        to_penalty.to(gradient.dtype),
-        to_norms,
-        to_gradient.to(gradient.dtype).view(gradient.shape),
-        None,
-        None,
-    )
+    return {
+        "grad_penalty": to_penalty.to(gradient.dtype),
+        "grad_norms": to_norms,
+        "gradient": to_gradient.to(gradient.dtype).view(gradient.shape),
+    }
 
 
-_gradient_norm_penalty_backward = operator(
-    "gradient_norm_penalty_backward(Tensor grad_penalty, Tensor? grad_norms, Tensor gradient,"
-    " float weight, str kind) -> Tensor",
-    gradient_norm_penalty_backward_reference,
-    _backward_fake,
-    _backward_backward,
-    _backward_context,
+@operator(
+    _check_penalty_backward,
+    lambda a: torch.empty_like(a.gradient),
+    backward=_backward_backward,
+    context=_backward_context,
 )
+def _gradient_norm_penalty_backward(
+    grad_penalty: Tensor, grad_norms: Tensor | None, gradient: Tensor, weight: float, kind: str
+) -> Tensor:
+    """Gradient of ``gradient`` from those of the penalty and the norms (see formulas.h)."""
+    norms = _norms(gradient)
+    factor = grad_penalty.double() * (weight / len(gradient)) * _pull(norms, kind)[0]
+    if grad_norms is not None:
+        factor = factor + grad_norms.double() * _inverse(norms)
+    return torch.empty_like(gradient).copy_(_per_row(factor, gradient) * gradient.double())
 
 
 # --- gradient_norm_penalty -----------------------------------------------------------------------
 
 
-def gradient_norm_penalty_reference(
-    gradient: Tensor, weight: float, kind: str
-) -> tuple[Tensor, Tensor]:
-    """See :func:`gradient_norm_penalty`."""
-    _check_penalty("gradient_norm_penalty", gradient, weight, kind)
-    norms = _norms(gradient)
-    if kind == "wgan-gp":
-        terms = (norms - 1).square()
-    elif kind == "wgan-lp":
-        terms = (norms - 1).clamp_min(0).square()
-    else:
-        terms = norms.square() / 2
-    penalty = weight / len(gradient) * terms.sum()
-    return penalty.to(gradient.dtype), norms.to(gradient.dtype)
+def _empty_penalty(a: Any) -> tuple[Tensor, Tensor]:
+    return a.gradient.new_empty(()), a.gradient.new_empty(len(a.gradient))
 
 
-def _penalty_fake(gradient: Tensor, weight: float, kind: str) -> tuple[Tensor, Tensor]:
-    _check_penalty("gradient_norm_penalty", gradient, weight, kind)
-    return gradient.new_empty(()), gradient.new_empty(gradient.shape[0])
-
-
-def _penalty_context(ctx, inputs, output) -> None:
-    gradient, ctx.weight, ctx.kind = inputs
-    ctx.save_for_backward(gradient)
+def _penalty_context(ctx: Any, a: Any, output: tuple[Tensor, Tensor]) -> None:
+    ctx.weight, ctx.kind = a.weight, a.kind
+    ctx.save_for_backward(a.gradient)
     ctx.set_materialize_grads(False)
 
 
-def _penalty_gradient(ctx, grad_penalty: Tensor | None, grad_norms: Tensor | None):
+def _penalty_gradient(
+    ctx: Any, grad_penalty: Tensor | None, grad_norms: Tensor | None
+) -> dict[str, Tensor | None]:
     (gradient,) = ctx.saved_tensors
     if grad_penalty is None:
         if grad_norms is None:
-            return None, None, None
+            return {}
         grad_penalty = gradient.new_zeros(())
     direction = _gradient_norm_penalty_backward(
         grad_penalty, grad_norms, gradient, ctx.weight, ctx.kind
     )
-    return direction, None, None
+    return {"gradient": direction}
 
 
-_gradient_norm_penalty = operator(
-    "gradient_norm_penalty(Tensor gradient, float weight, str kind)"
-    " -> (Tensor penalty, Tensor norms)",
-    gradient_norm_penalty_reference,
-    _penalty_fake,
-    _penalty_gradient,
-    _penalty_context,
-)
-
-
+@operator(_check_penalty, _empty_penalty, backward=_penalty_gradient, context=_penalty_context)
 def gradient_norm_penalty(
     gradient: Tensor, weight: float, kind: str = "wgan-gp"
 ) -> tuple[Tensor, Tensor]:
@@ -320,4 +268,12 @@ def gradient_norm_penalty(
     Raises:
         RuntimeError: names the argument whose shape, dtype or value is wrong.
     """
-    return _gradient_norm_penalty(gradient, weight, kind)
+    norms = _norms(gradient)
+    if kind == "wgan-gp":
+        terms = (norms - 1).square()
+    elif kind == "wgan-lp":
+        terms = (norms - 1).clamp_min(0).square()
+    else:
+        terms = norms.square() / 2
+    penalty = weight / len(gradient) * terms.sum()
+    return penalty.to(gradient.dtype), norms.to(gradient.dtype)

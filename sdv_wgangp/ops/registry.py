@@ -1,47 +1,120 @@
-"""Defines operators: the library that holds them, and what is registered for each.
+"""Defines operators: each is a function in plain PyTorch, and may have compiled kernels.
 
-The reference in plain PyTorch is registered for every device, the compiled kernel for CPU and
-CUDA, where it takes precedence: torch's dispatcher uses the kernel where there is one and the
-reference where there is none, per operator and per device.
+The function is the operator's reference, and its signature the operator's: names, types and
+defaults stand there alone. The reference is registered for every device, the compiled kernel for
+CPU and CUDA, where it takes precedence: torch's dispatcher uses the kernel where there is one and
+the reference where there is none, per operator and per device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch import library
+from torch import Tensor, library
+
+__all__ = ["DEVICES", "NAMESPACE", "names", "operator", "reference"]
 
 NAMESPACE = "sdv_wgangp"
 DEVICES = ("CPU", "CUDA")
 
 _library = library.Library(NAMESPACE, "DEF")
-names: list[str] = []
+_references: dict[str, Callable] = {}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def names() -> list[str]:
+    """The operators that are defined."""
+    return list(_references)
+
+
+def reference(name: str) -> Callable:
+    """An operator in plain PyTorch, checks included; its arguments are the operator's.
+
+    Example:
+        >>> import torch
+        >>> reference("sorted_columns")(torch.tensor([[2.0], [1.0]]))[0].flatten().tolist()
+        [1.0, 2.0]
+    """
+    return _references[name]
 
 
 def operator(
-    schema: str,
-    reference: Callable,
-    fake: Callable,
-    backward: Callable | None = None,
-    setup_context: Callable | None = None,
+    check: Callable[[str, Any], object],
+    empty: Callable[[Any], Any] = lambda a: None,
+    *,
+    writes: Sequence[str] = (),
+    backward: Callable[..., Mapping[str, Tensor | None]] | None = None,
+    context: Callable[[Any, Any, Any], None] | None = None,
     autocast: bool = True,
-) -> Callable:
-    """Defines one operator and returns it.
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Defines an operator by its reference, and turns the reference into a call of the operator.
 
-    ``fake`` gives shapes and dtypes without data. Statistics of a distribution are no place for
-    16-bit arithmetic, so under autocast operators take their arguments as float32 (``autocast``;
-    not those that write into arguments, which must not be replaced by copies).
+    The operator has the function's name without leading underscores, its arguments and their
+    types. What is given here sees the arguments as attributes of one object, ``a``.
+
+    Args:
+        check: ``check(name, a)`` raises where an argument is wrong; all that can be known without
+            reading values on the device. It goes before every call of the reference.
+        empty: Results of the right shapes and dtypes without data.
+        writes: Names of the arguments that are written to.
+        backward: ``backward(ctx, *gradients)``: by its name, the gradient of every argument that
+            has one. It calls operators or plain PyTorch, never data.
+        context: ``context(ctx, a, output)`` keeps what ``backward`` needs.
+        autocast: Whether arguments become float32 under autocast: statistics of a distribution
+            are no place for 16-bit arithmetic. Not for what writes into arguments, which must not
+            be replaced by copies.
     """
-    name = schema[: schema.index("(")]
-    qualified = f"{NAMESPACE}::{name}"
-    _library.define(schema, tags=torch.Tag.pt2_compliant_tag)
-    _library.impl(name, reference, "CompositeExplicitAutograd")
-    library.register_fake(qualified, fake, lib=_library)
-    if backward is not None:
-        library.register_autograd(qualified, backward, setup_context=setup_context, lib=_library)
-    if autocast:
-        for device in DEVICES:
-            library.register_autocast(qualified, device.lower(), torch.float32, lib=_library)
-    names.append(name)
-    return getattr(getattr(torch.ops, NAMESPACE), name).default
+
+    def define(function: Callable[P, R]) -> Callable[P, R]:
+        name = function.__name__.lstrip("_")
+        qualified = f"{NAMESPACE}::{name}"
+        signature = inspect.signature(function)
+
+        def arguments(*given: Any, **named: Any) -> SimpleNamespace:
+            bound = signature.bind(*given, **named)
+            bound.apply_defaults()
+            return SimpleNamespace(**bound.arguments)
+
+        def checked(*given: P.args, **named: P.kwargs) -> R:
+            check(name, arguments(*given, **named))
+            return function(*given, **named)
+
+        def fake(*given: Any, **named: Any) -> Any:
+            a = arguments(*given, **named)
+            check(name, a)
+            return empty(a)
+
+        schema = library.infer_schema(function, mutates_args=writes)
+        _library.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
+        _library.impl(name, checked, "CompositeExplicitAutograd")
+        library.register_fake(qualified, fake, lib=_library)
+        if backward is not None and context is not None:
+
+            def gradients(ctx: Any, *given: Any) -> tuple[Tensor | None, ...]:
+                found = backward(ctx, *given)
+                return tuple(found.get(each) for each in signature.parameters)
+
+            def setup(ctx: Any, inputs: tuple, output: Any) -> None:
+                context(ctx, arguments(*inputs), output)
+
+            library.register_autograd(qualified, gradients, setup_context=setup, lib=_library)
+        if autocast:
+            for device in DEVICES:
+                library.register_autocast(qualified, device.lower(), torch.float32, lib=_library)
+        _references[name] = checked
+        call = getattr(getattr(torch.ops, NAMESPACE), name).default
+
+        @functools.wraps(function)
+        def operation(*given: P.args, **named: P.kwargs) -> R:
+            return call(*given, **named)
+
+        return operation
+
+    return define

@@ -1,7 +1,7 @@
 r"""Batched statistics of the columns of matrices: moments, order statistics, eigenvalues.
 
-Operators, with their references in plain PyTorch (``*_reference``, the fallback and the tests'
-oracle), shapes, derivatives and public functions:
+Operators in plain PyTorch (the fallback and the tests' oracle), with shapes, derivatives and the
+functions on top of them:
 
 ======================= ==========================================================================
 :func:`moments`         mean and covariance; :func:`correlation` on top of it
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +52,8 @@ def _check_batch(op: str, name: str, tensor: Tensor) -> None:
     check_floating(op, name, tensor)
 
 
-def _check_rows(op: str, x: Tensor, correction: int) -> None:
+def _check_moments(op: str, a: Any) -> None:
+    x, correction = a.x, a.correction
     _check_batch(op, "x", x)
     check(correction >= 0, f"{op}: correction must not be negative, got {correction}")
     check(
@@ -76,37 +78,19 @@ def _centred(x: Tensor) -> Tensor:
     return x.double() - _column_means(x)
 
 
-def moments_backward_reference(
-    grad_mean: Tensor, grad_covariance: Tensor, x: Tensor, correction: int
-) -> Tensor:
-    """Gradient of ``x`` from those of its moments: ``Xc (G + G') / (n - correction) + g / n``."""
-    op = "moments_backward"
-    _check_moments_backward(op, grad_mean, grad_covariance, x, correction)
-    rows = x.shape[-2]
-    both = (grad_covariance.double() + grad_covariance.double().mT) / (rows - correction)
-    return (_centred(x) @ both + grad_mean.double().unsqueeze(-2) / rows).to(x.dtype)
+def _check_moments_backward(op: str, a: Any) -> None:
+    _check_moments(op, a)
+    *batch, _, columns = a.x.shape
+    check_like(op, "x", a.x, "grad_mean", a.grad_mean, [*batch, columns])
+    check_like(op, "x", a.x, "grad_covariance", a.grad_covariance, [*batch, columns, columns])
 
 
-def _check_moments_backward(op, grad_mean, grad_covariance, x, correction) -> None:
-    _check_rows(op, x, correction)
-    *batch, _, columns = x.shape
-    check_like(op, "x", x, "grad_mean", grad_mean, [*batch, columns])
-    check_like(op, "x", x, "grad_covariance", grad_covariance, [*batch, columns, columns])
+def _moments_backward_context(ctx: Any, a: Any, output: Tensor) -> None:
+    ctx.correction = a.correction
+    ctx.save_for_backward(a.grad_covariance, a.x)
 
 
-def _moments_backward_fake(
-    grad_mean: Tensor, grad_covariance: Tensor, x: Tensor, correction: int
-) -> Tensor:
-    _check_moments_backward("moments_backward", grad_mean, grad_covariance, x, correction)
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-def _moments_backward_context(ctx, inputs, output) -> None:
-    _, grad_covariance, x, ctx.correction = inputs
-    ctx.save_for_backward(grad_covariance, x)
-
-
-def _moments_backward_backward(ctx, h: Tensor):
+def _moments_backward_backward(ctx: Any, h: Tensor) -> dict[str, Tensor | None]:
     """Derivative of <h, r> for r = Xc S + 1 g_mean' / n, S = (G + G') / (n - correction).
 
     In g_mean: the mean of h over the rows. In G: M + M' with M = Xc' h / (n - correction). In X,
@@ -117,62 +101,56 @@ def _moments_backward_backward(ctx, h: Tensor):
     to_covariance = (product + product.mT).to(x.dtype)
     nothing = h.new_zeros((*h.shape[:-2], h.shape[-1]))
     to_x = _moments_backward(nothing, grad_covariance, h, ctx.correction)
-    return h.double().mean(-2).to(h.dtype), to_covariance, to_x, None
+    return {
+        "grad_mean": h.double().mean(-2).to(h.dtype),
+        "grad_covariance": to_covariance,
+        "x": to_x,
+    }
 
 
-_moments_backward = operator(
-    "moments_backward(Tensor grad_mean, Tensor grad_covariance, Tensor x, int correction)"
-    " -> Tensor",
-    moments_backward_reference,
-    _moments_backward_fake,
-    _moments_backward_backward,
-    _moments_backward_context,
+@operator(
+    _check_moments_backward,
+    lambda a: torch.empty_like(a.x, memory_format=torch.contiguous_format),
+    backward=_moments_backward_backward,
+    context=_moments_backward_context,
 )
+def _moments_backward(
+    grad_mean: Tensor, grad_covariance: Tensor, x: Tensor, correction: int
+) -> Tensor:
+    """Gradient of ``x`` from those of its moments: ``Xc (G + G') / (n - correction) + g / n``."""
+    rows = x.shape[-2]
+    both = (grad_covariance.double() + grad_covariance.double().mT) / (rows - correction)
+    return (_centred(x) @ both + grad_mean.double().unsqueeze(-2) / rows).to(x.dtype)
 
 
 # --- moments -------------------------------------------------------------------------------------
 
 
-def moments_reference(x: Tensor, correction: int) -> tuple[Tensor, Tensor]:
-    """See :func:`moments`."""
-    _check_rows("moments", x, correction)
-    deviations = x.double() - _column_means(x)
-    covariance = deviations.mT @ deviations / (x.shape[-2] - correction)
-    return _column_means(x).squeeze(-2).to(x.dtype), covariance.to(x.dtype)
+def _empty_moments(a: Any) -> tuple[Tensor, Tensor]:
+    *batch, _, columns = a.x.shape
+    return a.x.new_empty((*batch, columns)), a.x.new_empty((*batch, columns, columns))
 
 
-def _moments_fake(x: Tensor, correction: int) -> tuple[Tensor, Tensor]:
-    _check_rows("moments", x, correction)
-    *batch, _, columns = x.shape
-    return x.new_empty((*batch, columns)), x.new_empty((*batch, columns, columns))
-
-
-def _moments_context(ctx, inputs, output) -> None:
-    x, ctx.correction = inputs
-    ctx.save_for_backward(x)
+def _moments_context(ctx: Any, a: Any, output: tuple[Tensor, Tensor]) -> None:
+    ctx.correction = a.correction
+    ctx.save_for_backward(a.x)
     ctx.set_materialize_grads(False)
 
 
-def _moments_gradient(ctx, grad_mean: Tensor | None, grad_covariance: Tensor | None):
+def _moments_gradient(
+    ctx: Any, grad_mean: Tensor | None, grad_covariance: Tensor | None
+) -> dict[str, Tensor | None]:
     (x,) = ctx.saved_tensors
     if grad_covariance is None:
         if grad_mean is None:
-            return None, None
-        return (grad_mean / x.shape[-2]).unsqueeze(-2).expand(x.shape), None
+            return {}
+        return {"x": (grad_mean / x.shape[-2]).unsqueeze(-2).expand(x.shape)}
     if grad_mean is None:
         grad_mean = x.new_zeros((*x.shape[:-2], x.shape[-1]))
-    return _moments_backward(grad_mean, grad_covariance, x, ctx.correction), None
+    return {"x": _moments_backward(grad_mean, grad_covariance, x, ctx.correction)}
 
 
-_moments = operator(
-    "moments(Tensor x, int correction) -> (Tensor mean, Tensor covariance)",
-    moments_reference,
-    _moments_fake,
-    _moments_gradient,
-    _moments_context,
-)
-
-
+@operator(_check_moments, _empty_moments, backward=_moments_gradient, context=_moments_context)
 def moments(x: Tensor, correction: int = 1) -> tuple[Tensor, Tensor]:
     r"""Mean and covariance of the columns.
 
@@ -197,7 +175,9 @@ def moments(x: Tensor, correction: int = 1) -> tuple[Tensor, Tensor]:
     Raises:
         RuntimeError: if ``x`` has another shape or dtype, or not more rows than ``correction``.
     """
-    return _moments(x, correction)
+    deviations = x.double() - _column_means(x)
+    covariance = deviations.mT @ deviations / (x.shape[-2] - correction)
+    return _column_means(x).squeeze(-2).to(x.dtype), covariance.to(x.dtype)
 
 
 def correlation(x: Tensor, minimum_variance: float = 0.0) -> Tensor:
@@ -217,7 +197,7 @@ def correlation(x: Tensor, minimum_variance: float = 0.0) -> Tensor:
     Raises:
         RuntimeError: As :func:`moments`.
     """
-    covariance = _moments(x, 1)[1]
+    covariance = moments(x, 1)[1]
     variance = covariance.diagonal(dim1=-2, dim2=-1)
     # Neither the value nor the gradient of a constant column's root is ever formed.
     scale = torch.where(variance > minimum_variance, variance, math.inf).rsqrt()
@@ -229,8 +209,8 @@ def correlation(x: Tensor, minimum_variance: float = 0.0) -> Tensor:
 # --- sorted_columns ------------------------------------------------------------------------------
 
 
-def _check_unsort(grad: Tensor, index: Tensor) -> None:
-    op = "sorted_columns_backward"
+def _check_unsort(op: str, a: Any) -> None:
+    grad, index = a.grad, a.index
     _check_batch(op, "grad", grad)
     check(
         index.shape == grad.shape,
@@ -240,9 +220,23 @@ def _check_unsort(grad: Tensor, index: Tensor) -> None:
     check(index.device == grad.device, f"{op}: index must be on the device of grad")
 
 
-def sorted_columns_backward_reference(grad: Tensor, index: Tensor) -> Tensor:
+def _unsort_context(ctx: Any, a: Any, output: Tensor) -> None:
+    ctx.save_for_backward(a.index)
+
+
+def _unsort_backward(ctx: Any, h: Tensor) -> dict[str, Tensor | None]:
+    (index,) = ctx.saved_tensors
+    return {"grad": h.gather(-2, index)}
+
+
+@operator(
+    _check_unsort,
+    lambda a: torch.empty_like(a.grad, memory_format=torch.contiguous_format),
+    backward=_unsort_backward,
+    context=_unsort_context,
+)
+def _sorted_columns_backward(grad: Tensor, index: Tensor) -> Tensor:
     """Puts the gradient of every sorted value where the value came from."""
-    _check_unsort(grad, index)
     if index.numel() and index.device.type == "cpu":
         inside = bool((index >= 0).all() and (index < grad.shape[-2]).all())
         check(
@@ -251,63 +245,27 @@ def sorted_columns_backward_reference(grad: Tensor, index: Tensor) -> Tensor:
     return torch.zeros_like(grad, memory_format=torch.contiguous_format).scatter(-2, index, grad)
 
 
-def _sorted_columns_backward_fake(grad: Tensor, index: Tensor) -> Tensor:
-    _check_unsort(grad, index)
-    return torch.empty_like(grad, memory_format=torch.contiguous_format)
+def _check_sort(op: str, a: Any) -> None:
+    _check_batch(op, "x", a.x)
 
 
-def _sorted_columns_backward_context(ctx, inputs, output) -> None:
-    _, index = inputs
-    ctx.save_for_backward(index)
-
-
-def _sorted_columns_backward_backward(ctx, h: Tensor):
-    (index,) = ctx.saved_tensors
-    return h.gather(-2, index), None
-
-
-_sorted_columns_backward = operator(
-    "sorted_columns_backward(Tensor grad, Tensor index) -> Tensor",
-    sorted_columns_backward_reference,
-    _sorted_columns_backward_fake,
-    _sorted_columns_backward_backward,
-    _sorted_columns_backward_context,
-)
-
-
-def sorted_columns_reference(x: Tensor) -> tuple[Tensor, Tensor]:
-    """See :func:`sorted_columns`."""
-    _check_batch("sorted_columns", "x", x)
-    values, index = x.mT.contiguous().sort(stable=True)
-    return values.mT, index.mT
-
-
-def _sorted_columns_fake(x: Tensor) -> tuple[Tensor, Tensor]:
-    _check_batch("sorted_columns", "x", x)
-    values = x.new_empty(x.mT.shape)
+def _empty_sorted(a: Any) -> tuple[Tensor, Tensor]:
+    values = a.x.new_empty(a.x.mT.shape)
     return values.mT, values.new_empty(values.shape, dtype=torch.int64).mT
 
 
-def _sorted_columns_context(ctx, inputs, output) -> None:
+def _sort_context(ctx: Any, a: Any, output: tuple[Tensor, Tensor]) -> None:
     _, index = output
     ctx.mark_non_differentiable(index)
     ctx.save_for_backward(index)
 
 
-def _sorted_columns_gradient(ctx, grad: Tensor, _grad_index):
+def _sort_gradient(ctx: Any, grad: Tensor, _grad_index: Any) -> dict[str, Tensor | None]:
     (index,) = ctx.saved_tensors
-    return _sorted_columns_backward(grad, index)
+    return {"x": _sorted_columns_backward(grad, index)}
 
 
-_sorted_columns = operator(
-    "sorted_columns(Tensor x) -> (Tensor values, Tensor index)",
-    sorted_columns_reference,
-    _sorted_columns_fake,
-    _sorted_columns_gradient,
-    _sorted_columns_context,
-)
-
-
+@operator(_check_sort, _empty_sorted, backward=_sort_gradient, context=_sort_context)
 def sorted_columns(x: Tensor) -> tuple[Tensor, Tensor]:
     """Sorts every column in ascending order.
 
@@ -325,7 +283,8 @@ def sorted_columns(x: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         RuntimeError: if ``x`` has another number of dimensions or dtype.
     """
-    return _sorted_columns(x)
+    values, index = x.mT.contiguous().sort(stable=True)
+    return values.mT, index.mT
 
 
 def quantiles(x: Tensor, levels: Sequence[float]) -> Tensor:
@@ -352,7 +311,7 @@ def quantiles(x: Tensor, levels: Sequence[float]) -> Tensor:
     check(rows > 0, f"{op}: x must have a row, got shape {list(x.shape)}")
     for level in levels:
         check(0 <= level <= 1, f"{op}: levels must be from 0 to 1, got {level:g}")
-    values = _sorted_columns(x)[0]
+    values = sorted_columns(x)[0]
     # Piece by piece: an index would be a tensor from the host, which no CUDA graph can hold.
     pieces = [values.narrow(-2, 0, 0)]
     for level in levels:
@@ -403,7 +362,7 @@ def wasserstein_1d(x: Tensor, y: Tensor, p: int = 1) -> Tensor:
     expected = [*x.shape[:-2], y.shape[-2], x.shape[-1]]
     check_like(op, "x", x, "y", y, expected)
 
-    sorted_x, sorted_y = _sorted_columns(x)[0], _sorted_columns(y)[0]
+    sorted_x, sorted_y = sorted_columns(x)[0], sorted_columns(y)[0]
     n, m = x.shape[-2], y.shape[-2]
     if n == m:
         return _power(sorted_x - sorted_y, p).mean(-2)
@@ -432,31 +391,17 @@ def _check_square(op: str, a: Tensor) -> None:
     )
 
 
-def _check_eigen_backward(grad: Tensor, vectors: Tensor, a: Tensor) -> None:
-    op = "symmetric_eigen_backward"
-    _check_square(op, a)
-    check_like(op, "a", a, "grad", grad, a.shape[:-1])
-    check_like(op, "a", a, "vectors", vectors, a.shape)
+def _check_eigen_backward(op: str, a: Any) -> None:
+    _check_square(op, a.a)
+    check_like(op, "a", a.a, "grad", a.grad, a.a.shape[:-1])
+    check_like(op, "a", a.a, "vectors", a.vectors, a.a.shape)
 
 
-def symmetric_eigen_backward_reference(grad: Tensor, vectors: Tensor, a: Tensor) -> Tensor:
-    """Gradient of ``a`` from that of its eigenvalues: ``Q diag(g) Q'``."""
-    _check_eigen_backward(grad, vectors, a)
-    q = vectors.double()
-    return ((q * grad.double().unsqueeze(-2)) @ q.mT).to(a.dtype)
+def _eigen_backward_context(ctx: Any, a: Any, output: Tensor) -> None:
+    ctx.save_for_backward(a.vectors)
 
 
-def _eigen_backward_fake(grad: Tensor, vectors: Tensor, a: Tensor) -> Tensor:
-    _check_eigen_backward(grad, vectors, a)
-    return torch.empty_like(a, memory_format=torch.contiguous_format)
-
-
-def _eigen_backward_context(ctx, inputs, output) -> None:
-    _, vectors, _ = inputs
-    ctx.save_for_backward(vectors)
-
-
-def _eigen_backward_backward(ctx, h: Tensor):
+def _eigen_backward_backward(ctx: Any, h: Tensor) -> dict[str, Tensor | None]:
     if ctx.needs_input_grad[2]:
         raise RuntimeError(
             "symmetric_eigen: second derivatives in a are not provided, they contain "
@@ -464,24 +409,51 @@ def _eigen_backward_backward(ctx, h: Tensor):
         )
     (vectors,) = ctx.saved_tensors
     q = vectors.double()
-    return ((h.double() @ q) * q).sum(-2).to(h.dtype), None, None
+    return {"grad": ((h.double() @ q) * q).sum(-2).to(h.dtype)}
 
 
-_symmetric_eigen_backward = operator(
-    "symmetric_eigen_backward(Tensor grad, Tensor vectors, Tensor a) -> Tensor",
-    symmetric_eigen_backward_reference,
-    _eigen_backward_fake,
-    _eigen_backward_backward,
-    _eigen_backward_context,
+@operator(
+    _check_eigen_backward,
+    lambda a: torch.empty_like(a.a, memory_format=torch.contiguous_format),
+    backward=_eigen_backward_backward,
+    context=_eigen_backward_context,
 )
+def _symmetric_eigen_backward(grad: Tensor, vectors: Tensor, a: Tensor) -> Tensor:
+    """Gradient of ``a`` from that of its eigenvalues: ``Q diag(g) Q'``."""
+    q = vectors.double()
+    return ((q * grad.double().unsqueeze(-2)) @ q.mT).to(a.dtype)
 
 
 # --- symmetric_eigen -----------------------------------------------------------------------------
 
 
-def symmetric_eigen_reference(a: Tensor, vectors: bool) -> tuple[Tensor, Tensor]:
-    """See :func:`symmetric_eigen`."""
-    _check_square("symmetric_eigen", a)
+def _check_eigen(op: str, a: Any) -> None:
+    _check_square(op, a.a)
+
+
+def _empty_eigen(a: Any) -> tuple[Tensor, Tensor]:
+    matrix = a.a
+    shape = matrix.shape if a.vectors else (*matrix.shape[:-2], 0, 0)
+    return matrix.new_empty(matrix.shape[:-1]), matrix.new_empty(shape).mT
+
+
+def _eigen_context(ctx: Any, a: Any, output: tuple[Tensor, Tensor]) -> None:
+    ctx.vectors = a.vectors
+    _, vectors = output
+    ctx.mark_non_differentiable(vectors)
+    ctx.save_for_backward(a.a, vectors)
+
+
+def _eigen_gradient(ctx: Any, grad: Tensor, _grad_vectors: Any) -> dict[str, Tensor | None]:
+    a, vectors = ctx.saved_tensors
+    if not ctx.vectors:
+        _, vectors = _symmetric_eigen(a.detach(), True)
+    return {"a": _symmetric_eigen_backward(grad, vectors, a)}
+
+
+@operator(_check_eigen, _empty_eigen, backward=_eigen_gradient, context=_eigen_context)
+def _symmetric_eigen(a: Tensor, vectors: bool) -> tuple[Tensor, Tensor]:
+    """See :func:`symmetric_eigen`; vectors of size 0 where they are not wanted."""
     finite = a.tril().isfinite().all(-1, keepdim=True).all(-2, keepdim=True)
     # Solvers fail, or wait for ever, where there are numbers that are not finite.
     solved = torch.where(finite, a, 0)
@@ -491,35 +463,6 @@ def symmetric_eigen_reference(a: Tensor, vectors: bool) -> tuple[Tensor, Tensor]
     else:
         values, q = torch.linalg.eigvalsh(solved), a.new_empty((*a.shape[:-2], 0, 0))
     return torch.where(finite.squeeze(-1), values, math.nan), q
-
-
-def _eigen_fake(a: Tensor, vectors: bool) -> tuple[Tensor, Tensor]:
-    _check_square("symmetric_eigen", a)
-    shape = a.shape if vectors else (*a.shape[:-2], 0, 0)
-    return a.new_empty(a.shape[:-1]), a.new_empty(shape).mT
-
-
-def _eigen_context(ctx, inputs, output) -> None:
-    a, ctx.vectors = inputs
-    _, vectors = output
-    ctx.mark_non_differentiable(vectors)
-    ctx.save_for_backward(a, vectors)
-
-
-def _eigen_gradient(ctx, grad: Tensor, _grad_vectors):
-    a, vectors = ctx.saved_tensors
-    if not ctx.vectors:
-        _, vectors = _symmetric_eigen(a.detach(), True)
-    return _symmetric_eigen_backward(grad, vectors, a), None
-
-
-_symmetric_eigen = operator(
-    "symmetric_eigen(Tensor a, bool vectors) -> (Tensor values, Tensor vectors)",
-    symmetric_eigen_reference,
-    _eigen_fake,
-    _eigen_gradient,
-    _eigen_context,
-)
 
 
 def symmetric_eigen(a: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -10,82 +12,38 @@ from sdv_wgangp.ops.registry import operator
 
 __all__ = ["tree_scores"]
 
-_OP = "tree_scores"
 DEEPEST = 8
-_WIDEST = 2**25  # beyond, the kernel's places in a block of rows would not fit 32 bits
-_ROWS = 2**13  # of the reference at a time: what it holds of one tree stays in the cache
+WIDEST = 2**25  # beyond, the kernel's places in a block of rows would not fit 32 bits
+ROWS_AT_A_TIME = 2**13  # of the reference: what it holds of one tree stays in the cache
 
 
-def _check_tree_scores(cells: Tensor, features: Tensor, thresholds: Tensor, leaves: Tensor) -> int:
-    """Checks everything but values; returns the depth."""
+def _check_tree_scores(op: str, a: Any) -> None:
+    cells, features, thresholds, leaves = a.cells, a.features, a.thresholds, a.leaves
     check(
         cells.dim() == 2,
-        f"{_OP}: cells must have two dimensions (rows, columns), got shape {list(cells.shape)}",
+        f"{op}: cells must have two dimensions (rows, columns), got shape {list(cells.shape)}",
     )
-    check(cells.shape[1] < _WIDEST, f"{_OP}: cells is too wide, got shape {list(cells.shape)}")
-    check_dtype(_OP, "cells", cells, torch.uint8)
-    known = leaves.dim() == 2
-    depth = next((d for d in range(DEEPEST + 1) if known and leaves.shape[1] == 2**d), None)
-    if depth is None:
-        raise RuntimeError(
-            f"{_OP}: leaves must have shape [trees, 2^depth], depth 0 to {DEEPEST}, "
-            f"got {list(leaves.shape)}"
-        )
+    check(cells.shape[1] < WIDEST, f"{op}: cells is too wide, got shape {list(cells.shape)}")
+    check_dtype(op, "cells", cells, torch.uint8)
+    check(
+        leaves.dim() == 2 and leaves.shape[1] in [2**depth for depth in range(DEEPEST + 1)],
+        f"{op}: leaves must have shape [trees, 2^depth], depth 0 to {DEEPEST}, "
+        f"got {list(leaves.shape)}",
+    )
     for name, tensor in (("features", features), ("thresholds", thresholds)):
-        check_shape(_OP, name, tensor, [leaves.shape[0], 2**depth - 1])
-    check_dtype(_OP, "features", features, torch.int32)
-    check_dtype(_OP, "thresholds", thresholds, torch.uint8)
-    check_dtype(_OP, "leaves", leaves, torch.float32)
+        check_shape(op, name, tensor, [leaves.shape[0], leaves.shape[1] - 1])
+    check_dtype(op, "features", features, torch.int32)
+    check_dtype(op, "thresholds", thresholds, torch.uint8)
+    check_dtype(op, "leaves", leaves, torch.float32)
     for name, tensor in (
         ("features", features),
         ("thresholds", thresholds),
         ("leaves", leaves),
     ):
-        check_device(_OP, name, tensor, "cells", cells)
-    return depth
+        check_device(op, name, tensor, "cells", cells)
 
 
-def tree_scores_reference(
-    cells: Tensor, features: Tensor, thresholds: Tensor, leaves: Tensor
-) -> Tensor:
-    """See :func:`tree_scores`."""
-    depth = _check_tree_scores(cells, features, thresholds, leaves)
-    rows, columns = cells.shape
-    outside = ((features < 0) | (features >= columns)).nonzero()
-    if len(outside):
-        tree, node = outside[0].tolist()
-        raise RuntimeError(
-            f"{_OP}: features must lie in [0, {columns}), got {int(features[tree, node])} in "
-            f"tree {tree}, node {node}"
-        )
-    scores = leaves.new_zeros(rows)
-    for part, sums in zip(cells.split(_ROWS), scores.split(_ROWS), strict=True):
-        by_column = part.T.contiguous()
-        for feature, threshold, value in zip(features, thresholds, leaves, strict=True):
-            right = by_column.index_select(0, feature.long()) > threshold.unsqueeze(1)
-            # Of every node of a level, the leaf that a row reaches, counted from the first below.
-            leaf = part.new_zeros(2**depth, len(part))
-            for level in reversed(range(depth)):
-                own = right[2**level - 1 : 2 ** (level + 1) - 1]
-                # A choice, modulo 256; torch.where is ten times slower on bytes.
-                across = leaf[1::2] + 2 ** (depth - 1 - level) - leaf[::2]
-                leaf = leaf[::2] + across * own
-            sums += value.index_select(0, leaf[0].int())
-    return scores
-
-
-def _tree_scores_fake(cells, features, thresholds, leaves) -> Tensor:
-    _check_tree_scores(cells, features, thresholds, leaves)
-    return leaves.new_empty(cells.shape[0])
-
-
-_tree_scores = operator(
-    "tree_scores(Tensor cells, Tensor features, Tensor thresholds, Tensor leaves) -> Tensor",
-    tree_scores_reference,
-    _tree_scores_fake,
-)
-
-
+@operator(_check_tree_scores, lambda a: a.leaves.new_empty(len(a.cells)))
 def tree_scores(cells: Tensor, features: Tensor, thresholds: Tensor, leaves: Tensor) -> Tensor:
     r"""Sums over an ensemble of perfect binary decision trees of one depth.
 
@@ -114,4 +72,26 @@ def tree_scores(cells: Tensor, features: Tensor, thresholds: Tensor, leaves: Ten
         RuntimeError: if an argument has the wrong shape, dtype or device, or features name columns
             that do not exist. (On CUDA the device checks values.)
     """
-    return _tree_scores(cells, features, thresholds, leaves)
+    depth = leaves.shape[1].bit_length() - 1
+    rows, columns = cells.shape
+    outside = ((features < 0) | (features >= columns)).nonzero()
+    if len(outside):
+        tree, node = outside[0].tolist()
+        raise RuntimeError(
+            f"tree_scores: features must lie in [0, {columns}), "
+            f"got {int(features[tree, node])} in tree {tree}, node {node}"
+        )
+    scores = leaves.new_zeros(rows)
+    for part, sums in zip(cells.split(ROWS_AT_A_TIME), scores.split(ROWS_AT_A_TIME), strict=True):
+        by_column = part.T.contiguous()
+        for feature, threshold, value in zip(features, thresholds, leaves, strict=True):
+            right = by_column.index_select(0, feature.long()) > threshold.unsqueeze(1)
+            # Of every node of a level, the leaf that a row reaches, counted from the first below.
+            leaf = part.new_zeros(2**depth, len(part))
+            for level in reversed(range(depth)):
+                own = right[2**level - 1 : 2 ** (level + 1) - 1]
+                # A choice, modulo 256; torch.where is ten times slower on bytes.
+                across = leaf[1::2] + 2 ** (depth - 1 - level) - leaf[::2]
+                leaf = leaf[::2] + across * own
+            sums += value.index_select(0, leaf[0].int())
+    return scores

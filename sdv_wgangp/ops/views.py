@@ -2,7 +2,7 @@ r"""The dense channels a critic sees beside the codes, and the gradient back thr
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,9 +43,8 @@ class ViewTables(NamedTuple):
     clamp: float
 
 
-def _check_tables(op: str, levels: Tensor, positions: Tensor, known: ViewTables) -> int:
-    """Checks everything but values; returns the number of channels."""
-    tables = known.tables
+def _check_tables(op: str, a: Any) -> None:
+    levels, positions, tables = a.levels, a.positions, a.tables
     check(
         tables.dim() == 2 and tables.shape[0] == 3,
         f"{op}: tables must have shape [3, levels], got {list(tables.shape)}",
@@ -62,34 +61,37 @@ def _check_tables(op: str, levels: Tensor, positions: Tensor, known: ViewTables)
         f"got {list(positions.shape)}",
     )
     for name in ("binned", "ordered"):
-        pairs = getattr(known, name)
+        pairs = getattr(a, name)
         check(
             pairs.dim() == 2 and pairs.shape[1] == 2,
             f"{op}: {name} must have two dimensions ({name}, 2), got shape {list(pairs.shape)}",
         )
     check(
-        known.scored.dim() == 1,
-        f"{op}: scored must have one dimension, got shape {list(known.scored.shape)}",
+        a.scored.dim() == 1,
+        f"{op}: scored must have one dimension, got shape {list(a.scored.shape)}",
     )
-    count = known.scored.shape[0]
-    check_shape(op, "whitening", known.whitening, [count, count])
+    count = a.scored.shape[0]
+    check_shape(op, "whitening", a.whitening, [count, count])
     for name, tensor in (
         ("positions", positions),
-        ("whitening", known.whitening),
+        ("whitening", a.whitening),
     ):
         check_same(op, name, tensor, "tables", tables)
     for name in ("binned", "ordered", "scored"):
-        check_dtype(op, name, getattr(known, name), torch.int64)
+        check_dtype(op, name, getattr(a, name), torch.int64)
     for name, tensor in (
         ("levels", levels),
-        ("binned", known.binned),
-        ("ordered", known.ordered),
-        ("scored", known.scored),
+        ("binned", a.binned),
+        ("ordered", a.ordered),
+        ("scored", a.scored),
     ):
         check_device(op, name, tensor, "tables", tables)
-    check(0 < known.margin < 0.5, f"{op}: margin must lie between 0 and 0.5, got {known.margin:g}")
-    check(known.clamp > 0, f"{op}: clamp must be positive, got {known.clamp:g}")
-    return len(known.binned) + len(known.ordered) + count
+    check(0 < a.margin < 0.5, f"{op}: margin must lie between 0 and 0.5, got {a.margin:g}")
+    check(a.clamp > 0, f"{op}: clamp must be positive, got {a.clamp:g}")
+
+
+def _channels(a: Any) -> int:
+    return len(a.binned) + len(a.ordered) + len(a.scored)
 
 
 def _check_values(op: str, levels: Tensor, positions: Tensor, known: ViewTables) -> None:
@@ -136,7 +138,11 @@ def _white(scores: Tensor, known: ViewTables) -> Tensor:
     return (scores.unsqueeze(2) * known.whitening).sum(1)
 
 
-def row_views_reference(
+# The operators take what a table is known to be, `ViewTables`, one by one.
+
+
+@operator(_check_tables, lambda a: a.tables.new_empty(len(a.levels), _channels(a)))
+def _row_views(
     levels: Tensor,
     positions: Tensor,
     tables: Tensor,
@@ -149,29 +155,11 @@ def row_views_reference(
 ) -> Tensor:
     """See :func:`row_views`."""
     known = ViewTables(tables, binned, ordered, scored, whitening, margin, clamp)
-    _check_tables("row_views", levels, positions, known)
     _check_values("row_views", levels, positions, known)
     shown = tables[2][levels[:, binned[:, 1]]] > 0
     ranks, _, _ = _ranks(levels, positions, known)
     white = _white(_scores(ranks, known)[0], known).clamp(-clamp, clamp)
     return torch.cat([torch.where(shown, positions[:, binned[:, 0]], 0.5), ranks, white], 1)
-
-
-def _row_views_fake(levels, positions, *known) -> Tensor:
-    known = ViewTables(*known)
-    width = _check_tables("row_views", levels, positions, known)
-    return known.tables.new_empty(levels.shape[0], width)
-
-
-_KNOWN = (
-    "Tensor tables, Tensor binned, Tensor ordered, Tensor scored, Tensor whitening, float margin,"
-    " float clamp"
-)
-_row_views = operator(
-    f"row_views(Tensor levels, Tensor positions, {_KNOWN}) -> Tensor",
-    row_views_reference,
-    _row_views_fake,
-)
 
 
 def row_views(levels: Tensor, positions: Tensor, known: ViewTables) -> Tensor:
@@ -200,16 +188,18 @@ def row_views(levels: Tensor, positions: Tensor, known: ViewTables) -> Tensor:
     return _row_views(levels, positions, *known)
 
 
-def _check_backward(
-    gradient: Tensor, levels: Tensor, positions: Tensor, known: ViewTables
-) -> None:
-    op = "row_views_backward"
-    width = _check_tables(op, levels, positions, known)
-    check_shape(op, "gradient", gradient, [levels.shape[0], width])
-    check_same(op, "gradient", gradient, "tables", known.tables)
+def _check_backward(op: str, a: Any) -> None:
+    _check_tables(op, a)
+    check_shape(op, "gradient", a.gradient, [len(a.levels), _channels(a)])
+    check_same(op, "gradient", a.gradient, "tables", a.tables)
 
 
-def row_views_backward_reference(
+def _empty_backward(a: Any) -> tuple[Tensor, Tensor]:
+    return a.positions.new_empty(a.positions.shape), a.gradient.new_empty(2, *a.levels.shape)
+
+
+@operator(_check_backward, _empty_backward)
+def _row_views_backward(
     gradient: Tensor,
     levels: Tensor,
     positions: Tensor,
@@ -223,7 +213,6 @@ def row_views_backward_reference(
 ) -> tuple[Tensor, Tensor]:
     """See :func:`row_views_backward`."""
     known = ViewTables(tables, binned, ordered, scored, whitening, margin, clamp)
-    _check_backward(gradient, levels, positions, known)
     _check_values("row_views_backward", levels, positions, known)
     at_position, at_rank, at_white = gradient.split([len(binned), len(ordered), len(scored)], 1)
     ranks, span, inside = _ranks(levels, positions, known)
@@ -242,22 +231,6 @@ def row_views_backward_reference(
     slopes[0].index_add_(1, column, at_rank)
     slopes[1].index_add_(1, column, at_rank * inside)
     return to_positions[:, :-1].contiguous(), slopes
-
-
-def _row_views_backward_fake(gradient, levels, positions, *known) -> tuple[Tensor, Tensor]:
-    _check_backward(gradient, levels, positions, ViewTables(*known))
-    return (
-        positions.new_empty(positions.shape),
-        gradient.new_empty(2, *levels.shape),
-    )
-
-
-_row_views_backward = operator(
-    f"row_views_backward(Tensor gradient, Tensor levels, Tensor positions, {_KNOWN})"
-    " -> (Tensor to_positions, Tensor slopes)",
-    row_views_backward_reference,
-    _row_views_backward_fake,
-)
 
 
 def row_views_backward(

@@ -8,39 +8,15 @@ import xml.etree.ElementTree as ElementTree
 import operators
 import pytest
 import torch
-from operator_cases import critic, generator, penalty, softmax, statistics, trees
+from operator_cases import critic, softmax
 from operator_cases.case import Case, Options, Rival, compiled, relative_error
 
-UNCOMPILED = Options(compile=False)
-
-
-@pytest.fixture
-def small(monkeypatch):
-    """The same cases at sizes that take no time."""
-    monkeypatch.setattr(critic, "BARS", {30: (3.0, 1.6)})
-    monkeypatch.setattr(critic, "CTGAN_SIZES", ((30, 1), (30, 10)))
-    monkeypatch.setattr(critic, "ROWS", 40)
-    monkeypatch.setattr(critic, "HIDDEN", (16, 8))
-    monkeypatch.setattr(softmax, "SIZES", ((20, 5, 33),))
-    monkeypatch.setattr(softmax, "SAMPLE_SIZES", ((20, 5, 33),))
-    monkeypatch.setattr(statistics, "MOMENT_SIZES", ((20, 3),))
-    monkeypatch.setattr(statistics, "SORT_SIZES", ((20, 3),))
-    monkeypatch.setattr(statistics, "SORT_BAR_SIZE", (20, 3))
-    monkeypatch.setattr(statistics, "EIGEN_SIZES", ((3, 4),))
-    monkeypatch.setattr(penalty, "SHAPES", ((20, 7), (4, 3, 2)))
-    monkeypatch.setattr(penalty, "CRITIC_WIDTHS", (20,))
-    monkeypatch.setattr(penalty, "CRITIC_ROWS", 30)
-    monkeypatch.setattr(generator, "ROWS", 30)
-    monkeypatch.setattr(generator, "HIDDEN", 16)
-    monkeypatch.setattr(generator, "WIDTHS", (40,))
-    monkeypatch.setattr(generator, "PRODUCTS", ((20, 33, 16),))
-    monkeypatch.setattr(trees, "SIZES", ((70, 3, 4, 5),))
-    monkeypatch.setattr(trees, "TRAINING_ROWS", 150)
+QUICK = Options(compile=False, quick=True)
 
 
 @pytest.mark.parametrize("operator", operators.OPERATORS)
-def test_every_case_computes_what_its_rivals_do(small, operator):
-    cases = [case for make in operators.OPERATORS[operator] for case in make(UNCOMPILED)]
+def test_every_case_computes_what_its_rivals_do(operator):
+    cases = [case for make in operators.OPERATORS[operator] for case in make(QUICK)]
     assert cases
     for case in cases:
         case.ours()
@@ -58,17 +34,17 @@ def test_every_case_computes_what_its_rivals_do(small, operator):
 def test_most_operators_are_compared_with_an_error():
     """Only what draws at random has nothing to compare digits with."""
     for operator, makers in operators.OPERATORS.items():
-        first = next(makers[0](UNCOMPILED))
+        first = next(makers[0](QUICK))
         assert first.operator == operator
         assert first.rivals[0].error is not None
 
 
-def test_the_ratios_to_reach_are_carried(small):
+def test_the_ratios_to_reach_are_carried():
     found = {
         (case.operator, case.precision, rival.name): rival.bar
         for operator in ("critic_step", "moments", "sorted_columns", "tree_scores")
         for make in operators.OPERATORS[operator]
-        for case in make(UNCOMPILED)
+        for case in make(QUICK)
         for rival in case.rivals
         if rival.bar is not None
     }
@@ -81,12 +57,12 @@ def test_the_ratios_to_reach_are_carried(small):
     }
 
 
-def test_functional_step_has_the_gradients_of_the_eager_one(small):
-    at = critic.setting(30, "cpu")
+def test_functional_step_has_the_gradients_of_the_eager_one():
+    at = critic.setting(30, critic.QUICK, "cpu")
     network = critic.plain_network(at.critic)
     critic.eager_step(network, at)()
     weights = [parameter.detach() for parameter in network.parameters()]
-    found = critic.functional_step(weights, *at.hot, at.share)
+    found = critic.functional_step(weights, *at.hot, at.epsilon)
     # The last bias moves real and fake scores alike: its gradient is 0.
     for gradient, parameter in list(zip(found, network.parameters(), strict=True))[:-1]:
         assert relative_error(gradient, parameter.grad) < 1e-4
@@ -143,9 +119,12 @@ def test_ours_runs_in_its_precision_and_rivals_in_theirs():
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-def test_the_table_and_the_files(small, capsys, tmp_path):
+def test_the_table_and_the_files(capsys, tmp_path):
     operators.main(
-        ["critic_step", "--rounds", "3", "--no-compile", "--output", str(tmp_path / "out")]
+        [
+            *("critic_step", "--quick", "--rounds", "3"),
+            *("--no-compile", "--output", str(tmp_path / "out")),
+        ]
     )
     document = json.loads((tmp_path / "out/operators.json").read_text(encoding="utf-8"))
     assert document["machine"]["threads"] == 1

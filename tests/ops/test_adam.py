@@ -9,7 +9,7 @@ import torch
 from torch import library
 
 from sdv_wgangp import ops
-from sdv_wgangp.ops import adam as reference
+from sdv_wgangp.ops.registry import reference
 
 OPERATOR = torch.ops.sdv_wgangp.adam_step.default
 TOLERANCE = {
@@ -20,7 +20,7 @@ TOLERANCE = {
 SHAPES = [(3, 5), (), (8193,), (0,), (2, 0, 3), (1, 4096), *[(7,)] * 70]
 
 implementations = pytest.mark.parametrize(
-    "step", [OPERATOR, reference.adam_step_reference], ids=["operator", "reference"]
+    "step", [OPERATOR, reference("adam_step")], ids=["operator", "reference"]
 )
 
 
@@ -29,9 +29,9 @@ def drawn(shapes, dtype, device, seed=0):
     return [torch.randn(shape, generator=random).to(device, dtype) for shape in shapes]
 
 
-def rates(rate, beta, count, share, device="cpu"):
+def rates(rate, beta, count, ema_weight, device="cpu"):
     correction = 1 / math.sqrt(1 - beta**count)
-    return torch.tensor([rate, correction, share], dtype=torch.float64, device=device)
+    return torch.tensor([rate, correction, ema_weight], dtype=torch.float64, device=device)
 
 
 @implementations
@@ -69,7 +69,7 @@ def test_equals_torch_adam(step, dtype, averaged, device):
     adam = torch.optim.Adam(theirs, rate, betas=(0.0, beta), eps=epsilon, weight_decay=decay)
     for count in range(1, 6):
         gradients = drawn(SHAPES, dtype, device, seed=count)
-        now, share = rate / count, 1 / (1 + count)
+        now, ema_weight = rate / count, 1 / (1 + count)
         adam.param_groups[0]["lr"] = now
         for tensor, gradient in zip(theirs, gradients, strict=True):
             tensor.grad = gradient.clone()
@@ -80,13 +80,13 @@ def test_equals_torch_adam(step, dtype, averaged, device):
             gradients,
             squares,
             averages,
-            rates(now, beta, count, share, device),
+            rates(now, beta, count, ema_weight, device),
             beta,
             epsilon,
             decay,
         )
         for a, p in zip(mean, theirs, strict=True):
-            a.lerp_(p, share)
+            a.lerp_(p, ema_weight)
         for found, expected in zip(gradients, given, strict=True):
             assert torch.equal(found, expected)
     for k, expected in enumerate(theirs):
@@ -123,7 +123,7 @@ def test_takes_both_dtypes_at_once_and_rates_at_any_stride(step, device):
 
 @implementations
 def test_the_average_may_follow_at_once_or_not_at_all(step, device):
-    for share in (0.0, 1.0):
+    for ema_weight in (0.0, 1.0):
         parameter, gradient, average = drawn([(50,)] * 3, torch.float64, device)
         before = average.clone()
         step(
@@ -131,12 +131,12 @@ def test_the_average_may_follow_at_once_or_not_at_all(step, device):
             [gradient],
             [torch.zeros_like(parameter)],
             [average],
-            rates(0.1, 0.9, 1, share, device),
+            rates(0.1, 0.9, 1, ema_weight, device),
             0.9,
             1e-8,
             0.0,
         )
-        torch.testing.assert_close(average, parameter if share else before)
+        torch.testing.assert_close(average, parameter if ema_weight else before)
 
 
 @implementations

@@ -15,12 +15,12 @@ from torch.nn.functional import leaky_relu, softplus
 
 from sdv_wgangp import ops
 from sdv_wgangp.networks.critic import MLPCritic
-from sdv_wgangp.ops import critic_reference as reference
+from sdv_wgangp.ops.registry import reference
 
 STEP = torch.ops.sdv_wgangp.critic_step.default
 ROW_GRADIENT = torch.ops.sdv_wgangp.critic_row_gradient.default
 SCORES = torch.ops.sdv_wgangp.critic_scores.default
-PENALTIES = reference.PENALTIES
+PENALTIES = ops.PENALTIES
 SLOPE = 0.2
 
 # cells, levels, dense channels, hidden layers
@@ -46,13 +46,13 @@ OBJECTIVES = {
 objectives = pytest.mark.parametrize("objective", list(OBJECTIVES)[1:])
 
 implementations = pytest.mark.parametrize(
-    "step", [STEP, reference.critic_step], ids=["operator", "reference"]
+    "step", [STEP, reference("critic_step")], ids=["operator", "reference"]
 )
 row_gradients = pytest.mark.parametrize(
-    "row_gradient", [ROW_GRADIENT, reference.critic_row_gradient], ids=["operator", "reference"]
+    "row_gradient", [ROW_GRADIENT, reference("critic_row_gradient")], ids=["operator", "reference"]
 )
 scorers = pytest.mark.parametrize(
-    "score", [SCORES, reference.critic_scores], ids=["operator", "reference"]
+    "score", [SCORES, reference("critic_scores")], ids=["operator", "reference"]
 )
 
 
@@ -72,7 +72,7 @@ def make(rows, shape, penalty="wgan-gp", dropout=0.0, seed=0):
     ]
     for before, after in zip(hidden, (*hidden[1:], 1), strict=True):
         parameters += [normal(after, before) * 1.3 / before**0.5, normal(after) * 0.1]
-    count = rows * (3 if penalty in reference.PENALTIES_BETWEEN else 2)
+    count = rows * (3 if penalty in ops.PENALTIES_BETWEEN else 2)
 
     def draw():
         if not cells:
@@ -90,7 +90,7 @@ def make(rows, shape, penalty="wgan-gp", dropout=0.0, seed=0):
         "real_dense": normal(rows, dense),
         "fake_levels": draw(),
         "fake_dense": normal(rows, dense),
-        "share": torch.rand(rows, 1, generator=random, dtype=torch.float64),
+        "epsilon": torch.rand(rows, 1, generator=random, dtype=torch.float64),
         "parameters": parameters,
         "masks": masks,
         "slope": SLOPE,
@@ -147,7 +147,7 @@ def with_derivatives(arguments, objective):
         for part, x in enumerate(hot_rows(arguments))
     ]
     found = torch.autograd.grad(OBJECTIVES[objective](*scores), scores)
-    return arguments | {"derivatives": torch.stack(found).to(arguments["share"].dtype)}
+    return arguments | {"derivatives": torch.stack(found).to(arguments["epsilon"].dtype)}
 
 
 def by_autograd(arguments, objective="wasserstein"):
@@ -164,8 +164,8 @@ def by_autograd(arguments, objective="wasserstein"):
         return torch.autograd.grad(scores.sum(), x, create_graph=True)[0].norm(dim=1)
 
     cost = torch.zeros((), dtype=torch.float64)
-    if penalty in reference.PENALTIES_BETWEEN:
-        above = norm(torch.lerp(real, fake, arguments["share"].double()), 2) - 1
+    if penalty in ops.PENALTIES_BETWEEN:
+        above = norm(torch.lerp(real, fake, arguments["epsilon"].double()), 2) - 1
         cost = (above if penalty == "wgan-gp" else above.clamp_min(0)).square().mean()
     if "r1" in penalty:
         cost = cost + norm(real.clone(), 0).square().mean() / 2
@@ -216,8 +216,8 @@ def test_a_step_worked_by_hand(step, device):
     ]
     gradients = [torch.full_like(parameter, math.nan) for parameter in parameters]
     levels = torch.tensor([[0]], device=device), torch.tensor([[1]], device=device)
-    dense, share = torch.zeros(1, 0, device=device), torch.full((1, 1), 0.25, device=device)
-    arguments = (levels[0], dense, levels[1], dense, share, parameters, [], SLOPE)
+    dense, epsilon = torch.zeros(1, 0, device=device), torch.full((1, 1), 0.25, device=device)
+    arguments = (levels[0], dense, levels[1], dense, epsilon, parameters, [], SLOPE)
     losses = step(*arguments, "wgan-gp", 0.5, False, gradients)
     assert losses.tolist() == [2.0, 40.5]
     expected = [[-2 + 9 * 6 / 5], [2 + 9 * 8 / 5]], [], [0.0], [[4 - 3 + 9 * 5.0]], [0.0]
@@ -467,7 +467,7 @@ def test_a_gradient_of_zero_gets_no_penalty_gradient(step, device):
 
 
 def test_without_a_penalty_no_interpolate_is_read(device):
-    given = make(8, (3, 20, 4, (16, 8)), "none") | {"share": None}
+    given = make(8, (3, 20, 4, (16, 8)), "none") | {"epsilon": None}
     arguments = convert(given, device)
     losses = STEP(*arguments.values())
     expected, exact = by_autograd(given)
@@ -517,7 +517,7 @@ def test_views_and_expanded_arguments(device):
     arguments = convert(given, device)
     expected = STEP(*arguments.values())
     views = convert(given, device)
-    for name in ("real_levels", "fake_levels", "real_dense", "fake_dense", "share"):
+    for name in ("real_levels", "fake_levels", "real_dense", "fake_dense", "epsilon"):
         views[name] = torch.stack([views[name], views[name]], -1)[..., 0]
         assert views[name].stride(-1) == 2
     views["parameters"] = [p.t().contiguous().t() for p in views["parameters"]]
@@ -532,7 +532,7 @@ def test_views_and_expanded_arguments(device):
     assert_same(views["gradients"], arguments["gradients"])
 
     del views["derivatives"]
-    for name in ("real_levels", "fake_levels", "real_dense", "fake_dense", "share"):
+    for name in ("real_levels", "fake_levels", "real_dense", "fake_dense", "epsilon"):
         views[name] = given[name][:1].to(device).expand(6, -1)
         given[name] = given[name][:1].repeat(6, 1)
     views["masks"] = [mask[:1].to(device).expand(18, -1) for mask in given["masks"]]
@@ -802,7 +802,7 @@ def test_scores_are_those_of_the_step(score, kind, dropout, device):
         assert found.dtype == torch.float32
         assert relative_error([found], [exact]) < (2e-2 if narrow else 1e-5)
         means.append(found.double().mean())
-    step = STEP if score is SCORES else reference.critic_step
+    step = STEP if score is SCORES else reference("critic_step")
     losses = step(*(moved | {"bfloat16": narrow}).values())
     torch.testing.assert_close((means[1] - means[0]).float(), losses[0], rtol=1e-4, atol=1e-5)
 
@@ -914,10 +914,10 @@ ERRORS = {
         put("fake_dense", lambda x: x.double()),
         r"fake_dense must have the dtype of the parameters",
     ),
-    "no share": (put("share", None), r"share must be given for penalty wgan-gp"),
-    "share": (
-        put("share", lambda x: x[:, 0]),
-        r"share must have shape \[5, 1\], got \[5\]",
+    "no epsilon": (put("epsilon", None), r"epsilon must be given for penalty wgan-gp"),
+    "epsilon": (
+        put("epsilon", lambda x: x[:, 0]),
+        r"epsilon must have shape \[5, 1\], got \[5\]",
     ),
     "masks": (
         put("masks", lambda m: m[:1]),

@@ -10,7 +10,7 @@ import torch
 from torch import library
 
 from sdv_wgangp import ops
-from sdv_wgangp.ops import generator as reference
+from sdv_wgangp.ops.registry import reference
 
 OPERATORS = torch.ops.sdv_wgangp
 EPSILON = 1e-5
@@ -19,21 +19,21 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 SIZES = [(2, 1), (7, 2), (127, 129), (129, 64), (500, 65), (1, 3)]
 
 norm_relu = pytest.mark.parametrize(
-    "norm_relu", [OPERATORS.norm_relu.default, reference.norm_relu_reference], ids=["op", "ref"]
+    "norm_relu", [OPERATORS.norm_relu.default, reference("norm_relu")], ids=["op", "ref"]
 )
 backward = pytest.mark.parametrize(
     "backward",
-    [OPERATORS.norm_relu_backward.default, reference.norm_relu_backward_reference],
+    [OPERATORS.norm_relu_backward.default, reference("norm_relu_backward")],
     ids=["op", "ref"],
 )
 code_gradient = pytest.mark.parametrize(
     "code_gradient",
-    [OPERATORS.code_gradient.default, reference.code_gradient_reference],
+    [OPERATORS.code_gradient.default, reference("code_gradient")],
     ids=["op", "ref"],
 )
 position_head = pytest.mark.parametrize(
     "position_head",
-    [OPERATORS.position_head.default, reference.position_head_reference],
+    [OPERATORS.position_head.default, reference("position_head")],
     ids=["op", "ref"],
 )
 
@@ -448,7 +448,7 @@ def test_position_head_survives_bfloat16_products():
         torch.set_float32_matmul_precision("medium")
         found = [
             ops.position_head(*arguments, -2.0, 2.0),
-            reference.position_head_reference(*arguments, -2.0, 2.0),
+            reference("position_head")(*arguments, -2.0, 2.0),
         ]
     finally:
         torch.set_float32_matmul_precision(before)

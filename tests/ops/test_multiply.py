@@ -8,14 +8,14 @@ from torch import library
 
 from sdv_wgangp import ops
 from sdv_wgangp.ops import multiply as multiply_function
-from sdv_wgangp.ops.multiply import multiply_reference
+from sdv_wgangp.ops.registry import reference
 
 OPERATOR = torch.ops.sdv_wgangp.multiply.default
 DTYPES = [torch.bfloat16, torch.float32, torch.float64]
 TOLERANCE = {torch.bfloat16: 1e-2, torch.float32: 1e-5, torch.float64: 1e-12}
 SIZES = [(1, 1, 1), (2, 7, 3), (17, 33, 31), (127, 129, 65), (500, 5, 64), (40, 502, 2)]
 implementations = pytest.mark.parametrize(
-    "multiply", [OPERATOR, multiply_reference], ids=["operator", "reference"]
+    "multiply", [OPERATOR, reference("multiply")], ids=["operator", "reference"]
 )
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import library
 
 from sdv_wgangp import ops
-from sdv_wgangp.ops import penalty
+from sdv_wgangp.ops.penalty import KINDS
+from sdv_wgangp.ops.registry import reference
 
 NAN, INF = math.nan, math.inf
 INTERPOLATE = torch.ops.sdv_wgangp.interpolate.default
@@ -17,17 +18,17 @@ OPERATOR = torch.ops.sdv_wgangp.gradient_norm_penalty.default
 BACKWARD = torch.ops.sdv_wgangp.gradient_norm_penalty_backward.default
 
 implementations = pytest.mark.parametrize(
-    "operator", [OPERATOR, penalty.gradient_norm_penalty_reference], ids=["operator", "reference"]
+    "operator", [OPERATOR, reference("gradient_norm_penalty")], ids=["operator", "reference"]
 )
 backwards = pytest.mark.parametrize(
     "backward",
-    [BACKWARD, penalty.gradient_norm_penalty_backward_reference],
+    [BACKWARD, reference("gradient_norm_penalty_backward")],
     ids=["operator", "reference"],
 )
 interpolates = pytest.mark.parametrize(
-    "operator", [INTERPOLATE, penalty.interpolate_reference], ids=["operator", "reference"]
+    "operator", [INTERPOLATE, reference("interpolate")], ids=["operator", "reference"]
 )
-kinds = pytest.mark.parametrize("kind", penalty.KINDS)
+kinds = pytest.mark.parametrize("kind", KINDS)
 dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 # A unit or two in the last place: sums are in float64.
 TOLERANCE = {
@@ -56,9 +57,9 @@ def sample(*shape, dtype=torch.float32, device="cpu", seed=0):
 def test_interpolates_worked_by_hand(operator, dtype, device):
     real = torch.tensor([[1, 2], [1, 2], [1, 2], [1, 2]], dtype=dtype, device=device)
     fake = torch.tensor([[3, -6], [3, -6], [3, -6], [3, INF]], dtype=dtype, device=device)
-    share = torch.tensor([[0], [1], [0.25], [0.75]], dtype=dtype, device=device)
+    epsilon = torch.tensor([[0], [1], [0.25], [0.75]], dtype=dtype, device=device)
     expected = torch.tensor([[1, 2], [3, -6], [1.5, 0], [2.5, NAN]], dtype=dtype, device=device)
-    got = operator(real, fake, share)
+    got = operator(real, fake, epsilon)
     torch.testing.assert_close(got[:, 0], expected[:, 0], rtol=0, atol=0)
     torch.testing.assert_close(got[:3], expected[:3], rtol=0, atol=0)
     assert not bool(got[3, 1].isfinite())
@@ -68,9 +69,9 @@ def test_interpolates_worked_by_hand(operator, dtype, device):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_interpolate_equals_the_reference(shape, dtype, device):
     real, fake = (sample(*shape, dtype=dtype, device=device, seed=seed) for seed in (0, 1))
-    share = torch.linspace(0, 1, shape[0], dtype=dtype, device=device)[:, None]
-    got = ops.interpolate(real, fake, share)
-    expected = penalty.interpolate_reference(real, fake, share)
+    epsilon = torch.linspace(0, 1, shape[0], dtype=dtype, device=device)[:, None]
+    got = ops.interpolate(real, fake, epsilon)
+    expected = reference("interpolate")(real, fake, epsilon)
     # A fused multiply-add rounds once where two operations round twice.
     torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-6)
     assert torch.equal(got[0], real[0])
@@ -82,8 +83,8 @@ def test_interpolate_equals_the_reference(shape, dtype, device):
 @pytest.mark.parametrize("shape", [(0, 3), (4, 0), (0, 0, 2)], ids=str)
 def test_interpolates_of_nothing(operator, shape, device):
     empty = torch.empty(shape, device=device)
-    share = torch.rand(shape[0], 1, device=device)
-    assert operator(empty, empty, share).shape == shape
+    epsilon = torch.rand(shape[0], 1, device=device)
+    assert operator(empty, empty, epsilon).shape == shape
 
 
 def layouts(device):
@@ -111,20 +112,20 @@ NAMES = list(layouts("cpu"))
 @pytest.mark.parametrize("name", NAMES)
 def test_interpolates_of_views(operator, name, device):
     real = layouts(device)[name]
-    share = torch.rand(1, 6, device=device).expand(6, 6)[0, :, None]
+    epsilon = torch.rand(1, 6, device=device).expand(6, 6)[0, :, None]
     for other, fake in layouts(device).items():
-        got = operator(real, fake, share)
-        expected = torch.lerp(real, fake, share.view(6, 1, 1, 1))
+        got = operator(real, fake, epsilon)
+        expected = torch.lerp(real, fake, epsilon.view(6, 1, 1, 1))
         torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-6, msg=other)
         assert got.stride() == torch.empty_like(real).stride()
     assert torch.equal(real, layouts(device)[name])
 
 
-def test_interpolate_takes_a_share_at_any_stride(device):
+def test_interpolate_takes_an_epsilon_at_any_stride(device):
     real, fake = sample(5, 3, device=device), sample(5, 3, device=device, seed=1)
-    share = torch.rand(5, 4, device=device)[:, 2:3]
+    epsilon = torch.rand(5, 4, device=device)[:, 2:3]
     expanded = torch.full((1, 1), 0.25, device=device).expand(5, 1)
-    for a in (share, expanded):
+    for a in (epsilon, expanded):
         assert torch.equal(ops.interpolate(real, fake, a), ops.interpolate(real, fake, a.clone()))
 
 
@@ -133,18 +134,18 @@ def test_derivatives_of_interpolates(device):
         sample(4, 3, 2, dtype=torch.float64, device=device, seed=s).requires_grad_()
         for s in (0, 1)
     )
-    share = torch.rand(4, 1, dtype=torch.float64, device=device).requires_grad_()
-    assert torch.autograd.gradcheck(ops.interpolate, (real, fake, share))
-    assert torch.autograd.gradgradcheck(ops.interpolate, (real, fake, share))
+    epsilon = torch.rand(4, 1, dtype=torch.float64, device=device).requires_grad_()
+    assert torch.autograd.gradcheck(ops.interpolate, (real, fake, epsilon))
+    assert torch.autograd.gradgradcheck(ops.interpolate, (real, fake, epsilon))
     for wanted in range(3):
-        arguments = [a.detach() for a in (real, fake, share)]
+        arguments = [a.detach() for a in (real, fake, epsilon)]
         arguments[wanted].requires_grad_()
         assert torch.autograd.gradcheck(ops.interpolate, arguments)
 
 
-def test_interpolate_keeps_the_rows_only_for_the_share(device):
+def test_interpolate_keeps_the_rows_only_for_epsilon(device):
     real, fake = sample(4, 3, device=device).requires_grad_(), sample(4, 3, device=device)
-    share = torch.rand(4, 1, device=device)
+    epsilon = torch.rand(4, 1, device=device)
     kept = []
 
     def keep(tensor):
@@ -152,9 +153,9 @@ def test_interpolate_keeps_the_rows_only_for_the_share(device):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        ops.interpolate(real, fake, share)
+        ops.interpolate(real, fake, epsilon)
         assert kept == [(4, 1)]
-        ops.interpolate(real, fake, share.requires_grad_())
+        ops.interpolate(real, fake, epsilon.requires_grad_())
     assert kept == [(4, 1), (4, 1), (4, 3), (4, 3)]
 
 
@@ -261,7 +262,7 @@ def test_equals_the_reference(shape, dtype, kind, device):
     width = math.prod(shape[1:])
     gradient = sample(*shape, dtype=dtype, device=device) * 1.2 / width**0.5
     got = OPERATOR(gradient, 10.0, kind)
-    expected = penalty.gradient_norm_penalty_reference(gradient, 10.0, kind)
+    expected = reference("gradient_norm_penalty")(gradient, 10.0, kind)
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a, b, **TOLERANCE[dtype])
     grad_penalty = torch.tensor(0.7, dtype=dtype, device=device)
@@ -269,7 +270,7 @@ def test_equals_the_reference(shape, dtype, kind, device):
         arguments = (grad_penalty, grad_norms, gradient, 10.0, kind)
         torch.testing.assert_close(
             BACKWARD(*arguments),
-            penalty.gradient_norm_penalty_backward_reference(*arguments),
+            reference("gradient_norm_penalty_backward")(*arguments),
             rtol=1e-6 if dtype == torch.float32 else 1e-11,
             atol=1e-7 if dtype == torch.float32 else 1e-15,
         )
@@ -482,10 +483,10 @@ def test_penalty_of_a_convolutional_critic(device):
     real, fake = (
         sample(5, 3, 8, 8, dtype=torch.float64, device=device, seed=seed) for seed in (0, 1)
     )
-    share = torch.rand(5, 1, dtype=torch.float64, device=device)
+    epsilon = torch.rand(5, 1, dtype=torch.float64, device=device)
 
     def gradients(interpolate, norm_penalty):
-        rows = interpolate(real, fake, share).requires_grad_()
+        rows = interpolate(real, fake, epsilon).requires_grad_()
         (gradient,) = torch.autograd.grad(critic(rows).sum(), rows, create_graph=True)
         cost = norm_penalty(gradient)
         # The last bias is in no second derivative.
@@ -516,8 +517,8 @@ OPCHECKS = {
 def test_opcheck(case, device):
     rows = OPCHECKS[case]().to(device).requires_grad_()
     one, norms = rows.new_ones(()).requires_grad_(), rows.new_ones(len(rows)).requires_grad_()
-    share = rows.new_full((len(rows), 1), 0.3).requires_grad_()
-    library.opcheck(INTERPOLATE, (rows, rows.detach().contiguous(), share))
+    epsilon = rows.new_full((len(rows), 1), 0.3).requires_grad_()
+    library.opcheck(INTERPOLATE, (rows, rows.detach().contiguous(), epsilon))
     library.opcheck(OPERATOR, (rows, 10.0, "wgan-lp"))
     library.opcheck(BACKWARD, (one, None, rows, 10.0, "wgan-gp"))
     library.opcheck(BACKWARD, (one, norms, rows, 10.0, "r1"))
@@ -525,18 +526,18 @@ def test_opcheck(case, device):
 
 def test_compiles_without_a_break(device):
     real, fake = sample(6, 3, 4, device=device), sample(6, 3, 4, device=device, seed=1)
-    share = torch.rand(6, 1, device=device)
+    epsilon = torch.rand(6, 1, device=device)
     weight = sample(12, device=device, seed=2)
 
-    def call(real, fake, share):
-        rows = ops.interpolate(real, fake, share)
+    def call(real, fake, epsilon):
+        rows = ops.interpolate(real, fake, epsilon)
         # The gradient of sum(softplus(rows weight)) with respect to the rows.
         scores = torch.sigmoid(rows.flatten(1) @ weight)
         return ops.gradient_norm_penalty(scores[:, None] * weight, 10.0)[0]
 
     compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
     real.requires_grad_()
-    found, expected = compiled(real, fake, share), call(real, fake, share)
+    found, expected = compiled(real, fake, epsilon), call(real, fake, epsilon)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(
         torch.autograd.grad(found, real)[0], torch.autograd.grad(expected, real)[0]
@@ -569,17 +570,17 @@ INTERPOLATE_ERRORS = {
         (X, X.double(), SHARE),
         "interpolate: fake must have the same dtype as real",
     ),
-    "share of numbers": (
+    "epsilon of numbers": (
         (X, X, SHARE[:, 0]),
-        r"interpolate: share must have shape \[4, 1\], got \[4\]",
+        r"interpolate: epsilon must have shape \[4, 1\], got \[4\]",
     ),
-    "share for images": (
+    "epsilon for images": (
         (X, X, SHARE[:, :, None]),
-        r"interpolate: share must have shape \[4, 1\], got \[4, 1, 1\]",
+        r"interpolate: epsilon must have shape \[4, 1\], got \[4, 1, 1\]",
     ),
-    "share dtype": (
+    "epsilon dtype": (
         (X, X, SHARE.double()),
-        "interpolate: share must have the same dtype as real",
+        "interpolate: epsilon must have the same dtype as real",
     ),
 }
 NAME = "gradient_norm_penalty"

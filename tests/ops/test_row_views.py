@@ -7,14 +7,14 @@ import torch
 from torch import library
 
 from sdv_wgangp import ops
-from sdv_wgangp.ops import views as reference
+from sdv_wgangp.ops.registry import reference
 
 OPERATORS = torch.ops.sdv_wgangp
 implementations = pytest.mark.parametrize(
     ("forward", "backward"),
     [
         (OPERATORS.row_views.default, OPERATORS.row_views_backward.default),
-        (reference.row_views_reference, reference.row_views_backward_reference),
+        (reference("row_views"), reference("row_views_backward")),
     ],
     ids=["operator", "reference"],
 )
@@ -93,10 +93,10 @@ def test_equals_the_reference(forward, backward, rows, dtype, device):
     tolerance = {"atol": 2e-5, "rtol": 2e-5} if dtype == torch.float32 else {}
     torch.testing.assert_close(
         forward(levels, positions, *tables).double(),
-        reference.row_views_reference(levels, positions.double(), *double),
+        reference("row_views")(levels, positions.double(), *double),
         **tolerance,
     )
-    expected = reference.row_views_backward_reference(
+    expected = reference("row_views_backward")(
         gradient.double(), levels, positions.double(), *double
     )
     for found, exact in zip(backward(gradient, levels, positions, *tables), expected, strict=True):
@@ -144,7 +144,7 @@ def test_near_dependences_survive_bfloat16_products():
         torch.set_float32_matmul_precision("medium")
         found = [
             ops.row_views(levels, positions, tables),
-            reference.row_views_reference(levels, positions, *tables),
+            reference("row_views")(levels, positions, *tables),
         ]
     finally:
         torch.set_float32_matmul_precision(before)

@@ -10,14 +10,14 @@ import torch
 from torch import library
 
 from sdv_wgangp import ops
-from sdv_wgangp.ops import statistics
+from sdv_wgangp.ops.registry import reference
 
 NAN, INF = math.nan, math.inf
 OPERATOR = torch.ops.sdv_wgangp.sorted_columns.default
 BACKWARD = torch.ops.sdv_wgangp.sorted_columns_backward.default
 
 implementations = pytest.mark.parametrize(
-    "operator", [OPERATOR, statistics.sorted_columns_reference], ids=["operator", "reference"]
+    "operator", [OPERATOR, reference("sorted_columns")], ids=["operator", "reference"]
 )
 SIZES = [1, 2, 7, 127, 129, 500]
 
@@ -191,17 +191,17 @@ ERRORS = {
     ),
 }
 REFERENCES = {
-    OPERATOR: statistics.sorted_columns_reference,
-    BACKWARD: statistics.sorted_columns_backward_reference,
+    OPERATOR: reference("sorted_columns"),
+    BACKWARD: reference("sorted_columns_backward"),
 }
 
 
-@pytest.mark.parametrize("reference", [False, True], ids=["operator", "reference"])
+@pytest.mark.parametrize("plain", [False, True], ids=["operator", "reference"])
 @pytest.mark.parametrize("case", ERRORS)
-def test_errors_name_the_argument(case, reference):
+def test_errors_name_the_argument(case, plain):
     operator, arguments, message = ERRORS[case]
     with pytest.raises(RuntimeError, match=message):
-        (REFERENCES[operator] if reference else operator)(*arguments)
+        (REFERENCES[operator] if plain else operator)(*arguments)
 
 
 # --- quantiles -----------------------------------------------------------------------------------

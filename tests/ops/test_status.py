@@ -130,7 +130,6 @@ sys.modules["sdv_wgangp._C"] = None  # as where the extension was not built
 import torch
 from torch import library
 from sdv_wgangp import ops
-from sdv_wgangp.ops import reference
 
 status = ops.status()
 assert not status.compiled and status.cuda_architectures == ()
@@ -175,9 +174,9 @@ from sdv_wgangp import ops
 assert not ops.status().compiled
 torch.manual_seed(0)
 x, y = (torch.randn(4, 3, 2, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
-share = torch.rand(4, 1, dtype=torch.float64, requires_grad=True)
-assert torch.autograd.gradcheck(ops.interpolate, (x, y, share))
-assert torch.autograd.gradgradcheck(ops.interpolate, (x, y, share))
+epsilon = torch.rand(4, 1, dtype=torch.float64, requires_grad=True)
+assert torch.autograd.gradcheck(ops.interpolate, (x, y, epsilon))
+assert torch.autograd.gradgradcheck(ops.interpolate, (x, y, epsilon))
 operators = torch.ops.sdv_wgangp
 one, norms = torch.tensor(1.0, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
 for kind in ("wgan-gp", "wgan-lp", "r1", "r2"):
@@ -186,7 +185,7 @@ for kind in ("wgan-gp", "wgan-lp", "r1", "r2"):
     assert torch.autograd.gradgradcheck(call, (x,))
     library.opcheck(operators.gradient_norm_penalty.default, (x, 3.0, kind))
     for last in (x, x.detach().to(memory_format=torch.channels_last)):
-        library.opcheck(operators.interpolate.default, (last, y, share))
+        library.opcheck(operators.interpolate.default, (last, y, epsilon))
         arguments = (one, norms, last, 3.0, kind)
         library.opcheck(operators.gradient_norm_penalty_backward.default, arguments)
 print("ok")

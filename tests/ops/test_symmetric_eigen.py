@@ -9,14 +9,14 @@ import torch
 from torch import library
 
 from sdv_wgangp import ops
-from sdv_wgangp.ops import statistics
+from sdv_wgangp.ops.registry import reference
 
 NAN, INF = math.nan, math.inf
 OPERATOR = torch.ops.sdv_wgangp.symmetric_eigen.default
 BACKWARD = torch.ops.sdv_wgangp.symmetric_eigen_backward.default
 
 implementations = pytest.mark.parametrize(
-    "operator", [OPERATOR, statistics.symmetric_eigen_reference], ids=["operator", "reference"]
+    "operator", [OPERATOR, reference("symmetric_eigen")], ids=["operator", "reference"]
 )
 # Batches below 8 and sizes beyond 6 (on CUDA 64) are other code.
 BATCHES = [1, 9, 40]
@@ -156,7 +156,7 @@ def test_backward_equals_the_reference(size, dtype, device):
     a = symmetric(3, size, dtype=dtype, device=device)
     _, q = ops.symmetric_eigen(a)
     grad = symmetric(3, size, dtype=dtype, device=device, seed=1)[:, 0]
-    expected = statistics.symmetric_eigen_backward_reference(grad, q, a)
+    expected = reference("symmetric_eigen_backward")(grad, q, a)
     for vectors in (q, q.contiguous()):
         torch.testing.assert_close(
             BACKWARD(grad, vectors, a), expected, rtol=0, atol=TOLERANCE[dtype] * size
@@ -247,14 +247,14 @@ ERRORS = {
     ),
 }
 REFERENCES = {
-    OPERATOR: statistics.symmetric_eigen_reference,
-    BACKWARD: statistics.symmetric_eigen_backward_reference,
+    OPERATOR: reference("symmetric_eigen"),
+    BACKWARD: reference("symmetric_eigen_backward"),
 }
 
 
-@pytest.mark.parametrize("reference", [False, True], ids=["operator", "reference"])
+@pytest.mark.parametrize("plain", [False, True], ids=["operator", "reference"])
 @pytest.mark.parametrize("case", ERRORS)
-def test_errors_name_the_argument(case, reference):
+def test_errors_name_the_argument(case, plain):
     operator, arguments, message = ERRORS[case]
     with pytest.raises(RuntimeError, match=message):
-        (REFERENCES[operator] if reference else operator)(*arguments)
+        (REFERENCES[operator] if plain else operator)(*arguments)

@@ -12,11 +12,12 @@ import torch
 from torch import library
 
 from sdv_wgangp import ops
-from sdv_wgangp.ops.trees import DEEPEST, tree_scores_reference
+from sdv_wgangp.ops.registry import reference
+from sdv_wgangp.ops.trees import DEEPEST, ROWS_AT_A_TIME
 
 OPERATOR = torch.ops.sdv_wgangp.tree_scores.default
 implementations = pytest.mark.parametrize(
-    "scores_of", [OPERATOR, tree_scores_reference], ids=["operator", "reference"]
+    "scores_of", [OPERATOR, reference("tree_scores")], ids=["operator", "reference"]
 )
 
 
@@ -81,14 +82,13 @@ def test_equals_a_walk(scores_of, rows, columns, trees, depth, device):
 @pytest.mark.parametrize(("rows", "columns", "trees"), [(4_097, 50, 33), (700, 2_000, 9)])
 def test_equals_the_reference(rows, columns, trees, depth, device):
     arguments = drawn(rows, columns, trees, depth, device)
-    assert torch.equal(OPERATOR(*arguments), tree_scores_reference(*arguments))
+    assert torch.equal(OPERATOR(*arguments), reference("tree_scores")(*arguments))
 
 
-def test_the_reference_takes_rows_in_parts(monkeypatch):
-    arguments = drawn(50, 6, 20, 4)
-    expected = tree_scores_reference(*arguments)
-    monkeypatch.setattr("sdv_wgangp.ops.trees._ROWS", 7)
-    assert torch.equal(tree_scores_reference(*arguments), expected)
+def test_the_reference_takes_rows_in_parts():
+    cells, *trees = drawn(ROWS_AT_A_TIME + 50, 6, 20, 4)
+    parts = [reference("tree_scores")(part, *trees) for part in cells.split(1_000)]
+    assert torch.equal(reference("tree_scores")(cells, *trees), torch.cat(parts))
 
 
 @pytest.mark.skipif(
