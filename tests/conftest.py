@@ -21,26 +21,29 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 # Fits, processes of their own, thousands of sizes: all tests of these take minutes together. What
-# else there is has the mark "fast" (`pytest -m fast`).
+# else there is has the mark "fast" (`pytest -m fast`), but for repetitions.
 SLOW = (
     *("benchmarks", "soak", "single_table", "models", "calibration", "reporting", "plots"),
     *("ops/test_status.py", "ops/test_tree_scores.py", "ops/test_critic_step.py"),
-    *(
-        "ops/test_penalty.py",
-        "persistence/test_model_files.py",
-        "persistence/test_earlier_files.py",
-    ),
+    *("ops/test_penalty.py", "persistence/test_model_files.py"),
     *("training/test_trackers.py", "training/test_training.py", "training/test_checkpoints.py"),
     *("test_cli.py", "test_docs.py", "test_examples.py", "test_multi_table.py", "test_package.py"),
     *("test_reproducible.py", "test_compatibility.py", "test_recipes.py"),
 )
 
 
+# Of the cases of these in a file the first is fast: seconds each, and one shows what most faults
+# would be.
+ONCE = ("test_opcheck", "test_every_level_gets_its_share_of_the_unit_interval")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    root = Path(__file__).parent
+    root, seen = Path(__file__).parent, set()
     for item in items:
-        place = item.path.relative_to(root).as_posix()
-        if not place.startswith(SLOW):
+        place, name = item.path.relative_to(root).as_posix(), item.name.split("[")[0]
+        repeated = name in ONCE and (place, name) in seen
+        seen.add((place, name))
+        if not (repeated or place.startswith(SLOW)):
             item.add_marker("fast")
 
 

@@ -20,7 +20,13 @@ from sdv_wgangp.synthesizers import sdv_versions
 from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.settings import TrainingSettings
 
-FAST = {"epochs": 1, "batch_size": 200, "generator_dim": (64, 64), "discriminator_dim": (64,)}
+FAST = {
+    "epochs": 1,
+    "min_steps_per_epoch": 20,
+    "batch_size": 200,
+    "generator_dim": (64, 64),
+    "discriminator_dim": (64,),
+}
 
 
 def people(rows=600):

@@ -622,7 +622,7 @@ def test_sizes_do_not_grow_with_the_rows(tmp_path):
     says it. All else has a size that the rows have no part in.
     """
     without_trees = {}
-    for rows in (1_000, 10_000, 100_000):
+    for rows in (1_000, 20_000):
         frame = wide_table(rows)
         meta = Metadata.load_from_dict(
             {
@@ -645,8 +645,7 @@ def test_sizes_do_not_grow_with_the_rows(tmp_path):
         assert trees > 0
         assert max(sizes) < 3e6, (rows, sizes, trees)
         without_trees[rows] = [size - trees for size in sizes]
-    for small, middle, large in zip(*without_trees.values(), strict=True):
-        assert large < 1.01 * middle, without_trees
+    for small, large in zip(*without_trees.values(), strict=True):
         assert large < 1.01 * small, without_trees
 
 
