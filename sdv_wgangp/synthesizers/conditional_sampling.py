@@ -545,6 +545,12 @@ class ConditionalSampling(Mixed):
             for value, count in zip(values, _apportion(num_rows, proportions), strict=True)
             if count
         ]
+        drawn = sum(c for value, c in wanted if not self._never_missing({column: value}))
+        if drawn < num_rows:  # a condition would empty cells, a marginal has to be met
+            raise ValueError(
+                f"only {drawn} of {num_rows} rows could be drawn: none with {column!r} = None; "
+                "leave it out of marginal"
+            )
         sampled = self.sample_from_conditions(
             [Condition({column: value}, num_rows=count) for value, count in wanted],  # type: ignore[arg-type]
             max_tries_per_batch=max_tries_per_batch,
