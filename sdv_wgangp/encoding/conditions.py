@@ -100,7 +100,8 @@ def _is_native(column: CategoricalColumn | NumericColumn, value: Any) -> bool:
     if isinstance(column, CategoricalColumn):
         return True
     try:
-        code_of(column, value)
+        for each in value if isinstance(value, OneOf) else (value,):
+            code_of(column, each)
     except ValueError:
         return False
     return True

@@ -17,7 +17,7 @@ from sdv.errors import NotFittedError, SynthesizerInputError
 from sdv.sampling import Condition
 from sdv.single_table.base import COND_IDX, FIXED_RNG_SEED, BaseSingleTableSynthesizer
 
-from sdv_wgangp.encoding.columns import NumericColumn
+from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
 from sdv_wgangp.encoding.conditions import (
     UNABLE,
     OneOf,
@@ -52,8 +52,10 @@ TOLERANCE = 0.01
 LISTED = 5
 
 
-# Rows that are drawn at most in search of missing values, beside those asked for.
-SEARCHED_ROWS = 2**16
+# Rows that are drawn at most in search of missing values, beside those asked for: for a condition,
+# and for all of a call; and at least at a time.
+SEARCHED_ROWS, SEARCHED_IN_A_CALL = 2**16, 2**19
+SEARCHED_AT_LEAST = 2**5
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Call:
         known: Whether its conditions are rows of known columns.
         unmet: Why some conditions have no rows, and their places among the conditions.
         notes: What was done to meet others.
+        searched: Rows that were drawn in search of missing values.
         joint, described: `ConditionalSampling._combinations` and `_described`, once they were
             asked for.
     """
@@ -71,6 +74,7 @@ class Call:
     known: bool = False
     unmet: dict[str, list] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
+    searched: int = 0
     joint: dict[str, pd.DataFrame] | None = None
     described: dict[str, dict[str, Any]] | None = None
 
@@ -130,6 +134,11 @@ def _apportion(rows: int, proportions: Sequence[float]) -> list[int]:
 
 def _values(encoder: TableEncoder, name: str) -> list:
     return values_of(encoder, name) if name in names_of_conditions(encoder) else []
+
+
+def _missing_fraction(column: CategoricalColumn | NumericColumn) -> float:
+    """Of the training rows those in which a column was missing, which it was in some."""
+    return float(column.counts[column.missing_code] / column.counts.sum())
 
 
 def _shown(value: Any, dated: bool) -> str:
@@ -263,7 +272,8 @@ class ConditionalSampling(Mixed):
             condition = _with_missing(dict(zip(given.columns, values, strict=True)))
             try:
                 asked, missing, never = self._split(condition)
-                if self._model.native_conditions(asked) != asked:
+                near = any(isinstance(value, OneOf) for value in asked.values())
+                if near or self._model.native_conditions(asked) != asked:
                     return None
                 allowed_codes(encoder, asked)
             except UnmetConditionError as error:
@@ -385,27 +395,30 @@ class ConditionalSampling(Mixed):
         rows = self._model.sample(count, asked)
         if not missing:
             return rows
+        call = _call.get() or Call()
+        rate = min(_missing_fraction(self._model.encoder.column(name)) for name in missing)
         parts, found, drawn = [], 0, count
         while True:
             rows = rows[rows[missing].isna().all(axis=1)].head(count - found)
             parts.append(rows)
             found += len(rows)
-            if found == count or drawn >= count + SEARCHED_ROWS:
+            spent = drawn >= count + SEARCHED_ROWS or call.searched >= SEARCHED_IN_A_CALL
+            if found == count or spent:
                 break
-            more = min(max(int(1.2 * (count - found) * drawn / max(found, 1)), 2**10), 2**14)
+            rate = found / drawn if found else rate
+            more = min(max(int(1.5 * (count - found) / rate), SEARCHED_AT_LEAST), 2**14)
             rows = self._model.sample(more, asked)
             drawn += more
+            call.searched += more
         if found < count:
             rows = self._model.sample(count - found, asked)
             for name in missing:
                 rows[name] = rows[name].mask(rows[name].notna())
             parts.append(rows)
-            if (call := _call.get()) is not None:
-                names = " and ".join(map(repr, missing))
-                call.notes[
-                    f"too few of {drawn:,} rows have no value in {names}: of other rows these "
-                    "cells are emptied"
-                ] = None
+            names = " and ".join(map(repr, missing))
+            call.notes[
+                f"too few rows have no value in {names}: of some others these cells are emptied"
+            ] = None
         return pd.concat(parts, ignore_index=True)
 
     def _combinations(self) -> dict[str, pd.DataFrame]:
@@ -545,6 +558,12 @@ class ConditionalSampling(Mixed):
             for value, count in zip(values, _apportion(num_rows, proportions), strict=True)
             if count
         ]
+        drawn = sum(c for value, c in wanted if not self._never_missing({column: value}))
+        if drawn < num_rows:  # a condition would empty cells, a marginal has to be met
+            raise ValueError(
+                f"only {drawn} of {num_rows} rows could be drawn: none with {column!r} = None; "
+                "leave it out of marginal"
+            )
         sampled = self.sample_from_conditions(
             [Condition({column: value}, num_rows=count) for value, count in wanted],  # type: ignore[arg-type]
             max_tries_per_batch=max_tries_per_batch,

@@ -211,7 +211,7 @@ def seed_keys(processor: DataProcessor, seed: int) -> None:
                 start = key_start(seed, len(keys))
                 transformer.faker = NumberedFaker(transformer.faker, keys, start)
         elif isinstance(transformer, IndexGenerator):
-            most = _most(processor, transformer) - transformer.starting_value
+            most = min(_most(processor, transformer), MOST_NUMBERS) - transformer.starting_value
             transformer._counter = key_start(seed, max(most, 1))
     seed_patterns(processor, seed)
 

@@ -95,7 +95,7 @@ class Saved(Mixed):
             >>> WGANGPMFSSynthesizer(metadata).check_model_file({"t": frame})
             Traceback (most recent call last):
             ...
-            sdv_wgangp.persistence.container.ModelFileError: column 'when': ...
+            sdv_wgangp.persistence.container.ModelFileError: column 'when' holds ...
         """
         encoder = Encoder(kinds())
         encoder.encode(self, type(self).__name__)
@@ -148,18 +148,18 @@ class Saved(Mixed):
 def _check_column(encoder: Encoder, column: pd.Series, kept: bool) -> None:
     """Refuse a column of which a model file cannot hold the dtype or, if kept, the values."""
     try:
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            encoder.encode(column.dtype, "dtype")
-            return
+        what = f"values of dtype {column.dtype}"
         encoder.encode(column.dtype, "dtype")
-        if kept:
-            levels = column.dropna().drop_duplicates()
-            encoder.encode(levels.reset_index(drop=True), "values")
+        if kept and not isinstance(column.dtype, pd.CategoricalDtype):
+            for value in pd.unique(column.dropna()):
+                what = f"values like {value!r} of {type(value).__name__}"
+                encoder.encode(value, "value")
     except TypeError:  # unhashable values: SDV refuses them
         return
     except ModelFileError as error:
         raise ModelFileError(
-            f"column {column.name!r}: {error}; or turn its values into text or numbers"
+            f"column {column.name!r} holds {what}, which a model file cannot hold: turn them into "
+            "text or numbers, or save a pickle"
         ) from error
 
 

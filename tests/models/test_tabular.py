@@ -9,10 +9,10 @@ import logging
 import pickle
 import subprocess
 import sys
-import time
 import warnings
 import weakref
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -229,24 +229,31 @@ def test_too_little_time_gives_a_short_training_and_a_warning(frame):
     assert len(model.sample(10)) == 10
 
 
-def test_the_end_of_a_small_table_is_estimated_closely(frame):
-    """A part of its calibration takes as long as the whole."""
-    given, ended = [], []
+@pytest.mark.parametrize(
+    ("fixed", "growing", "limit", "expected", "rehearsals"),
+    [
+        (1.0, 0.0, 600, 1.5, 2),  # a small table takes as long for a part as for the whole
+        (0.0, 8.0, 600, 12.0, 2),
+        (1.0, 8.0, 600, 13.5, 2),
+        (0.0, 80.0, 100, 120.0, 1),  # a second rehearsal would cost too much
+    ],
+)
+def test_the_time_of_the_calibration_is_estimated(
+    monkeypatch, fixed, growing, limit, expected, rehearsals
+):
+    now, parts = [0.0], []
 
-    class Clock:
-        def on_fit_begin(self, run):
-            given.append((time.perf_counter(), run.schedule.state_dict()["seconds"]))
+    def calibrate(table, encoder, generate, random, part):
+        parts.append(part)
+        now[0] += fixed + growing * part
 
-        def on_stage(self, stage):
-            if stage == "calibration":
-                ended.append(time.perf_counter())
-
-    started = time.perf_counter()
-    small(replace(FAST, max_seconds=600), random_state=0).fit(frame, callbacks=[Clock()])
-    calibration = time.perf_counter() - ended[0]
-    ((begun, seconds),) = given
-    kept_free = 600 - seconds - (begun - started)
-    assert kept_free < 6 * calibration  # machines can be busy
+    monkeypatch.setattr(fitting, "calibrate", calibrate)
+    monkeypatch.setattr(fitting, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    training = SimpleNamespace(preview=lambda: None)
+    sampler = SimpleNamespace(device=torch.device("cpu"))
+    found = fitting.rehearse(training, None, None, lambda generator: sampler, None, limit)
+    assert found == pytest.approx(expected)
+    assert len(parts) == rehearsals
 
 
 @pytest.fixture

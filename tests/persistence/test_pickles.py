@@ -164,7 +164,7 @@ def test_what_a_model_file_cannot_hold_is_known_before_the_fit(kind, tmp_path):
         foreseen = None
     except ModelFileError as error:
         foreseen = str(error)
-        assert foreseen.startswith("column 'odd': ")
+        assert foreseen.startswith("column 'odd' holds values ")
     synthesizer.fit(data)
     try:
         synthesizer.save_model(tmp_path / "m.safetensors")
@@ -190,6 +190,6 @@ def test_the_command_line_says_before_a_fit_that_only_a_pickle_can_hold_a_model(
     frame = FRAME.assign(kind=[1j, 2j] * 60)
     synthesizer = WGANGPMFSSynthesizer(METADATA, **FAST)
     data = as_fit_input(METADATA, frame)
-    with pytest.raises(UserError, match=r"m\.safetensors: column 'kind': .* ends with \.pkl"):
+    with pytest.raises(UserError, match=r"m\.safetensors: column 'kind' holds .* ends with \.pkl"):
         check_model_file(synthesizer, data, Path("m.safetensors"))
     check_model_file(synthesizer, data, Path("m.pkl"))

@@ -311,7 +311,7 @@ def test_processed_rows_are_given_back_through_the_constraints():
     synthesizer = WGANGPMFSSynthesizer(METADATA, **QUICK)
     synthesizer.add_constraints([FixedCombinations(["city", "country"])])
     synthesizer.fit(as_input(real))
-    joint = synthesizer._sample(50)
+    joint = sdv_versions.as_frame(synthesizer.preprocess(as_input(real)))
     assert "city#country" in joint
     assert "city" not in joint
     back = synthesizer.reverse_transform_constraints(joint)
