@@ -75,7 +75,7 @@ def sdtypes(metadata: Metadata) -> dict[str, str]:
 
 def text_columns(metadata: Metadata) -> list[str]:
     """Columns whose values are text whatever they look like: keys, names, postcodes."""
-    other = ("numerical", "datetime", "boolean", "categorical")
+    other = ("numerical", "datetime", "boolean", "categorical", "ordinal")
     return [name for name, sdtype in sdtypes(metadata).items() if sdtype not in other]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from sdv_wgangp import saving, sdv_versions
 from sdv_wgangp.persistence.durable import partial_file
 from sdv_wgangp.user_errors import UserError, one_line
 
+CHECKSUM = b"\nsdv-wgangp sha256 "
 CHUNK = 50_000  # rows that `sample_chunks` holds in memory at a time
 
 
@@ -36,15 +38,36 @@ def save_model(synthesizer: Any, path: Path) -> Path:
     to_file = path.suffix.lower() == saving.SUFFIX
     try:
         with partial_file(path) as partial:
-            (synthesizer.save_model if to_file else synthesizer.save)(str(partial))
+            if to_file:
+                synthesizer.save_model(str(partial))
+            else:
+                _save_pickle(synthesizer, partial)
     except (OSError, saving.ModelFileError) as error:
         kept = _elsewhere(path, isinstance(error, OSError))
         with partial_file(kept) as partial:
-            synthesizer.save(str(partial))
+            _save_pickle(synthesizer, partial)
         reason = getattr(error, "strerror", None) or one_line(error)
         warnings.warn(f"{path} cannot be written ({reason}): the model is {kept}", stacklevel=2)
         return kept
     return path
+
+
+def _save_pickle(synthesizer: Any, path: Path) -> None:
+    """SDV's pickle, and behind it, where unpickling does not look, the checksum of its bytes."""
+    synthesizer.save(str(path))
+    with open(path, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    with open(path, "ab") as file:
+        file.write(CHECKSUM + digest.encode())
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether a pickle with a checksum is not what was saved."""
+    content = path.read_bytes()
+    length = len(CHECKSUM) + 64
+    if content[-length:-64] != CHECKSUM:
+        return False
+    return hashlib.sha256(content[:-length]).hexdigest().encode() != content[-64:]
 
 
 def _elsewhere(path: Path, in_another_folder: bool) -> Path:
@@ -70,6 +93,11 @@ def load_model(path: str | Path) -> Any:
             return saving.load_model(path)
         except (saving.ModelFileError, VersionError) as error:
             raise UserError(one_line(error)) from error
+    if _is_damaged(path):
+        raise UserError(
+            f"{path}: was changed after it was saved (its SHA-256 checksum does not match): copy "
+            "it again or fit again"
+        )
     try:
         model = sdv_versions.load(path)
     except Exception as error:  # unpickling a file of another kind can raise anything
@@ -122,6 +150,6 @@ def without_calibration(synthesizer: Any) -> None:
     tables = getattr(synthesizer, "_table_synthesizers", {"": synthesizer}).values()
     for table in tables:
         model = getattr(table, "_model", None)
-        if not hasattr(model, "calibrated"):
+        if model is None or not hasattr(model, "calibrated"):
             raise UserError(f"a {type(table).__name__} has no calibration: leave --no-calibrate")
         model.calibrated = False

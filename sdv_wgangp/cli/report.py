@@ -52,8 +52,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the scores, and write the page and the figures."""
     from pandas.api.types import infer_dtype
 
-    from sdv_wgangp import sdv_versions
-    from sdv_wgangp.cli.metadata import check_columns, read_metadata, text_columns
+    from sdv_wgangp.cli.metadata import check_columns, guess, read_metadata, text_columns
     from sdv_wgangp.cli.models import load_model
     from sdv_wgangp.files import Format, check_folder, check_outputs, read_table
     from sdv_wgangp.reporting.report import build_report
@@ -69,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     form = given_format(options)
     real = read_table(options.real, form, text, _note)
     # What is text in the real table is text in the others, whatever it looks like there.
-    text += [name for name in real if infer_dtype(real[name], skipna=True) == "string"]
+    text += [str(name) for name in real if infer_dtype(real[name], skipna=True) == "string"]
     # These were written by this program, most likely, and the real one was not.
     form = Format(na=form.na, dtype=form.dtype)
     tables = {"synthetic": read_table(options.synthetic, form, text, _note)}
@@ -79,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         check_columns(metadata, options.metadata, real)
     else:
         # Nothing is generated here, so no column needs to be a key: all are compared.
-        metadata = sdv_versions.detect_metadata(real, infer_keys=None)
+        metadata = guess(real, infer_keys=None)
     for name, table in tables.items():
         absent = [column for column in real if column not in table]
         if absent:
