@@ -47,6 +47,7 @@ LEVEL = 0.02  # share of a level that has to be there
 EXPECTED = (
     12  # rows of a level in the sample, so that it is missing by chance in e^-12 of the cases
 )
+DECIMALS = 12  # beyond, they are what a binary fraction looks like
 SIGMAS = 4.5  # of a share of missing values: 10,000 columns are compared
 MEMORY = 12 * 2**30  # bytes of addresses that a process may take
 FAULTS = ("differs", "invalid", "unexpected", "crashed", "late")
@@ -176,8 +177,8 @@ def _of_column(real: pd.Series, sample: pd.Series, sdtype: str) -> Iterator[str]
         yield f"range {real.min()} to {real.max()} is {sample.min()} to {sample.max()}"
     if not ordered and (new := set(sample) - set(real)):
         yield f"{len(new)} levels that it never had, like {sorted(map(str, new))[0]!r}"
-    if sdtype == "numerical" and (more := _decimals(sample)) > (had := _decimals(real)):
-        yield f"{had} decimals are {more}"
+    if sdtype == "numerical" and _decimals(sample) > (had := _decimals(real)) <= DECIMALS:
+        yield f"{had} decimals are {_decimals(sample)}"
     if pd.api.types.is_float_dtype(real):  # the last digit of a step's multiple is arithmetic's
         real, sample = (each.map("{:.12g}".format) for each in (real, sample))
     shares = real.value_counts(normalize=True)

@@ -102,7 +102,9 @@ def run(options: argparse.Namespace) -> int:
     if target is not None and target not in frame:
         from sdv_wgangp.reporting.formats import few
 
-        raise UserError(f"--target {target}: {name} has the columns {few(list(frame))}")
+        raise UserError(
+            f"--target {target}: {name} has the columns {few([str(column) for column in frame])}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     train, holdout = split(frame, 0.2, seed=0)
     say(f"{title}: fitting {len(train):,} rows, {len(holdout):,} held out")

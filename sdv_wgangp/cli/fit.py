@@ -19,7 +19,7 @@ from sdv_wgangp.cli.options import (
     reading,
     share,
 )
-from sdv_wgangp.cli.output import calm, printer
+from sdv_wgangp.cli.output import calm, printer, shows_progress
 from sdv_wgangp.cli.termination import system_default
 from sdv_wgangp.parameters import count, number
 from sdv_wgangp.user_errors import UserError, one_line
@@ -115,6 +115,7 @@ def every(text: str) -> dict[str, float]:
 
 def run(options: argparse.Namespace) -> int:
     """Fit, and write the model."""
+    from sdv_wgangp.cli.course import Course
     from sdv_wgangp.cli.metadata import (
         check_columns,
         detected,
@@ -154,6 +155,7 @@ def run(options: argparse.Namespace) -> int:
     given = None if options.metadata is None else read_metadata(options.metadata)
     text = () if given is None else text_columns(given)
     frame = read_table(options.data, given_format(options), text, say)
+    say(f"read {len(frame):,} rows, {len(frame.columns)} columns")
     if given is not None:
         check_columns(given, options.metadata, frame)
     metadata = detected(frame, model, say) if given is None else given
@@ -167,6 +169,8 @@ def run(options: argparse.Namespace) -> int:
         synthesizer = WGANGPMFSSynthesizer(metadata, **given_parameters(options))
     check_model_file(synthesizer, sdv_versions.as_fit_input(metadata, frame), model)
     _set_checkpoints(synthesizer, options)
+    if not shows_progress(options):
+        synthesizer.set_callbacks([Course(say)])
     started = time.perf_counter()
     train = synthesizer.fit
     if options.resume:

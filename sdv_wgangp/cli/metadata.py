@@ -80,14 +80,19 @@ def text_columns(metadata: Metadata) -> list[str]:
     Of a category that is what its levels are, where the metadata list them.
     """
     columns = metadata.tables[sdv_versions.table_name(metadata)].columns
-    return [name for name, about in columns.items() if _is_text(about)]
+    made_up = made_up_columns(metadata)
+    return [name for name, about in columns.items() if name in made_up or _has_text(about)]
 
 
-def _is_text(about: Mapping[str, Any]) -> bool:
-    if about["sdtype"] in ("numerical", "datetime", "boolean"):
-        return False
+def made_up_columns(metadata: Metadata) -> list[str]:
+    """Columns whose values are not learned but made up: keys, names, addresses."""
+    learned = ("numerical", "datetime", "boolean", "categorical", "ordinal")
+    return [name for name, sdtype in sdtypes(metadata).items() if sdtype not in learned]
+
+
+def _has_text(about: Mapping[str, Any]) -> bool:
     if about["sdtype"] not in ("categorical", "ordinal"):
-        return True
+        return False
     levels = [level for level in about.get("range_values") or () if not pd.isna(level)]
     return bool(levels) and all(isinstance(level, str) for level in levels)
 
@@ -117,7 +122,7 @@ def guess(
     """
     metadata = sdv_versions.detect_metadata(frame, infer_keys=infer_keys)
     types, key = sdtypes(metadata), _key(metadata)
-    for place, name in enumerate(text_columns(metadata)):
+    for place, name in enumerate(made_up_columns(metadata)):
         column = frame[name]
         repeats = 2 * column.nunique() <= column.count()
         if types[name] in ("id", "unknown") or name == key or not repeats:
@@ -156,7 +161,7 @@ def detected(frame: pd.DataFrame, model: Path, say: Callable[[str], None]) -> Me
             f"note: {key!r} was taken for the primary key and gets made-up values; if it is data, "
             f"remove 'primary_key' from {beside}, set its sdtype there and use --metadata"
         )
-    if made_up := [name for name in text_columns(metadata) if name != key]:
+    if made_up := [name for name in made_up_columns(metadata) if name != key]:
         say(
             f"note: {few(made_up)} {'gets' if len(made_up) == 1 else 'get'} made-up values; "
             f"what is data is categorical: set that in {beside} and use --metadata"

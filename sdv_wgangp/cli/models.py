@@ -37,7 +37,10 @@ def save_model(synthesizer: Any, path: Path) -> Path:
     to_file = path.suffix.lower() == saving.SUFFIX
     try:
         with partial_file(path) as partial:
-            (synthesizer.save_model if to_file else synthesizer.save)(str(partial))
+            if to_file:
+                synthesizer.save_model(str(partial))
+            else:
+                synthesizer.save(str(partial))
     except (OSError, saving.ModelFileError) as error:
         kept = _elsewhere(path, isinstance(error, OSError))
         with partial_file(kept) as partial:
@@ -140,6 +143,6 @@ def without_calibration(synthesizer: Any) -> None:
     tables = getattr(synthesizer, "_table_synthesizers", {"": synthesizer}).values()
     for table in tables:
         model = getattr(table, "_model", None)
-        if not hasattr(model, "calibrated"):
+        if model is None or not hasattr(model, "calibrated"):
             raise UserError(f"a {type(table).__name__} has no calibration: leave --no-calibrate")
         model.calibrated = False

@@ -64,11 +64,10 @@ def run(options: argparse.Namespace) -> int:
     """Print the scores, and write the page and the figures."""
     from pandas.api.types import infer_dtype
 
-    from sdv_wgangp.cli.metadata import check_columns, read_metadata, text_columns
+    from sdv_wgangp.cli.metadata import check_columns, guess, read_metadata, text_columns
     from sdv_wgangp.cli.models import load_model
     from sdv_wgangp.files import check_folder, check_outputs, read_table
     from sdv_wgangp.reporting.report import build_comparison, build_report
-    from sdv_wgangp.synthesizers import sdv_versions
 
     names = _names(options)
     several = len(names) > 1
@@ -93,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         check_columns(metadata, options.metadata, real)
     else:
         # Nothing is generated here, so no column needs to be a key: all are compared.
-        metadata = sdv_versions.detect_metadata(real, infer_keys=None)
+        metadata = guess(real, infer_keys=None)
     for name, table in tables.items():
         absent = [column for column in real if column not in table]
         if absent:

@@ -9,6 +9,7 @@ of text is a value. What was decided is given to ``say``, one line each.
 from __future__ import annotations
 
 import bz2
+import contextlib
 import csv
 import gzip
 import io
@@ -25,6 +26,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
+from pyarrow import parquet
 
 from sdv_wgangp.files.paths import kind_of, kind_of_text
 from sdv_wgangp.user_errors import UserError, one_line
@@ -133,11 +135,24 @@ def read_table(
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_parquet(path)
-    except (ValueError, OSError) as error:
+        table = parquet.read_table(path)
+        for place, each in enumerate(table.schema):
+            if pa.types.is_decimal(each.type):
+                number = _as_plain_number(table.column(place))
+                table = table.set_column(place, each.name, number)
+        frame = table.to_pandas()
+    except (ValueError, OSError, NotImplementedError) as error:
         raise UserError(f"{path}: cannot be read as parquet ({one_line(error)})") from error
     named = [name for name in frame.index.names if name is not None]
     return frame.reset_index(named).reset_index(drop=True)
+
+
+def _as_plain_number(decimals: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Decimals as integers, where they have no places and fit, or as floats."""
+    if decimals.type.scale <= 0:
+        with contextlib.suppress(pa.ArrowInvalid):
+            return pc.cast(decimals, pa.int64())
+    return pc.cast(decimals, pa.float64())
 
 
 class _TextFile:

@@ -14,12 +14,15 @@ import decimal
 import inspect
 import math
 import operator
+import re
 import uuid
+import zoneinfo
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import dateutil.tz
 import numpy as np
 import pandas as pd
 import torch
@@ -325,7 +328,11 @@ def _read_scalar(content: list) -> np.generic:
 
 
 def _timestamp(value: pd.Timestamp) -> list | None:
-    content = [int(value.asm8.view("i8")), value.unit, None if value.tz is None else str(value.tz)]
+    content = [
+        int(value.asm8.view("i8")),
+        value.unit,
+        None if value.tz is None else _zone_name(value.tz),
+    ]
     try:
         same = _read_timestamp(content)
     except (ValueError, TypeError, KeyError):  # not by its zone's name
@@ -336,7 +343,31 @@ def _timestamp(value: pd.Timestamp) -> list | None:
 def _read_timestamp(content: list) -> pd.Timestamp:
     count, unit, zone = content
     moment = pd.Timestamp(np.datetime64(count, unit))
-    return moment if zone is None else moment.tz_localize("UTC").tz_convert(zone)
+    return moment if zone is None else moment.tz_localize("UTC").tz_convert(_zone(zone))
+
+
+def _zone_name(zone: datetime.tzinfo) -> str:
+    return repr(zone) if isinstance(zone, zoneinfo.ZoneInfo) else str(zone)
+
+
+def _zone(name: str) -> Any:
+    """The time zone of that text: a name, or how a class of zones writes one.
+
+    Example:
+        >>> _zone("pytz.FixedOffset(330)"), _zone("tzoffset(None, 19800)"), _zone("UTC+05:30")
+        (pytz.FixedOffset(330), tzoffset(None, 19800), 'UTC+05:30')
+    """
+    if found := re.fullmatch(r"pytz\.FixedOffset\((-?\d+)\)", name):
+        import pytz  # of pandas 2
+
+        return pytz.FixedOffset(int(found[1]))
+    if found := re.fullmatch(r"tzoffset\(None, (-?\d+)\)", name):
+        return dateutil.tz.tzoffset(None, int(found[1]))
+    if found := re.fullmatch(r"tzfile\('(.+)'\)", name):
+        return f"dateutil/{found[1]}"
+    if found := re.fullmatch(r"zoneinfo\.ZoneInfo\(key='(.+)'\)", name):
+        return zoneinfo.ZoneInfo(found[1])
+    return dateutil.tz.tzutc() if name == "tzutc()" else name
 
 
 def _datetime(value: datetime.datetime) -> str | None:
@@ -353,7 +384,7 @@ def _extension_dtype(value: pd.api.extensions.ExtensionDtype) -> list | None:
         missing = "NA" if getattr(value, "na_value", pd.NA) is pd.NA else "nan"
         return ["string", value.storage, missing]
     if isinstance(value, pd.DatetimeTZDtype):
-        content = ["zone", value.unit, str(value.tz)]
+        content = ["zone", value.unit, _zone_name(value.tz)]
     else:
         content = ["name", str(value)]
     try:
@@ -373,7 +404,8 @@ def _read_extension_dtype(content: list) -> Any:
         storage, missing = content
         return pd.StringDtype(storage) if missing == "NA" else pd.StringDtype(storage, np.nan)
     if kind == "zone":
-        return pd.DatetimeTZDtype(*content)
+        unit, name = content
+        return pd.DatetimeTZDtype(unit, _zone(name))
     return pd.api.types.pandas_dtype(*content)
 
 

@@ -188,7 +188,9 @@ def _nearly_have(column: pd.Series, decimals: int) -> bool:
     """Whether numbers have more digits than SDV looks at, so that rounding changes the last."""
     values = column.to_numpy(np.float64)
     rounded = np.round(values, decimals)
-    return not np.array_equal(rounded, values) and np.allclose(rounded, values, rtol=1e-14, atol=0)
+    return not np.array_equal(rounded, values) and np.allclose(
+        rounded, values, rtol=1e-14, atol=1e-12
+    )
 
 
 def replace_formatters(processor: DataProcessor, frame: pd.DataFrame) -> None:

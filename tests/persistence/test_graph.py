@@ -8,14 +8,17 @@ import json
 import math
 import operator
 import uuid
+import zoneinfo
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+import dateutil.tz
 import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
+import pytz
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +86,26 @@ def test_a_timestamp_keeps_its_unit_and_zone():
         found = there_and_back(value)
         assert found.unit == value.unit
         assert str(found.tz) == str(value.tz)
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        pytz.FixedOffset(330),
+        pytz.timezone("Europe/Berlin"),
+        dateutil.tz.tzutc(),
+        dateutil.tz.tzoffset(None, -9000),
+        dateutil.tz.gettz("Europe/Berlin"),
+        datetime.timezone(datetime.timedelta(hours=-3)),
+        zoneinfo.ZoneInfo("Asia/Tokyo"),
+    ],
+    ids=repr,
+)
+def test_zones_of_every_kind_come_back(zone):
+    dtype = pd.DatetimeTZDtype("ns", zone)
+    assert there_and_back(dtype) == dtype
+    moment = pd.Timestamp("2024-03-10 12:00", tz=zone)
+    assert there_and_back(moment).tz == moment.tz
 
 
 def test_nan_is_nan():

@@ -68,7 +68,7 @@ class ProgressBar:
         self._score = ""
         for log in run.logs:
             self._read(log)
-        self._open(_expected(run), run.step)
+        self._open(expected_steps(run), run.step)
 
     def on_step(self, run: Any) -> None:
         """Draw the bar, if it is time."""
@@ -130,7 +130,7 @@ class ProgressBar:
 
     def _draw(self, run: Any, losses: Mapping[str, float]) -> None:
         bar = self._bar
-        bar.total = max(_expected(run), run.step)
+        bar.total = max(expected_steps(run), run.step)
         bar.set_postfix_str(self._text(losses, run), refresh=False)
         if not bar.update(run.step - bar.n):
             bar.refresh()
@@ -197,7 +197,7 @@ class _Stream:
         return getattr(self._stream, name)
 
 
-def _expected(run: Any) -> int:
+def expected_steps(run: Any) -> int:
     """Steps that the training will have in all."""
     most = run.epochs * run.source.steps_per_epoch
     # What a run had made before its schedule began does not count there.
