@@ -80,7 +80,7 @@ def detection(
     ):
         probability = make(features[fitted], labels[fitted])
         aucs.append(float(roc_auc_score(labels[scored], probability(features[scored]))))
-    telling = ()
+    telling: tuple[tuple[str, float], ...] = ()
     if explain:
         lost = {}
         for place, name in enumerate(columns):
@@ -116,7 +116,9 @@ def _classifier(name: str, categorical: np.ndarray, seed: int):
             frame = pd.DataFrame(rows)
             for place in np.flatnonzero(categorical):
                 codes = np.where(np.isnan(rows[:, place]), -1, rows[:, place]).astype(np.int64)
-                frame[place] = pd.Categorical.from_codes(codes, categories=range(MAX_LEVELS))
+                frame[place] = pd.Categorical.from_codes(
+                    codes.tolist(), categories=pd.RangeIndex(MAX_LEVELS)
+                )
             return frame
 
         def fit(features, labels):
