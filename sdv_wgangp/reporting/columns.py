@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -77,17 +78,13 @@ def summary(values: pd.Series, sdtype: str, shown: bool = True) -> Summary:
         (50.0, 50.0, None)
     """
     present = values.dropna()
-    counts = {
-        "rows": len(values),
-        "distinct": int(present.nunique()),
-        "missing": float(values.isna().mean()),
-    }
+    counted = Summary(len(values), int(present.nunique()), float(values.isna().mean()))
     if sdtype not in NUMBERS or not shown:
-        return Summary(**counts)
+        return counted
     numbers = to_numbers(values, sdtype)
     finite = numbers[np.isfinite(numbers)]
     if len(finite) < 2 * SMALLEST:
-        return Summary(**counts)
+        return counted
     if sdtype == "datetime":
         low, high = protection.inner_range(finite)
         spread = high - low
@@ -96,14 +93,14 @@ def summary(values: pd.Series, sdtype: str, shown: bool = True) -> Summary:
             for value in protection.safe_quantiles(finite, QUANTILES)
         )
         days = protection.significant(float(finite.std()) / DAY)
-        mean = protection.moment(float(finite.mean()), spread)
-        return Summary(**counts, mean=mean, sd=f"{days:g} days", quantiles=quantiles)
+        moment = protection.moment(float(finite.mean()), spread)
+        return replace(counted, mean=moment, sd=f"{days:g} days", quantiles=quantiles)
     sd = float(finite.std())
     mean = float(finite.mean())
     if sd > 0:
         mean = protection.rounded(mean, protection.round_step(sd, 200))
-    return Summary(
-        **counts,
+    return replace(
+        counted,
         zeros=float(np.mean(numbers == 0)),
         mean=mean,
         sd=protection.significant(sd),
@@ -115,13 +112,13 @@ def figure(real: pd.Series, synthetic: pd.Series, sdtype: str) -> Bars | Histogr
     """What is drawn of a column; None where there is too little."""
     if sdtype not in NUMBERS:
         return _bars(Levels([real, synthetic]))
-    numbers = [to_numbers(values, sdtype) for values in (real, synthetic)]
-    numbers = [values[np.isfinite(values)] for values in numbers]
-    if len(numbers[0]) < 2 * SMALLEST:
+    numbers, others = (to_numbers(values, sdtype) for values in (real, synthetic))
+    numbers, others = numbers[np.isfinite(numbers)], others[np.isfinite(others)]
+    if len(numbers) < 2 * SMALLEST:
         return None
-    if sdtype == "numerical" and len(np.unique(numbers[0])) <= MAX_VALUES:
-        return _value_bars(*numbers)
-    return histogram(*numbers, sdtype == "datetime")
+    if sdtype == "numerical" and len(np.unique(numbers)) <= MAX_VALUES:
+        return _value_bars(numbers, others)
+    return histogram(numbers, others, sdtype == "datetime")
 
 
 def _bars(levels: Levels) -> Bars:
@@ -166,11 +163,16 @@ def histogram(real: np.ndarray, synthetic: np.ndarray, is_datetime: bool = False
     if is_datetime:
         real, synthetic = real / DAY, synthetic / DAY
     edges, axis = bin_edges(real, BINS, is_datetime)
-    shares = [shares_of(values, edges) for values in (real, synthetic)]
     gathered = bool(min(real.min(), synthetic.min(initial=np.inf)) < edges[0]) or bool(
         max(real.max(), synthetic.max(initial=-np.inf)) > edges[-1]
     )
-    return Histogram(tuple(edges.tolist()), *shares, axis=axis, gathered=gathered)
+    return Histogram(
+        edges=tuple(edges.tolist()),
+        real=shares_of(real, edges),
+        synthetic=shares_of(synthetic, edges),
+        axis=axis,
+        gathered=gathered,
+    )
 
 
 def shares_of(values: np.ndarray, edges: np.ndarray) -> tuple[float, ...]:

@@ -144,8 +144,8 @@ class Boxes:
 
     number: str
     levels: tuple[str, ...]
-    real: tuple[tuple[float | str | None, ...], ...]
-    synthetic: tuple[tuple[float | str | None, ...], ...]
+    real: tuple[tuple[float | None, ...], ...]
+    synthetic: tuple[tuple[float | None, ...], ...]
     is_datetime: bool = False
 
 
@@ -277,7 +277,7 @@ class Detection:
 class Losses:
     """Loss curves: values at ``epochs`` of each series."""
 
-    epochs: tuple[float, ...]
+    epochs: tuple[float | None, ...]
     series: Mapping[str, tuple[float | None, ...]]
 
 

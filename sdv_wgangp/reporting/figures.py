@@ -356,13 +356,13 @@ def boxes(figure: Boxes, category: str) -> str:
             continue
         body = ""
         for kind, top, group in (("real", 3.0, real), ("synthetic", 19.0, synthetic)):
-            ends, middle = (group[0], group[4]), (group[1], group[3])
-            if None not in ends:
-                body += _line(x(ends[0]), top + 6, x(ends[1]), top + 6, "ink")
-            if None not in middle:
+            lowest, lower, _, upper, highest = group
+            if lowest is not None and highest is not None:
+                body += _line(x(lowest), top + 6, x(highest), top + 6, "ink")
+            if lower is not None and upper is not None:
                 body += (
-                    f'<rect x="{x(middle[0]):.1f}" y="{top:.1f}" height="12" class="{kind}" '
-                    f'width="{max(x(middle[1]) - x(middle[0]), 1):.1f}"/>'
+                    f'<rect x="{x(lower):.1f}" y="{top:.1f}" height="12" class="{kind}" '
+                    f'width="{max(x(upper) - x(lower), 1):.1f}"/>'
                 )
             if group[2] is not None:
                 body += _line(x(group[2]), top, x(group[2]), top + 12, "median")
@@ -577,7 +577,8 @@ def losses(figure: Losses) -> str:
     """Loss curves."""
     lines = []
     for (name, values), kind in zip(figure.series.items(), ("synthetic", "critic"), strict=False):
-        known = [(e, v) for e, v in zip(figure.epochs, values, strict=True) if v is not None]
+        points = zip(figure.epochs, values, strict=True)
+        known = [(e, v) for e, v in points if e is not None and v is not None]
         lines.append((name, kind, [e for e, _ in known], [v for _, v in known]))
     return curves(lines, "Losses over training", x_name="epoch", y_name="loss")
 

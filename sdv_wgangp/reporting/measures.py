@@ -112,7 +112,7 @@ def sections(found: Scores) -> tuple[Section, ...]:
         )
     result.append(Section("detection", "Detection (boosted trees)", tuple(detection)))
     if found.utility is not None:
-        result.append(_utility_section(found, of))
+        result.append(_utility_section(found, found.utility, of))
     result.append(_privacy_section(found.privacy))
     result.append(
         Section(
@@ -147,11 +147,12 @@ def finite(value: float | None) -> float | None:
 
 def short(value: float | None) -> float | None:
     """Four digits: in an error or a distance a single extreme value could be read from more."""
-    return None if finite(value) is None else protection.significant(float(value), 4)
+    known = finite(value)
+    return None if known is None else protection.significant(known, 4)
 
 
-def _utility_section(found: Scores, of) -> Section:
-    own, real = found.utility, found.utility_real
+def _utility_section(found: Scores, own: scores.Utility, of) -> Section:
+    real = found.utility_real
     tested = "real" if found.unseen is None else "held-out"
     about = (
         f"boosted trees predict {own.target!r} in {tested} rows, trained on synthetic rows "
@@ -159,8 +160,8 @@ def _utility_section(found: Scores, of) -> Section:
     )
 
     def measure(name, label, kind, meaning):
-        values = (short(of(result, name)) for result in (own, real))
-        return Measure(f"utility.{name}", label, *values, kind, meaning)
+        value, reference = short(of(own, name)), short(of(real, name))
+        return Measure(f"utility.{name}", label, value, reference, kind, meaning)
 
     if own.task == "classification":
         measures = [measure("auc", "AUC", "score", about)]

@@ -44,7 +44,10 @@ def describe(
         holdout: Those of the held-out rows, with thresholds of 0.
     """
     counted = default.set_index(["Column 1", "Column 2"])["Meets Threshold?"].to_dict()
-    unseen = {} if holdout is None else holdout.set_index(["Column 1", "Column 2"])["Score"]
+    unseen: dict[tuple[str, str], float] = {}
+    if holdout is not None:
+        names = zip(holdout["Column 1"], holdout["Column 2"], strict=True)
+        unseen = dict(zip(names, holdout["Score"], strict=True))
     scored = []
     for first, second, score in zip(
         all_pairs["Column 1"], all_pairs["Column 2"], all_pairs["Score"], strict=True
@@ -61,9 +64,17 @@ def describe(
     for first, second, score, reference, meets in scored:
         shown = drawn < FIGURES and not hidden[first] and not hidden[second]
         drawn += shown
-        made = figure(real, synthetic, columns, first, second) if shown else None
         reference = None if reference is None else float(reference)
-        records.append(Pair(first, second, score, reference, bool(meets), made))
+        records.append(
+            Pair(
+                first,
+                second,
+                score,
+                reference,
+                bool(meets),
+                figure(real, synthetic, columns, first, second) if shown else None,
+            )
+        )
     return tuple(records)
 
 
@@ -113,7 +124,13 @@ def _scatter(tables, columns: Mapping[str, str], first: str, second: str) -> Sca
         )
         withheld.append(float(counts[~enough].sum() / total))
     return Scatter(
-        tuple(x.tolist()), tuple(y.tolist()), x_axis, y_axis, *cells, (withheld[0], withheld[1])
+        x=tuple(x.tolist()),
+        y=tuple(y.tolist()),
+        x_axis=x_axis,
+        y_axis=y_axis,
+        real=cells[0],
+        synthetic=cells[1],
+        withheld=(withheld[0], withheld[1]),
     )
 
 

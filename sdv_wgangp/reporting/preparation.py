@@ -55,11 +55,11 @@ def read_tables(
     """
     about = scores.single_table(metadata)
     about["columns"] = {str(name): column for name, column in about["columns"].items()}
-    tables = {"real": real, "synthetic": synthetic, "held-out": holdout}
+    given = {"real": real, "synthetic": synthetic}
+    if holdout is not None:
+        given["held-out"] = holdout
     tables = {
-        name: table.set_axis(table.columns.map(str), axis=1)
-        for name, table in tables.items()
-        if table is not None
+        name: table.set_axis(table.columns.map(str), axis=1) for name, table in given.items()
     }
     real, synthetic = tables["real"], tables["synthetic"]
     for where, table in tables.items():

@@ -137,7 +137,7 @@ def safe_quantiles(values: np.ndarray, shares: Sequence[float]) -> tuple[float |
         return (None,) * len(shares)
     low, high = np.quantile(values, [0.1, 0.9])
     step = round_step(float(high - low) or float(np.ptp(values)), 200)
-    result = []
+    result: list[float | None] = []
     for share in shares:
         if len(values) * min(share, 1 - share) < SMALLEST:
             result.append(None)

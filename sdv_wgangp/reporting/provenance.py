@@ -36,14 +36,14 @@ def describe(
         OSError: a file cannot be read.
     """
     info = {}
-    if hasattr(model, "get_info"):
+    if model is not None and hasattr(model, "get_info"):
         info = {str(name): str(value) for name, value in model.get_info().items()}
     if epochs is not None:
         info["epochs_trained"] = str(epochs)
     if seconds is not None:
         info["fit_seconds"] = f"{seconds:.1f}"
     parameters = None
-    if hasattr(model, "get_parameters"):
+    if model is not None and hasattr(model, "get_parameters"):
         parameters = {str(name): repr(value) for name, value in model.get_parameters().items()}
     return Provenance(
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

@@ -334,11 +334,11 @@ def _named_classes(real: pd.DataFrame, utility: scores.Utility | None) -> list[s
 
 
 def _distances(found: scores.Privacy) -> Distances:
-    curves = (
-        None if values is None else tuple(protection.significant(value, 4) for value in values)
-        for values in (found.distances, found.holdout_distances)
-    )
-    return Distances(CURVE, *curves)
+    def short(values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(protection.significant(value, 4) for value in values)
+
+    holdout = found.holdout_distances
+    return Distances(CURVE, short(found.distances), None if holdout is None else short(holdout))
 
 
 def _losses(values: pd.DataFrame | None) -> Losses | None:

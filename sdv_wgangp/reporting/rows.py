@@ -49,9 +49,9 @@ def plane(
     span = np.where(high > low, high - low, 1.0)
     points = []
     for each in planes:
-        placed = np.clip((each - low) / span, 0, 1)
+        inside = np.clip((each - low) / span, 0, 1)
         points.append(
-            tuple((float(a), float(b)) for a, b in np.round(np.round(placed * STEPS) / STEPS, 4))
+            tuple((float(a), float(b)) for a, b in np.round(np.round(inside * STEPS) / STEPS, 4))
         )
     return Plane((float(share[0]), float(share[1])), points[0], points[1])
 
@@ -87,12 +87,13 @@ def missing_patterns(
     value is missing anywhere.
     """
     tables = [table for table in (real, synthetic, holdout) if table is not None]
-    names = [name for name in real if any(table[name].isna().any() for table in tables[:2])]
+    names = [str(name) for name in real if any(table[name].isna().any() for table in tables[:2])]
     if not names:
         return ()
     counts = [table[names].isna().value_counts() for table in tables]
     shares = [count / len(table) for count, table in zip(counts, tables, strict=True)]
-    shown = [key for key, count in counts[0].items() if count >= SMALLEST][:PATTERNS]
+    frequent = counts[0][counts[0] >= SMALLEST]
+    shown: list[tuple[bool, ...]] = list(frequent.index)[:PATTERNS]
 
     def record(columns: tuple[str, ...] | None, values: list[float]) -> MissingPattern:
         return MissingPattern(columns, *values, *([None] if holdout is None else []))

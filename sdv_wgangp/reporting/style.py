@@ -61,8 +61,8 @@ thead th, caption { color:var(--soft); font-size:.84rem; } caption { text-align:
 .scores .note { display:block; color:var(--bad); max-width:80ch; }
 .scores .group th { background:var(--faint); } .missing { margin-top:14px; }
 .columns th[scope=rowgroup] { text-align:left; min-width:9em; max-width:16em;
-  overflow-wrap:break-word; }
-.columns td { white-space:nowrap; }
+  overflow-wrap:break-word; position:sticky; left:0; background:var(--paper); }
+.columns td, .columns thead th { white-space:nowrap; }
 .columns tbody { border-top:2px solid var(--line); } .columns .type { font-weight:400;
   display:block; color:var(--soft); font-size:.84rem; }
 .columns td.why { white-space:normal; color:var(--soft); }
@@ -89,7 +89,8 @@ svg .line.critic { stroke:var(--critic); }
   margin-right:6px; vertical-align:-1px; }
 .panels { display:grid; gap:8px;
   grid-template-columns:repeat(auto-fit,minmax(min(100%,130px),1fr)); }
-figure { margin:0; min-width:0; max-width:340px; }
+figure { margin:0; min-width:0; max-width:280px; }
+.plane figure { max-width:340px; }
 figcaption { font-size:.84rem; color:var(--soft); text-align:center; }
 .maps { display:flex; flex-wrap:wrap; gap:16px; align-items:start; }
 .maps .card { max-width:100%; } .heat { width:auto; } .heat td, .heat th {
@@ -118,6 +119,7 @@ details { margin-top:10px; } summary { cursor:pointer; color:var(--accent); font
 .curve { max-width:600px; } .plane { max-width:760px; } .scroll:has(.facts) { max-width:900px; }
 .facts td, .facts th { text-align:left; } .facts td { overflow-wrap:anywhere; }
 @media (max-width:560px) { main { padding:20px 14px 40px; } h1 { font-size:1.4rem; }
+  .columns th[scope=rowgroup] { min-width:6em; max-width:8em; }
   .alarm { font-size:1.1rem; padding:16px; } .alarm strong { font-size:1.35rem; } }
 @media print { body { background:#fff; } .card, .scroll { break-inside:avoid; } }
 """ + "".join(

@@ -247,11 +247,13 @@ def test_the_time_of_the_calibration_is_estimated(
         parts.append(part)
         now[0] += fixed + growing * part
 
-    monkeypatch.setattr(fitting, "calibrate", calibrate)
-    monkeypatch.setattr(fitting, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(time_limit, "calibrate", calibrate)
+    monkeypatch.setattr(time_limit, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     training = SimpleNamespace(preview=lambda: None)
     sampler = SimpleNamespace(device=torch.device("cpu"))
-    found = fitting.rehearse(training, None, None, lambda generator: sampler, None, limit)
+    found = time_limit.rehearse(
+        training, None, None, lambda generator: sampler, None, limit, CalibrationOptions()
+    )
     assert found == pytest.approx(expected)
     assert len(parts) == rehearsals
 

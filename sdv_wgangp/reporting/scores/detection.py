@@ -115,7 +115,9 @@ def _classifier(name: str, categorical: np.ndarray, seed: int):
             frame = pd.DataFrame(rows)
             for place in np.flatnonzero(categorical):
                 codes = np.where(np.isnan(rows[:, place]), -1, rows[:, place]).astype(np.int64)
-                frame[place] = pd.Categorical.from_codes(codes, categories=range(MAX_LEVELS))
+                frame[place] = pd.Categorical.from_codes(
+                    codes.tolist(), categories=pd.RangeIndex(MAX_LEVELS)
+                )
             return frame
 
         def fit(features, labels):

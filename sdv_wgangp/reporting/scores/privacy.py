@@ -86,30 +86,29 @@ def privacy(
     keys = [_row_keys(numbers, codes) for numbers, codes in encoded.tables]
     copies = [float(np.isin(key, keys[0]).mean()) for key in keys[1:]]
 
-    judged = [_choose(len(table), max_rows, rng) for table in tables[1:]]
+    chosen = [_choose(len(table), max_rows, rng) for table in tables[1:]]
     new = [
         1 - float(_matches(encoded, which, rows).mean())
-        for which, rows in enumerate(judged, start=1)
+        for which, rows in enumerate(chosen, start=1)
     ]
 
     # The first rows of one permutation are the part that is as large as the holdout, so that
     # one pass over the distances serves the share and the median.
     reference = rng.permutation(len(train))[:MAX_REFERENCE_ROWS]
     points = [encoded.points(which) for which in range(len(tables))]
-    known = tuple(values[reference] for values in points[0])
-    asked = tuple(values[judged[0]] for values in points[1])
+    known = _rows(points[0], reference)
+    asked = _rows(points[1], chosen[0])
     share = ratio = baseline = None
     if holdout is None:
         (closest,) = _nearest(asked, known, [len(reference)])
     else:
         size = min(len(holdout), len(reference))
         unseen_rows = _choose(len(holdout), size, rng)
-        unseen = tuple(values[unseen_rows] for values in points[2])
+        unseen = _rows(points[2], unseen_rows)
         to_part, closest = _nearest(asked, known, [size, len(reference)])
         (to_unseen,) = _nearest(asked, unseen, [size])
         share = float(np.mean(to_part < to_unseen) + np.mean(to_part == to_unseen) / 2)
-        own = tuple(values[judged[1]] for values in points[2])
-        (baseline,) = _nearest(own, known, [len(reference)])
+        (baseline,) = _nearest(_rows(points[2], chosen[1]), known, [len(reference)])
         median = float(np.median(baseline))
         ratio = float(np.median(closest)) / median if median > 0 else None
     return Privacy(
@@ -188,6 +187,13 @@ class _RowCodes:
             pair[np.isnan(x)] = -0.25
             coordinates.append(pair)
         return np.hstack(coordinates), codes.astype(np.float64)
+
+
+def _rows(
+    points: tuple[np.ndarray, np.ndarray], rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some rows of a table's coordinates and categories."""
+    return points[0][rows], points[1][rows]
 
 
 def _stack(arrays: list[np.ndarray], rows: int, dtype) -> np.ndarray:

@@ -86,7 +86,7 @@ def to_codes(columns: Sequence[pd.Series]) -> tuple[list[np.ndarray], list]:
 
 def _plain(column: pd.Series) -> pd.Series:
     """``column`` as Python objects: as such 1, 1.0 and True are the same category."""
-    return column.astype(object).where(column.notna(), None)
+    return column.astype(object).mask(column.isna(), None)
 
 
 def used(columns: Mapping[str, str], *tables: pd.DataFrame) -> dict[str, str]:

@@ -84,7 +84,7 @@ def tstr(
     (fitted, scored), categorical = tree_tables(inputs, [train, test])
     fitted, scored = without_hollow(fitted, scored)
     settings = {"categorical_features": categorical, "random_state": seed}
-    known = {"target": target, "train_rows": len(train), "test_rows": len(test)}
+    rows = len(train), len(test)
     if regression:
         sdtype = columns[target] if columns[target] in NUMBERS else "numerical"
         truth_train, truth = (to_numbers(table[target], sdtype) for table in (train, test))
@@ -100,11 +100,12 @@ def tstr(
             )
             log_rmse = _rmse(log_truth, predict(log_truth_train))
         return Utility(
-            task="regression",
+            "regression",
+            target,
+            *rows,
             rmse=_rmse(truth, predicted),
             r2=float(r2_score(truth, predicted)) if len(truth) > 1 else None,
             log_rmse=log_rmse,
-            **known,
         )
     (classes_train, classes), levels = to_codes([train[target], test[target]])
     present = np.unique(classes_train)
@@ -122,10 +123,11 @@ def tstr(
     aucs = [roc_auc_score(classes == level, probability[:, level]) for level in tested]
     weights = [np.mean(classes == level) for level in tested]
     return Utility(
-        task="classification",
+        "classification",
+        target,
+        *rows,
         auc=float(np.average(aucs, weights=weights)),
         missing_classes=tuple(levels[level] for level in tested if level not in present),
-        **known,
     )
 
 
