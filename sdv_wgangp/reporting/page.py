@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from sdv_wgangp.reporting import figures
+from sdv_wgangp.reporting import figures, relations
 from sdv_wgangp.reporting.data import (
     QUANTILES,
     Bars,
@@ -49,6 +49,7 @@ def render(content: Content) -> str:
         ("rare", "Rare levels", _rare(content)),
         ("missing", "Missing values", _missing(content)),
         ("validity", "Validity", _validity(content)),
+        ("relations", "Relations", relations.page(content.relations, "holdout" in content.rows)),
         ("training", "Training", _training(content)),
         ("shown", "What is not shown", f"<p>{escape(content.protection)}</p>{_left_out(content)}"),
         ("provenance", "Provenance", _provenance(content)),

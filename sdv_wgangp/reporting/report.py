@@ -19,6 +19,7 @@ from sdv_wgangp.reporting import (
     pairs,
     protection,
     provenance,
+    relations,
     rows,
     scores,
     text,
@@ -138,6 +139,7 @@ def build_report(
         found.quality.pairs,
         None if unseen is None else unseen.quality_all.pairs,
     )
+    related = relations.describe(real, synthetic, holdout, scored)
     alarm = verdicts.alarm(found.privacy)
     return Report(
         Content(
@@ -161,6 +163,7 @@ def build_report(
                     found.utility, found.utility_real, holdout is not None, bool(alarm)
                 ),
                 verdicts.privacy(found.privacy, bool(alarm)),
+                *relations.verdicts(related),
             ),
             findings=verdicts.findings(
                 quality=found.quality,
@@ -173,7 +176,7 @@ def build_report(
                 alarmed=bool(alarm),
                 empty=empty,
             ),
-            sections=measures.sections(found),
+            sections=(*measures.sections(found), *relations.sections(related)),
             columns=column_records,
             left_out={
                 n: empty.get(n, sdtype) for n, sdtype in described.items() if n not in scored
@@ -185,6 +188,7 @@ def build_report(
             rare=columns.rare_levels(real, synthetic, holdout, scored),
             distances=_distances(found.privacy),
             violations=violations,
+            relations=related,
             detection=Detection(
                 found.detection.rows,
                 found.detection.aucs,

@@ -87,7 +87,7 @@ class Relation:
         if self.kind == ONE_TO_ONE:
             return f"{first} and {others[0]} follow from each other"
         if self.kind == EQUAL_IN_PART:
-            return f"{first} = {others[0]}" + (", not 0," if self.has_zeros else "")
+            return f"{first} = {others[0]}" + (" (not 0)" if self.has_zeros else "")
         sign = {EQUAL: "", SUM: " + ", PRODUCT: " * ", RATIO: " / ", AT_MOST: "", BELOW: ""}
         compared = {AT_MOST: "<=", BELOW: "<"}.get(self.kind, "=")
         unit = f" in {self.unit}" if self.unit and self.kind == SUM else ""

@@ -50,6 +50,7 @@ def find_relations(
     least_triple_share: float = 0.5,
     lift: float = 3.0,
     significance: float = 1e-3,
+    least_rows: int = 10,
     most_differences: int = 8,
     dependences_of_two: bool = True,
     most_rows: int = 50_000,
@@ -73,6 +74,7 @@ def find_relations(
         lift: How many times more often than by chance, and than any other difference, what holds
             in a share has to hold.
         significance: Chance that anything is told that is no relation.
+        least_rows: Of the table, in which a relation has to hold.
         most_differences: Values that two columns may differ by to differ by few.
         dependences_of_two: Whether pairs of columns that determine a third are looked for.
         most_rows: Of either half, at most.
@@ -114,7 +116,7 @@ def find_relations(
         trial.add_dependences(summary, dependences_of_two)
         found, tested = trial.run(significance)
     whole = [_counted(relation, values, frame) for relation in found]
-    whole = [r for r in whole if r.in_all or r.kind in IN_A_SHARE]
+    whole = [r for r in whole if r.held >= least_rows and (r.in_all or r.kind in IN_A_SHARE)]
     whole = _without_chains(whole, values, least_share)
     numbers = {n: v for n, v, k in zip(values.names, values.numbers, values.kinds, strict=True)
                if k == NUMBER}  # fmt: skip
