@@ -108,8 +108,8 @@ def find_relations(
     found: list[Relation] = []
     tested = 0
     if half and len(values.names):
-        summary = Summary(values, np.ascontiguousarray(values.numbers[:, searched]))
         trial = _Trial(values, searched, aside, limits, rng)
+        summary = Summary(values, np.ascontiguousarray(trial.rows[0]))
         trial.add(of_pairs(summary, limits))
         trial.add(of_differences(summary, limits))
         trial.add(of_triples(summary, limits))
@@ -161,13 +161,14 @@ class _Trial:
     ) -> None:
         self.values, self.limits, self.rng = values, limits, rng
         self.searched, self.aside = searched, aside
+        self.rows = values.numbers[:, searched], values.numbers[:, aside]
         self.place = {name: index for index, name in enumerate(values.names)}
         self.candidates: list[tuple[Relation, Check, list[np.ndarray], list[np.ndarray]]] = []
 
     def add(self, relations: Iterable[Relation]) -> None:
         for relation in relations:
-            columns = [self.values.numbers[self.place[name]] for name in relation.columns]
-            rows = [[column[part] for column in columns] for part in (self.searched, self.aside)]
+            places = [self.place[name] for name in relation.columns]
+            rows = [[part[place] for place in places] for part in self.rows]
             self.candidates.append((relation, relation.check, *rows))
 
     def add_dependences(self, summary: Summary, of_two: bool) -> None:
