@@ -10,7 +10,7 @@ import torch
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-EXECUTABLE = ("derivations.md", "training.md")
+EXECUTABLE = ("derivations.md", "relations.md", "training.md")
 
 
 @pytest.fixture(autouse=True)

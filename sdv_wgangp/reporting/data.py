@@ -257,6 +257,23 @@ class Violation:
 
 
 @dataclass(frozen=True)
+class Relation:
+    """A relation between columns that the real rows hold: all of them, or a share (``real``).
+
+    ``rows`` are the real rows that say something about it. ``real``, ``synthetic`` and ``holdout``
+    are shares of such rows that keep it, None where there are none; 1.0 is all of them.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    statement: str
+    rows: int
+    real: float
+    synthetic: float | None
+    holdout: float | None = None
+
+
+@dataclass(frozen=True)
 class Telling:
     """How much AUC boosted trees lose without a column."""
 
@@ -326,6 +343,7 @@ class Content:
     rare: tuple[Rare, ...]
     distances: Distances
     violations: tuple[Violation, ...]
+    relations: tuple[Relation, ...]
     detection: Detection
     losses: Losses | None
     protection: str

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from sdv_wgangp.plots.style import shortened
-from sdv_wgangp.reporting import figures
+from sdv_wgangp.reporting import figures, relations
 from sdv_wgangp.reporting.data import (
     QUANTILES,
     Bars,
@@ -61,6 +61,7 @@ def render(
         ("rare", "Rare levels", _rare(content)),
         ("missing", "Missing values", _missing(content)),
         ("validity", "Validity", _validity(content)),
+        ("relations", "Relations", relations.page(content.relations, "holdout" in content.rows)),
         ("training", "Training", _training(content)),
         ("shown", "What is not shown", f"<p>{escape(content.protection)}</p>{_left_out(content)}"),
         ("provenance", "Provenance", _provenance(content)),

@@ -20,6 +20,7 @@ from sdv_wgangp.reporting import (
     pairs,
     protection,
     provenance,
+    relations,
     rows,
     scores,
     text,
@@ -256,6 +257,7 @@ def _content(
         found.quality.pairs,
         None if unseen is None else unseen.quality_all.pairs,
     )
+    related = relations.describe(real, synthetic, holdout, scored)
     alarm = verdicts.alarm(found.privacy)
     content = Content(
         title=title,
@@ -276,6 +278,7 @@ def _content(
             ),
             verdicts.utility(found.utility, found.utility_real, holdout is not None, bool(alarm)),
             verdicts.privacy(found.privacy, bool(alarm)),
+            *relations.verdicts(related),
         ),
         findings=verdicts.findings(
             quality=found.quality,
@@ -288,7 +291,7 @@ def _content(
             alarmed=bool(alarm),
             empty=empty,
         ),
-        sections=measures.sections(found),
+        sections=(*measures.sections(found), *relations.sections(related)),
         columns=column_records,
         left_out=_left_out(tables),
         pairs=pair_records,
@@ -298,6 +301,7 @@ def _content(
         rare=columns.rare_levels(real, synthetic, holdout, scored),
         distances=_distances(found.privacy),
         violations=violations,
+        relations=related,
         detection=Detection(
             found.detection.rows,
             found.detection.aucs,

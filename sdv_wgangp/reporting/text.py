@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sdv_wgangp.plots.style import shortened
+from sdv_wgangp.reporting import relations
 from sdv_wgangp.reporting.data import Content
 from sdv_wgangp.reporting.formats import measured
 
@@ -41,6 +42,7 @@ def render(content: Content) -> str:
             what = shortened(f"{violation.column}: {violation.kind}", 54)
             share, real = measured(violation.share, "share"), measured(violation.real, "share")
             lines.append(f"  {what:<56}{share:>11}{real:>11}")
+    lines += relations.text(content.relations, "holdout" in content.rows)
     return "\n".join(lines)
 
 

@@ -57,7 +57,7 @@ def test_equality_in_a_share(rng):
     table = pd.DataFrame({"due": np.where(copied, 0, lot)})
     table["paid"] = np.where(copied | (rng.random(ROWS) < 0.3), table["due"], other)
     (found,) = find_relations(table).of_kind("equal in part")
-    assert found.statement == "paid = due, not 0,"
+    assert found.statement == "paid = due (not 0)"
     assert found.held == ((table["paid"] == table["due"]) & (table["due"] != 0)).sum()
 
 

@@ -26,6 +26,7 @@ from sdv_wgangp.encoding.relations.values import CATEGORY, DATE, LARGE, NUMBER, 
 
 HEAD = 256  # rows that differences and lines are first seen on
 FEW_ROWS = 20  # with less of them nothing is looked for
+NO_TIE = 0.999  # of what rounding allows: a line that ends between two values rounds to either
 FEW_LEVELS = 10  # numbers of fewer values are equal, or on a line, by chance
 
 
@@ -177,7 +178,7 @@ def _line(summary: Summary, target: int, source: int) -> Relation | None:
             line = Relation(
                 LINEAR, pair, factor=factor, constant=constant, decimals=decimals, unit=unit
             )
-            if line.check([a, b])[1].all():
+            if (line.residual([a, b]) < NO_TIE).all():
                 return line
         if np.ptp(rest) > 1e3 * (1 + abs(middle)) and digits > 6:
             return None

@@ -144,7 +144,7 @@ def _makes_zero(
             positive = all(lowest.get(name, -1.0) >= 0 for name in rest)
             follows = first == source and target in rest and positive
         else:
-            follows = pair == {first, *rest} and not other.constant
+            follows = pair == {first, *rest}
         if follows and other.in_all:
             return True
     return False

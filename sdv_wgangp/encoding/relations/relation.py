@@ -87,7 +87,7 @@ class Relation:
         if self.kind == ONE_TO_ONE:
             return f"{first} and {others[0]} follow from each other"
         if self.kind == EQUAL_IN_PART:
-            return f"{first} = {others[0]}" + (", not 0," if self.has_zeros else "")
+            return f"{first} = {others[0]}" + (" (not 0)" if self.has_zeros else "")
         sign = {EQUAL: "", SUM: " + ", PRODUCT: " * ", RATIO: " / ", AT_MOST: "", BELOW: ""}
         compared = {AT_MOST: "<=", BELOW: "<"}.get(self.kind, "=")
         unit = f" in {self.unit}" if self.unit and self.kind == SUM else ""
@@ -142,9 +142,9 @@ class Relation:
             return there, (a == b) & (a != 0)
         if self.kind in (AT_MOST, BELOW):
             return there, a <= b if self.kind == AT_MOST else a < b
-        return there, self._residual(numbers) <= 1
+        return there, self.residual(numbers) <= 1
 
-    def _residual(self, numbers: Sequence[np.ndarray]) -> np.ndarray:
+    def residual(self, numbers: Sequence[np.ndarray]) -> np.ndarray:
         """How far the first column is from what it should be, per what roundings allow."""
         a, b = numbers[:2]
         reach = REACH
@@ -169,6 +169,8 @@ class Relation:
 
 
 def _listed(names: Sequence[str]) -> str:
+    if len(names) > 5:
+        return f"{', '.join(map(str, names[:4]))} and {len(names) - 4} more"
     *most, last = map(str, names)
     return f"{', '.join(most)} and {last}" if most else last
 

@@ -50,6 +50,7 @@ def find_relations(
     least_triple_share: float = 0.5,
     lift: float = 3.0,
     significance: float = 1e-3,
+    least_rows: int = 10,
     most_differences: int = 8,
     dependences_of_two: bool = True,
     most_rows: int = 50_000,
@@ -73,6 +74,7 @@ def find_relations(
         lift: How many times more often than by chance, and than any other difference, what holds
             in a share has to hold.
         significance: Chance that anything is told that is no relation.
+        least_rows: Of the table, in which a relation has to hold.
         most_differences: Values that two columns may differ by to differ by few.
         dependences_of_two: Whether pairs of columns that determine a third are looked for.
         most_rows: Of either half, at most.
@@ -106,15 +108,15 @@ def find_relations(
     found: list[Relation] = []
     tested = 0
     if half and len(values.names):
-        summary = Summary(values, np.ascontiguousarray(values.numbers[:, searched]))
         trial = _Trial(values, searched, aside, limits, rng)
+        summary = Summary(values, np.ascontiguousarray(trial.rows[0]))
         trial.add(of_pairs(summary, limits))
         trial.add(of_differences(summary, limits))
         trial.add(of_triples(summary, limits))
         trial.add_dependences(summary, dependences_of_two)
         found, tested = trial.run(significance)
     whole = [_counted(relation, values, frame) for relation in found]
-    whole = [r for r in whole if r.in_all or r.kind in IN_A_SHARE]
+    whole = [r for r in whole if r.held >= least_rows and (r.in_all or r.kind in IN_A_SHARE)]
     whole = _without_chains(whole, values, least_share)
     numbers = {n: v for n, v, k in zip(values.names, values.numbers, values.kinds, strict=True)
                if k == NUMBER}  # fmt: skip
@@ -159,13 +161,14 @@ class _Trial:
     ) -> None:
         self.values, self.limits, self.rng = values, limits, rng
         self.searched, self.aside = searched, aside
+        self.rows = values.numbers[:, searched], values.numbers[:, aside]
         self.place = {name: index for index, name in enumerate(values.names)}
         self.candidates: list[tuple[Relation, Check, list[np.ndarray], list[np.ndarray]]] = []
 
     def add(self, relations: Iterable[Relation]) -> None:
         for relation in relations:
-            columns = [self.values.numbers[self.place[name]] for name in relation.columns]
-            rows = [[column[part] for column in columns] for part in (self.searched, self.aside)]
+            places = [self.place[name] for name in relation.columns]
+            rows = [[part[place] for place in places] for part in self.rows]
             self.candidates.append((relation, relation.check, *rows))
 
     def add_dependences(self, summary: Summary, of_two: bool) -> None:
