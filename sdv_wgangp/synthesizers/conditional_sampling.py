@@ -586,7 +586,7 @@ class ConditionalSampling(Mixed):
         self, column: str, marginal: Mapping[Any, float] | pd.Series | str
     ) -> tuple[list, list[float]]:
         """Values and shares of `sample_marginal`."""
-        if column not in self._described():
+        if column not in list(self._described()):
             raise SynthesizerInputError(f"column must be one of the metadata, not {column!r}.")
         if isinstance(marginal, pd.Series):
             if not marginal.index.is_unique:
