@@ -25,7 +25,12 @@ def add(commands: Any) -> None:
         ],
         "Rows are written in pieces, so memory does not grow with their number.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model made by sdv-wgangp fit")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a model made by sdv-wgangp fit; loading a pickle runs code from it, so that one has "
+        "to come from somebody you trust",
+    )
     parser.add_argument(
         "--rows", type=reading(count), required=True, metavar="N", help="how many rows"
     )
