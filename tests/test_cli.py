@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,8 +20,8 @@ import pytest
 from safetensors.torch import load_file
 
 from sdv_wgangp import __version__, cli, files, user_errors
-from sdv_wgangp.cli import demo, fit, models, options, output, report, status
-from sdv_wgangp.cli.metadata import read_metadata
+from sdv_wgangp.cli import course, demo, fit, models, options, output, report, status
+from sdv_wgangp.cli.metadata import guess, read_metadata, sdtypes, text_columns
 from sdv_wgangp.parameters import PARAMETERS, Flag
 from sdv_wgangp.synthesizers import saving, sdv_versions
 from sdv_wgangp.synthesizers.single_table import WGANGPMFSSynthesizer
@@ -524,6 +526,59 @@ def test_ctrl_c_elsewhere_ends_with_130_and_leaves_no_file(fitted, tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
+# --------------------------------------------------------------------------- streams
+
+
+def in_shell(command: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """A command line with ``PROGRAM`` for sdv-wgangp."""
+    program = f"'{sys.executable}' -m sdv_wgangp.cli"
+    return subprocess.run(
+        ["bash", "-c", command.replace("PROGRAM", program)],
+        capture_output=True,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="redirections of POSIX")
+def test_closed_and_full_streams_end_no_fit(fitted, tmp_path):
+    pd.DataFrame({"größe": np.arange(60) % 7, "ort": "Łódź"}).to_csv(
+        tmp_path / "d.csv", index=False
+    )
+    fit = f"cd '{tmp_path}' && PROGRAM fit d.csv --epochs 1 --no-calibrate --min-steps-per-epoch 1"
+    for number, (streams, encoding) in enumerate(
+        [(">&- 2>&-", "utf-8"), (">/dev/full 2>/dev/full", "ascii"), ("| true", "cp1252")]
+    ):
+        model = f"m{number}.safetensors"
+        done = in_shell(
+            f"set -o pipefail; {fit} --model {model} {streams}", PYTHONIOENCODING=encoding
+        )
+        assert done.returncode == 0, done.stderr
+        assert models.load_model(tmp_path / model) is not None
+    done = in_shell(
+        f"cd '{tmp_path}' && PROGRAM sample m0.safetensors --rows 9 --output - 2>&-",
+        PYTHONIOENCODING="ascii",
+    )
+    assert done.stdout.decode("utf-8").splitlines()[0] == "größe,ort"
+    assert len(done.stdout.decode("utf-8").splitlines()) == 10
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGTERM")
+def test_a_request_to_terminate_leaves_no_file(fitted, tmp_path, monkeypatch):
+    def terminated(synthesizer, rows):
+        yield make_people(10)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr(models, "sample_chunks", terminated)
+    output = tmp_path / "rows.csv"
+    arguments = ["sample", str(fitted / "people.pkl"), "--rows", "20", "--output", str(output)]
+    with pytest.raises(SystemExit, match="143"):
+        cli.main(arguments)
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 # --------------------------------------------------------------------------- errors
 
 
@@ -619,12 +674,76 @@ def test_metadata_that_does_not_fit(fitted, capsys, tmp_path):
 def test_new_rows_of_the_same_columns_are_fitted_again(fitted, capsys, tmp_path):
     """SDV's detected metadata may hold ranges, which new rows may leave."""
     people = pd.read_csv(fitted / "people.csv")
-    for top in (90, 95):
+    for top in (90, 95, 99):
         people.assign(age=people["age"].clip(upper=top - 1).mask(people.index == 0, top)).to_csv(
             tmp_path / "d.csv", index=False
         )
         fit = ["fit", tmp_path / "d.csv", "--model", tmp_path / "m.pkl", "--epochs", 1, "--quiet"]
         assert cli.main(list(map(str, fit))) == 0
+    # Also with the metadata that the first fit wrote.
+    assert cli.main([*map(str, fit), "--metadata", str(tmp_path / "m.metadata.json")]) == 0
+
+
+def test_a_fit_says_what_it_is_at(fitted, capsys, tmp_path):
+    model = str(tmp_path / "m.pkl")
+    assert cli.main(["fit", str(fitted / "people.csv"), "--model", model, *QUICK]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "read 300 rows, 5 columns" in said
+    stages = [each for each in said if each == "encoding" or each.startswith("training: ")]
+    assert len(stages) == 2
+    assert stages[1].endswith(" steps, 1 epochs")
+
+
+def test_how_long_a_fit_will_take_is_said_once():
+    said, now = [], [0.0]
+    watch = course.Course(said.append, after=10, clock=lambda: now[0])
+    run = SimpleNamespace(
+        step=0,
+        epoch=0,
+        epochs=100,
+        source=SimpleNamespace(steps_per_epoch=300),
+        schedule=SimpleNamespace(steps=0, expected_steps=30_000),
+    )
+    watch.on_fit_begin(run)
+    for step in range(1, 60):
+        run.step = run.schedule.steps = step
+        now[0] = 0.5 * step
+        watch.on_step(run)
+    assert said[0] == "training: 30,000 steps, 100 epochs"
+    assert said[1].startswith("training ends in about 4.2 h; Ctrl-C")
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("place", [10, 0.3, 0.6, 0.9])
+def test_damaged_pickles_are_refused(fitted, capsys, tmp_path, place):
+    content = bytearray((fitted / "people.pkl").read_bytes())
+    content[place if place > 1 else int(place * len(content))] ^= 1
+    (tmp_path / "m.pkl").write_bytes(content)
+    sample = ["sample", tmp_path / "m.pkl", "--rows", 5, "--output", tmp_path / "o.csv"]
+    assert "was changed after it was saved" in fails(capsys, *sample)
+    assert len(sdv_versions.load(fitted / "people.pkl").sample(5)) > 0
+
+
+def test_ordinal_columns_are_read_as_they_are(fitted, tmp_path):
+    metadata = json.loads((fitted / "people.metadata.json").read_text())
+    (table,) = metadata["tables"].values()
+    table["columns"]["age"] = {"sdtype": "ordinal"}
+    (tmp_path / "m.json").write_text(json.dumps(metadata))
+    assert "age" not in text_columns(read_metadata(tmp_path / "m.json"))
+
+
+def test_numbers_that_repeat_are_no_made_up_names():
+    said = []
+    frame = pd.DataFrame(
+        {
+            "state": np.resize(range(50), 500),
+            "city": np.resize(["Ulm", "Rom"], 500),
+            "x": np.linspace(0, 1, 500),
+        }
+    )
+    assert sdtypes(guess(frame, said.append))["state"] == "numerical"
+    assert sdtypes(guess(frame))["city"] == "city"
+    assert said == ["'state' has numbers that repeat: numerical, not administrative_unit"]
 
 
 def test_outputs_that_are_inputs_are_refused(fitted, capsys, tmp_path):
@@ -803,7 +922,7 @@ def test_warnings_are_one_line_each(capsys):
     assert capsys.readouterr().err == "sdv-wgangp: warning: look here\n"
 
 
-@pytest.mark.parametrize("module", [options, fit, user_errors])
+@pytest.mark.parametrize("module", [course, options, fit, user_errors])
 def test_examples_in_docstrings(module):
     found = doctest.testmod(module)
     assert found.attempted

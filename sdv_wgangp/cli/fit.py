@@ -123,6 +123,7 @@ def run(options: argparse.Namespace) -> int:
         read_metadata,
         stem_of,
         text_columns,
+        without_ranges,
         write_metadata,
     )
     from sdv_wgangp.cli.models import check_model_file, save_model, split
@@ -159,6 +160,7 @@ def run(options: argparse.Namespace) -> int:
     if given is not None:
         check_columns(given, options.metadata, frame)
     metadata = detected(frame, model, say) if given is None else given
+    kept_metadata = without_ranges(metadata) if given is None else metadata
     if options.holdout is not None:
         frame, rest = split(frame, options.holdout, options.random_state or 0)
         for path, table in zip(held, (frame, rest), strict=True):
@@ -180,12 +182,12 @@ def run(options: argparse.Namespace) -> int:
             train(sdv_versions.as_fit_input(metadata, frame))
     except NonFiniteLossError as error:
         model = save_model(synthesizer, model)
-        write_metadata(metadata, described)
+        write_metadata(kept_metadata, described)
         raise UserError(f"{one_line(error)}; that model was written to {model}") from error
     seconds = time.perf_counter() - started
     with calm():  # also with --quiet: where the model is, if it is elsewhere
         kept = save_model(synthesizer, model)
-    write_metadata(metadata, described)
+    write_metadata(kept_metadata, described)
     say(f"fitted {len(frame):,} rows, {len(frame.columns)} columns in {seconds:.1f} s")
     say(f"model     {kept}")
     say(f"metadata  {described}")

@@ -102,6 +102,20 @@ def write_metadata(metadata: Metadata, path: Path) -> None:
     write_text(path, json.dumps(metadata.to_dict(), indent=4) + "\n")
 
 
+def without_ranges(metadata: Metadata) -> Metadata:
+    """Detected metadata, but for the ranges, levels and decimals that these rows happen to have.
+
+    A fit with them would refuse newer rows of the same table.
+    """
+    described = metadata.to_dict()
+    for table in described["tables"].values():
+        for about in table["columns"].values():
+            for name in [key for key in about if key.startswith("range_")]:
+                del about[name]
+            about.pop("decimal_places", None)
+    return Metadata.load_from_dict(described)
+
+
 def guess(
     frame: pd.DataFrame,
     say: Callable[[str], None] = lambda line: None,

@@ -3,12 +3,15 @@
 import doctest
 import gzip
 import zipfile
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from sdv_wgangp.files import Format, read_table, reading, writing
 from sdv_wgangp.user_errors import UserError
@@ -289,3 +292,15 @@ def test_named_indexes_are_columns(tmp_path):
         read_table(path, Format(na=("1",)))
     frame.reset_index(drop=True).iloc[::-1].to_parquet(path)
     assert read_table(path).to_dict("list") == {"x": [2, 1]}
+
+
+def test_decimals_of_parquet_are_numbers(tmp_path):
+    path, cents = tmp_path / "t.parquet", [Decimal("1.25"), None, Decimal("-3.50")]
+    whole = [Decimal(2**60 + 1), Decimal(3), Decimal(4)]
+    table = pa.table({"x": cents, "k": pa.array(whole, pa.decimal128(25, 0))})
+    parquet.write_table(table, path)
+    frame = read_table(path)
+    assert frame["x"].tolist()[::2] == [1.25, -3.5]
+    assert frame["x"].isna().tolist() == [False, True, False]
+    assert frame["k"].tolist() == [2**60 + 1, 3, 4]
+    assert [each.kind for each in frame.dtypes] == ["f", "i"]
