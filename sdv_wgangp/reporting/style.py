@@ -116,7 +116,7 @@ figcaption { font-size:.84rem; color:var(--soft); text-align:center; }
 .grades dd { margin:0; font-size:.92rem; } .card h3 i { display:inline-block; width:14px;
   height:12px; border-radius:2px; margin-right:8px; }
 details { margin-top:10px; } summary { cursor:pointer; color:var(--accent); font-size:.88rem; }
-.curve { max-width:600px; } .plane { max-width:760px; } .scroll:has(.facts) { max-width:900px; }
+.curve { max-width:480px; } .plane { max-width:760px; } .scroll:has(.facts) { max-width:900px; }
 .facts td, .facts th { text-align:left; } .facts td { overflow-wrap:anywhere; }
 @media (max-width:560px) { main { padding:20px 14px 40px; } h1 { font-size:1.4rem; }
   .columns th[scope=rowgroup] { min-width:6em; max-width:8em; }
