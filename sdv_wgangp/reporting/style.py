@@ -88,7 +88,8 @@ svg .line.critic { stroke:var(--critic); }
   margin:4px 0 10px; } .key i { display:inline-block; width:14px; height:12px; border-radius:2px;
   margin-right:6px; vertical-align:-1px; }
 .panels { display:grid; gap:8px;
-  grid-template-columns:repeat(auto-fit,minmax(min(100%,130px),1fr)); }
+  grid-template-columns:repeat(auto-fit,minmax(min(100%,180px),1fr)); }
+.plane .panels { grid-template-columns:1fr 1fr; }
 figure { margin:0; min-width:0; max-width:280px; }
 .plane figure { max-width:340px; }
 figcaption { font-size:.84rem; color:var(--soft); text-align:center; }
