@@ -7,7 +7,7 @@ from html import escape
 
 from sdv_wgangp.reporting import figures
 from sdv_wgangp.reporting.data import Bars, Column, Content, Histogram, Measure
-from sdv_wgangp.reporting.formats import few, measured, percent
+from sdv_wgangp.reporting.formats import few, measured, percent, value_of
 from sdv_wgangp.reporting.page import GRADES, document
 
 Contents = Mapping[str, Content]
@@ -118,12 +118,9 @@ def _best(line: Measure, contents: Contents) -> float | None:
 
 
 def _cell(measure: Measure, best: float | None) -> str:
-    text = measured(measure.value, measure.kind)
+    text = escape(value_of(measure))
     if best is not None and measure.value == best:
         text = f"<strong>{text}</strong>"
-    # Long ones are among the findings, too.
-    if measure.note and len(measure.note) < 30:
-        text += f'<br><span class="note">{escape(measure.note)}</span>'
     return f"<td>{text}</td>"
 
 

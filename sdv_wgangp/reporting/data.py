@@ -21,7 +21,7 @@ class Measure:
     """One score, beside what real rows score in the place of the synthetic ones.
 
     ``kind`` is "score" (in [0, 1] or an AUC, R2), "share" (of rows) or "number"; ``note`` says
-    when the value does not mean what it seems to.
+    when the value does not mean what it seems to, and ``instead`` what is shown in its place.
     """
 
     key: str
@@ -31,6 +31,7 @@ class Measure:
     kind: str = "score"
     meaning: str = ""
     note: str = ""
+    instead: str = ""
 
 
 @dataclass(frozen=True)

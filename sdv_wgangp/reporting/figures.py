@@ -507,7 +507,7 @@ def curves(
         x_name, y_name: What the axes are.
     """
     points = [(a, b) for _, _, xs, ys in lines for a, b in zip(xs, ys, strict=True)]
-    width, height = 400.0, 220.0
+    width, height = 340.0, 190.0
     if not points:
         return '<p class="soft small">Nothing finite to draw.</p>'
     low, high = min(b for _, b in points), max(b for _, b in points)

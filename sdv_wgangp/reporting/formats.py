@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from sdv_wgangp.reporting.data import Measure
+
 
 def number(value: float) -> str:
     """A few significant digits, with k, M, B and T for thousands and more.
@@ -50,6 +52,11 @@ def measured(value: float | None, kind: str) -> str:
         return f"{value:.3f}"
     short = f"{value:.4g}"
     return f"{float(short):,.0f}" if 1e4 <= abs(value) < 1e9 else short
+
+
+def value_of(measure: Measure) -> str:
+    """The value of a measure, or what is shown in its place."""
+    return measure.instead or measured(measure.value, measure.kind)
 
 
 def counted(count: int, name: str) -> str:

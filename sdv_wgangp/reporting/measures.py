@@ -85,7 +85,8 @@ def sections(found: Scores) -> tuple[Section, ...]:
             "score",
             "1 = cannot be told apart from real rows, 0 = always; the strictest test here, "
             "because trees see any dependence",
-            "AUC below one half" if below else "",
+            note="AUC below one half" if below else "",
+            instead="AUC < .5" if below else "",
         ),
         Measure(
             "detection.auc",

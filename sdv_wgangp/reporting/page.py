@@ -17,7 +17,7 @@ from sdv_wgangp.reporting.data import (
     Pair,
     Summary,
 )
-from sdv_wgangp.reporting.formats import few, measured, number, percent
+from sdv_wgangp.reporting.formats import few, measured, number, percent, value_of
 from sdv_wgangp.reporting.style import STYLE
 
 GRADES = {
@@ -138,7 +138,7 @@ def _scores(content: Content) -> str:
             rows += (
                 f'<tr><th scope="row">{escape(line.label)}{note}'
                 f'<span class="why">{escape(line.meaning)}</span></th>'
-                f"<td>{measured(line.value, line.kind)}</td>"
+                f"<td>{escape(value_of(line))}</td>"
                 f"<td>{measured(line.reference, line.kind)}</td></tr>"
             )
     about = (

@@ -88,7 +88,8 @@ svg .line.critic { stroke:var(--critic); }
   margin:4px 0 10px; } .key i { display:inline-block; width:14px; height:12px; border-radius:2px;
   margin-right:6px; vertical-align:-1px; }
 .panels { display:grid; gap:8px;
-  grid-template-columns:repeat(auto-fit,minmax(min(100%,130px),1fr)); }
+  grid-template-columns:repeat(auto-fit,minmax(min(100%,180px),1fr)); }
+.plane .panels { grid-template-columns:1fr 1fr; }
 figure { margin:0; min-width:0; max-width:280px; }
 .plane figure { max-width:340px; }
 figcaption { font-size:.84rem; color:var(--soft); text-align:center; }
@@ -116,7 +117,7 @@ figcaption { font-size:.84rem; color:var(--soft); text-align:center; }
 .grades dd { margin:0; font-size:.92rem; } .card h3 i { display:inline-block; width:14px;
   height:12px; border-radius:2px; margin-right:8px; }
 details { margin-top:10px; } summary { cursor:pointer; color:var(--accent); font-size:.88rem; }
-.curve { max-width:600px; } .plane { max-width:760px; } .scroll:has(.facts) { max-width:900px; }
+.curve { max-width:480px; } .plane { max-width:760px; } .scroll:has(.facts) { max-width:900px; }
 .facts td, .facts th { text-align:left; } .facts td { overflow-wrap:anywhere; }
 @media (max-width:560px) { main { padding:20px 14px 40px; } h1 { font-size:1.4rem; }
   .columns th[scope=rowgroup] { min-width:6em; max-width:8em; }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from sdv_wgangp.plots.style import shortened
 from sdv_wgangp.reporting import relations
 from sdv_wgangp.reporting.data import Content
-from sdv_wgangp.reporting.formats import measured
+from sdv_wgangp.reporting.formats import measured, value_of
 
 WIDTH = 80
 COLUMN = 11  # of a table of several
@@ -28,7 +28,7 @@ def render(content: Content) -> str:
     for section in content.sections:
         lines += _wrapped(section.title, "")
         for measure in section.measures:
-            value = measured(measure.value, measure.kind)
+            value = value_of(measure)
             reference = measured(measure.reference, measure.kind)
             mark = " (!)" if measure.note else ""
             lines.append(f"  {shortened(measure.label, 40) + mark:<44}{value:>11}{reference:>11}")
@@ -72,7 +72,7 @@ def render_several(title: str, contents: Mapping[str, Content]) -> str:
         lines += ["", *_wrapped(section.title, "")]
         for measure in section.measures:
             own = [content.measure(measure.key) for content in contents.values()]
-            cells = [measured(m.value, m.kind) + (" (!)" if m.note else "") for m in own]
+            cells = [value_of(m) for m in own]
             cells.append(measured(measure.reference, measure.kind))
             lines.append(line(measure.label, cells, "  "))
     lines.append("")

@@ -75,6 +75,11 @@ def is_below_chance(detection: Detection) -> bool:
     return mean < 0.5 - max(0.02, 1.5 / math.sqrt(detection.rows))
 
 
+def _said(detection: Detection) -> str:
+    """The score, or why it says nothing."""
+    return "AUC < .5" if is_below_chance(detection) else f"{detection.score:.3f}"
+
+
 def fidelity(
     quality: Quality,
     detection: Detection,
@@ -107,8 +112,8 @@ def fidelity(
         grade = _worst([told_apart, _graded(quality.overall, 0.95, 0.88)])
         sentence = (
             f"{_TOLD_APART[told_apart]}{_although(told_apart, grade)}: "
-            f"detection {detection.score:.3f} of 1, quality over all pairs "
-            f"{quality.overall:.3f} of 1. Without held-out rows nobody knows what new real rows "
+            f"detection {_said(detection)}, quality over all pairs {quality.overall:.3f}, of 1 "
+            "each. Without held-out rows nobody knows what new real rows "
             "would score."
         )
     else:
@@ -117,8 +122,8 @@ def fidelity(
         grade = _worst([told_apart, _graded(quality.overall, unseen - 0.02, unseen - 0.05)])
         sentence = (
             f"{_TOLD_APART[told_apart]}{_although(told_apart, grade)}: "
-            f"detection against held-out rows {detection_unseen.score:.3f} "
-            f"(held-out against real rows {reference:.3f}), quality over all pairs "
+            f"detection against held-out rows {_said(detection_unseen)} "
+            f"(held-out against real rows {_said(detection_holdout)}), quality over all pairs "
             f"{quality.overall:.3f} (held-out rows {unseen:.3f})."
         )
     remedy = ""

@@ -60,6 +60,31 @@ def test_tables(rows):
     size(tables.pca_scatter(real[["few"]], generated[["few"]]))
 
 
+def test_labels_of_marginals_are_whole():
+    """Levels, ticks, titles and notes lie inside the picture, in the font that is always there."""
+    from matplotlib.font_manager import findfont
+    from matplotlib.text import Text
+
+    levels = ["name", "a level of sixteen", "WWWWWWWWWWWWWWWW", "0"] * 5
+    real = pd.DataFrame({"name": levels, "x" * 60: range(20), "big": np.arange(20) * 1e7})
+    figure = tables.marginals(real, real.iloc[:7].assign(name=None))
+    figure.canvas.draw()
+    drawn = figure.axes[0].get_yticklabels()[0]
+    assert "DejaVuSans" in findfont(drawn.get_fontproperties())
+    for cell in figure.axes:
+        # Ticks beyond the limits of an axis are there, and not drawn.
+        across, up = sorted(cell.get_xlim()), sorted(cell.get_ylim())
+        texts = [
+            t for t in cell.get_xticklabels() if across[0] <= t.get_position()[0] <= across[1]
+        ]
+        texts += [t for t in cell.get_yticklabels() if up[0] <= t.get_position()[1] <= up[1]]
+        titles = [each for each in cell.get_children() if isinstance(each, Text)]
+        for text in [*texts, *titles]:
+            box = text.get_window_extent()
+            assert box.width == 0 or figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1, text
+            assert box.height == 0 or figure.bbox.y0 <= box.y0 <= box.y1 <= figure.bbox.y1, text
+
+
 def test_marginals_show_shares_of_all_rows():
     real = pd.DataFrame({"a": ["x", "x", "y", None]})
     generated = pd.DataFrame({"a": ["x", "new", "new", "new"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from html.parser import HTMLParser
 from importlib.metadata import version
 
@@ -220,11 +221,19 @@ def test_a_copy_of_the_training_rows_is_an_alarm(copied, tmp_path):
     assert copied.to_text().index("!!! 100.0 %") < copied.to_text().index("fidelity")
 
 
-def test_an_auc_below_one_half_is_explained(copied, full):
+def test_an_auc_below_one_half_is_explained(copied, full, tmp_path):
     assert copied.content.measure("detection.score").value == 1
     auc = copied.content.measure("detection.auc")
     assert auc.value < 0.4
     assert "not better than real" in auc.note
+    # 1.000 would look like the best there is.
+    assert copied.content.measure("detection.score").instead == "AUC < .5"
+    (line,) = re.findall(r"^  against the real rows.*$", copied.to_text(), re.MULTILINE)
+    assert line.split()[-3:-1] == ["<", ".5"]
+    source = copied.to_html(tmp_path / "copy.html").read_text(encoding="utf-8")
+    (row,) = re.findall(r"<tr><th[^>]*>against the real rows<.*?</tr>", source)
+    assert "<td>AUC &lt; .5</td>" in row
+    assert full.content.measure("detection.score").instead == ""
     assert any("below one half" in sentence for sentence in sentences(copied))
     assert full.content.measure("detection.auc").note == ""
 
@@ -246,6 +255,32 @@ def test_copies_of_some_rows_are_bad_and_named():
     private = report.content.verdict("privacy")
     assert private.grade == "bad"
     assert "15.0 % exact copies" in private.sentence
+
+
+def test_identical_rows_stand_beside_what_chance_gives(tmp_path):
+    """Of few distinct rows, new real ones equal a training row as often."""
+    rng = np.random.default_rng(0)
+    tables = [
+        pd.DataFrame({"a": rng.integers(0, 20, rows), "b": rng.integers(0, 20, rows)})
+        for rows in (400, 400, 200)
+    ]
+    about = {"columns": {name: {"sdtype": "categorical"} for name in "ab"}}
+    report = build_report(*tables[:2], about, holdout=tables[2])
+    copies = report.content.measure("privacy.copies")
+    known = set(map(tuple, tables[0].to_numpy()))
+    for value, table in zip((copies.value, copies.reference), tables[1:], strict=True):
+        assert value == np.mean([tuple(row) in known for row in table.to_numpy()])
+    assert 0.4 < copies.reference < 0.8
+    (line,) = re.findall(r"^  exact copies.*$", report.to_text(), re.MULTILINE)
+    assert line.endswith(f"{100 * copies.reference:.2f} %")
+    curves = report.content.distances
+    assert len(curves.synthetic) == len(curves.holdout) == len(curves.shares)
+    assert report.content.alarm == ""
+    rare = report.content.rare[0]
+    assert rare.frequent + rare.rare == 20
+    assert rare.frequent_synthetic + rare.rare_synthetic == 20
+    text = " ".join(read(report.to_html(tmp_path / "r.html")).text)
+    assert f"{rare.frequent} of {rare.frequent}" in text
 
 
 def test_repeated_real_rows_are_no_alarm_without_holdout():
