@@ -156,7 +156,7 @@ def find_dependences(
                 alone[x, y] = x != y and np.array_equal(codes[y][first], codes[y])
     found = [(y, x, -1) for x, y in np.argwhere(alone)]
     head = min(rows, DEPENDENCE_PROBE)
-    may_be = np.flatnonzero(sources) if of_two else []
+    may_be = np.flatnonzero(sources)[: None if of_two else 0]
     for place, x in enumerate(may_be):
         for z in may_be[place + 1 :]:
             if alone[x, z] or alone[z, x]:
