@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds the CPU operators and the searches with gcc's address and undefined behaviour sanitizers and runs their
-# tests on that build. Any error stops the tests with a report. Arguments go to pytest; without
-# any, tests/ops and those of the searches. Needs Linux, gcc and its libasan; leaves build/sanitized behind.
+# Builds the CPU operators and the searches with gcc's address and undefined behaviour sanitizers and
+# runs their tests on that build. Any error stops the tests with a report. Arguments go to pytest;
+# without any, tests/ops and those of the searches. Needs Linux, gcc and its libasan; leaves
+# build/sanitized behind.
 #
 #     csrc/sanitize.sh
 #     csrc/sanitize.sh tests/ops/test_moments.py -k views
