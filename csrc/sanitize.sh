@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Builds the CPU operators with gcc's address and undefined behaviour sanitizers and runs their
-# tests on that build. Any error stops the tests with a report. Arguments go to pytest; without
-# any, tests/ops. Needs Linux, gcc and its libasan; leaves build/sanitized behind.
+# Builds the CPU operators and the searches with gcc's address and undefined behaviour sanitizers and
+# runs their tests on that build. Any error stops the tests with a report. Arguments go to pytest;
+# without any, tests/ops and those of the searches. Needs Linux, gcc and its libasan; leaves
+# build/sanitized behind.
 #
 #     csrc/sanitize.sh
 #     csrc/sanitize.sh tests/ops/test_moments.py -k views
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
-[[ $# -gt 0 ]] || set -- tests/ops
+[[ $# -gt 0 ]] || set -- tests/ops tests/encoding/test_relations_counting.py
 
 SDV_WGANGP_SANITIZE=1 SDV_WGANGP_REQUIRE_EXTENSION=1 python setup.py --quiet build \
   --build-lib build/sanitized --build-temp build/sanitized-objects

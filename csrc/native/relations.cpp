@@ -196,10 +196,10 @@ py::array_t<int64_t> find_triples(const Numbers& values, const Numbers& reach, c
     std::vector<Combined> scratch(threads);
     each(columns * columns, threads, [&](int64_t pair, int64_t thread) {
       const int64_t b = pair / columns, c = pair % columns;
-      if (b == c) return;
       auto& combined = scratch[thread];
       for (int64_t kind = kSum; kind <= kRatio; ++kind) {
         if (kind != kRatio && b > c) continue;
+        if (kind != kProduct && b == c) continue;  // squares
         if (kind != kSum && (is_date[b] || is_date[c])) continue;
         combined.start(kind, data + b * rows, data + c * rows, rows);
         for (int64_t a = 0; a < columns; ++a) {

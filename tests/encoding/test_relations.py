@@ -101,6 +101,8 @@ def test_lines_products_and_ratios_within_their_decimals(rng):
     assert "fahrenheit = 1.8 * celsius + 32" in statements
     assert "amount = price * count" in statements
     assert not found.of_kind("ratio", "equal in part")
+    square = pd.DataFrame({"count": count, "price": price, "squared": np.round(price**2, 4)})
+    assert told(square) == ["squared = price * price"]
     rounded = pd.DataFrame({"count": count, "price": price, "mean": np.round(price / count, 2)})
     assert "mean = price / count" in told(rounded)
 

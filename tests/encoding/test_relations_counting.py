@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from sdv_wgangp.cli import main
 from sdv_wgangp.encoding.relations import counting, counting_numpy
 
 pytestmark = pytest.mark.fast
@@ -35,6 +36,11 @@ def test_it_is_there_where_it_is_required():
     if os.environ.get("SDV_WGANGP_REQUIRE_EXTENSION", "0") in ("", "0"):
         pytest.skip("SDV_WGANGP_REQUIRE_EXTENSION is not set")
     assert counting.status() == "compiled searches for relations: loaded"
+
+
+def test_status_tells_it(capsys):
+    assert main(["status"]) == 0
+    assert counting.status() in capsys.readouterr().out.splitlines()
 
 
 @compiled

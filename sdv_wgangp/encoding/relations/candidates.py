@@ -115,9 +115,8 @@ def of_pairs(summary: Summary, limits: Limits) -> Iterator[Relation]:
 def of_differences(summary: Summary, limits: Limits) -> Iterator[Relation]:
     """Columns that differ by few values, and those on a line with another one."""
     s, names = summary, summary.values.names
-    use = np.flatnonzero(
-        s.is_first & s.is_arithmetic & (s.distinct >= FEW_LEVELS) & (s.known >= FEW_ROWS)
-    )
+    asked = s.is_first & s.is_arithmetic & (s.distinct >= FEW_LEVELS) & (s.known >= FEW_ROWS)
+    use: list[int] = np.flatnonzero(asked).tolist()
     with np.errstate(all="ignore"):
         related = pd.DataFrame(s.rows[use, :HEAD].T).corr(min_periods=FEW_ROWS).abs().to_numpy()
     for place, target in enumerate(use):

@@ -45,7 +45,7 @@ def find_triples(
     least_share: float,
     threads: int = 1,
 ) -> np.ndarray:
-    """Columns that are the sum, product or ratio of two others in a share of the rows.
+    """Columns that are sums, products, ratios or squares of others in a share of the rows.
 
     Only rows where all three are there and none is zero are counted. A triple is given up after
     64, 256 or 1,024 rows where it holds in less than half of that share.
@@ -68,11 +68,9 @@ def find_triples(
     found = []
     for b in range(columns):
         for c in range(columns):
-            if b == c:
-                continue
             for kind in (SUM, PRODUCT, RATIO):
-                if kind != RATIO and b > c:
-                    continue
+                if (kind != RATIO and b > c) or (kind != PRODUCT and b == c):
+                    continue  # of a column with itself, the square alone
                 asked = _may_be(kind, b, c, dates, targets)
                 asked[[b, c]] = False
                 which = np.flatnonzero(asked)
@@ -156,7 +154,7 @@ def find_dependences(
                 alone[x, y] = x != y and np.array_equal(codes[y][first], codes[y])
     found = [(y, x, -1) for x, y in np.argwhere(alone)]
     head = min(rows, DEPENDENCE_PROBE)
-    may_be = np.flatnonzero(sources) if of_two else []
+    may_be = np.flatnonzero(sources)[: None if of_two else 0]
     for place, x in enumerate(may_be):
         for z in may_be[place + 1 :]:
             if alone[x, z] or alone[z, x]:

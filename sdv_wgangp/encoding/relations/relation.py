@@ -114,7 +114,7 @@ class Relation:
         percent = min(100 * self.share, 99.9)
         return f"{self.statement} in {percent:.1f} % of {rows}"
 
-    def check(self, columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def check(self, columns: Sequence[np.ndarray] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows that say something, and those where it holds; not of dependences.
 
         Args:
@@ -123,30 +123,34 @@ class Relation:
         Returns:
             Two bool ``[rows]``.
         """
-        numbers = list(columns)
+        numbers = np.asarray(columns)
         if self.kind in (MISSING, MISSING_TOGETHER):
-            absent = np.isnan(numbers)
+            absent: np.ndarray = np.isnan(numbers)
             if self.kind == MISSING:
                 return absent[1], absent[0] & absent[1]
-            return absent.any(0), absent.all(0)
-        there = ~np.isnan(numbers).any(0)
+            return np.any(absent, axis=0), np.all(absent, axis=0)
+        there: np.ndarray = ~np.isnan(numbers).any(0)
         if self.kind in (ZERO, ZEROS_TOGETHER):
-            zero = np.equal(numbers, 0) & there
+            zero: np.ndarray = (numbers == 0) & there
             if self.kind == ZERO:
                 return zero[1], zero[0] & zero[1]
-            return zero.any(0), zero.all(0)
-        a, b = numbers[:2]
+            return np.any(zero, axis=0), np.all(zero, axis=0)
+        a, b = numbers[0], numbers[1]
         if self.kind == EQUAL:
-            return there, a == b
-        if self.kind == EQUAL_IN_PART:
-            return there, (a == b) & (a != 0)
-        if self.kind in (AT_MOST, BELOW):
-            return there, a <= b if self.kind == AT_MOST else a < b
-        return there, self.residual(numbers) <= 1
+            held = a == b
+        elif self.kind == EQUAL_IN_PART:
+            held = (a == b) & (a != 0)
+        elif self.kind == AT_MOST:
+            held = a <= b
+        elif self.kind == BELOW:
+            held = a < b
+        else:
+            held = self.residual(numbers) <= 1
+        return there, held
 
-    def residual(self, numbers: Sequence[np.ndarray]) -> np.ndarray:
+    def residual(self, numbers: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """How far the first column is from what it should be, per what roundings allow."""
-        a, b = numbers[:2]
+        a, b = numbers[0], numbers[1]
         reach = REACH
         half = 0.0 if self.decimals is None else 0.5 * 10.0**-self.decimals
         with np.errstate(all="ignore"):

@@ -62,8 +62,8 @@ def find_relations(
     (`significance`): that the first column of a relation is independent of the others must be
     rejected, at a level that holds for all candidates together. Functional dependences are those
     of Umesh et al., "Preserving logical and functional dependencies in synthetic tabular data"
-    (2024), here in all rows or not at all; orders and "zero implies zero" are among their logical
-    ones.
+    (arXiv 2409.17684, 2024); orders and sums are what Long et al., "Evaluating inter-column
+    logical relationships in synthetic tabular data generation" (arXiv 2502.04055, 2025) ask for.
 
     Args:
         frame: Rows; numbers, dates, truth values and anything that can be hashed.
@@ -168,8 +168,8 @@ class _Trial:
     def add(self, relations: Iterable[Relation]) -> None:
         for relation in relations:
             places = [self.place[name] for name in relation.columns]
-            rows = [[part[place] for place in places] for part in self.rows]
-            self.candidates.append((relation, relation.check, *rows))
+            searched, aside = ([part[place] for place in places] for part in self.rows)
+            self.candidates.append((relation, relation.check, searched, aside))
 
     def add_dependences(self, summary: Summary, of_two: bool) -> None:
         """Columns that others determine in the rows searched."""
@@ -189,11 +189,9 @@ class _Trial:
             sources = [source for source in sources if source >= 0]
             names = tuple(self.values.names[place] for place in (target, *sources))
             expected = _expected(codes[sources], codes[target], cut)
-            rows = [
-                [codes[target, part].astype(float), expected[part]]
-                for part in (slice(cut), slice(cut, None))
-            ]
-            self.candidates.append((Relation(DEPENDENCE, names), _follows_codes, *rows))
+            own = codes[target].astype(float)
+            searched, aside = [own[:cut], expected[:cut]], [own[cut:], expected[cut:]]
+            self.candidates.append((Relation(DEPENDENCE, names), _follows_codes, searched, aside))
 
     def run(self, significance: float) -> tuple[list[Relation], int]:
         """The candidates that are more than chance, and how many were tested."""
