@@ -70,6 +70,17 @@ def test_arguments_may_be_named_and_left_out():
     assert not torch.equal(covariance, ops.moments(x, 0)[1])
 
 
+def test_schemas_follow_from_signatures():
+    schema = str(OPERATORS.gradient_norm_penalty_backward.default._schema)
+    arguments = "Tensor grad_penalty, Tensor? grad_norms, Tensor gradient, float weight, str kind"
+    assert schema == f"sdv_wgangp::gradient_norm_penalty_backward({arguments}) -> Tensor"
+    # A plain integer, which the kernels take, not a symbolic one.
+    schema = str(OPERATORS.moments.default._schema)
+    assert schema == "sdv_wgangp::moments(Tensor x, int correction=1) -> (Tensor, Tensor)"
+    schema = str(OPERATORS.multiply.default._schema)
+    assert schema == "sdv_wgangp::multiply(Tensor a, Tensor b, Tensor(a2!) out, bool add) -> ()"
+
+
 def test_what_is_written_to_is_in_the_schema():
     schema = OPERATORS.norm_relu.default._schema
     written = [a.name for a in schema.arguments if a.alias_info and a.alias_info.is_write]
