@@ -112,6 +112,13 @@ def adam_step(
 
     Raises:
         RuntimeError: if an argument has the wrong shape, dtype or device.
+
+    Example:
+        >>> weight, square = [torch.tensor([1.0])], [torch.zeros(1)]
+        >>> rates = torch.tensor([0.5, 10**0.5, 0.0], dtype=torch.float64)  # c of the first step
+        >>> adam_step(weight, [torch.tensor([2.0])], square, [], rates)
+        >>> weight
+        [tensor([0.5000])]
     """
     _adam_step(
         list(parameters),

@@ -97,6 +97,12 @@ def norm_relu(
 
     Raises:
         RuntimeError: if an argument has the wrong shape, dtype or device.
+
+    Example:
+        >>> product, out = torch.tensor([[1.0], [3.0]]), torch.empty(2, 1)
+        >>> inverse = norm_relu(product, torch.ones(1), torch.zeros(1), 1e-12, out)
+        >>> product.tolist(), out.tolist()
+        ([[-1.0], [1.0]], [[0.0], [1.0]])
     """
     z = product.to(weight.dtype)
     variance, mean = torch.var_mean(z, 0, correction=0)
@@ -242,6 +248,12 @@ def code_gradient(
         RuntimeError: if an argument has the wrong shape, dtype or device, if the offsets do not
             ascend from 0 to width or a level is not one of its column. (On CUDA the device checks
             values.)
+
+    Example:
+        >>> gradient, logits = torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2)
+        >>> sampled, none = torch.tensor([[1]]), (torch.zeros(0, 1, 1), torch.zeros(0, 2))
+        >>> code_gradient(gradient, logits, torch.zeros(2), sampled, torch.tensor([0, 2]), *none)
+        tensor([ 0.2500, -0.2500])
     """
     op = "code_gradient"
     width, columns = len(bias), len(offsets) - 1
@@ -319,6 +331,12 @@ def position_head(
 
     Raises:
         RuntimeError: if an argument has the wrong shape, dtype or device.
+
+    Example:
+        >>> one, weight = torch.ones(1, 1), torch.tensor([[2.0], [0.0]])
+        >>> scores, _ = position_head(one, weight, torch.zeros(2), one, -1.0, 1.0)
+        >>> scores.tolist()
+        [[3.0]]
     """
     # In double: networks may train in bfloat16 products.
     head = (features.double() @ weight.double().T + bias.double()).to(weight.dtype)

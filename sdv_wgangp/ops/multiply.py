@@ -61,6 +61,10 @@ def multiply(a: Tensor, b: Tensor, out: Tensor | None = None, *, add: bool = Fal
 
     Raises:
         RuntimeError: if an argument has the wrong shape, dtype or device.
+
+    Example:
+        >>> multiply(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]])).tolist()
+        [[11.0]]
     """
     if out is None:
         out = a.new_empty(a.shape[0], b.shape[-1])

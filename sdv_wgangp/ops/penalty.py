@@ -116,6 +116,10 @@ def interpolate(real: Tensor, fake: Tensor, epsilon: Tensor) -> Tensor:
 
     Raises:
         RuntimeError: names the argument whose shape, dtype or device is wrong.
+
+    Example:
+        >>> interpolate(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([[0.25]])).tolist()
+        [[0.25, 0.25]]
     """
     return torch.empty_like(real).copy_(torch.lerp(real, fake, _per_row(epsilon, real)))
 
@@ -267,6 +271,11 @@ def gradient_norm_penalty(
 
     Raises:
         RuntimeError: names the argument whose shape, dtype or value is wrong.
+
+    Example:
+        >>> penalty, norms = gradient_norm_penalty(torch.tensor([[3.0, 4.0]]), 10.0)
+        >>> float(penalty), norms.tolist()
+        (160.0, [5.0])
     """
     norms = _norms(gradient)
     if kind == "wgan-gp":

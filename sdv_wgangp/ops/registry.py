@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any, ParamSpec, TypeVar
+from types import NoneType, SimpleNamespace
+from typing import Any, ParamSpec, TypeVar, get_args, get_type_hints
 
 import torch
 from torch import Tensor, library
@@ -23,6 +24,15 @@ NAMESPACE = "sdv_wgangp"
 DEVICES = ("CPU", "CUDA")
 
 _library = library.Library(NAMESPACE, "DEF")
+_TYPES = {
+    Tensor: "Tensor",
+    Tensor | None: "Tensor?",
+    list[Tensor]: "Tensor[]",
+    float: "float",
+    int: "int",
+    bool: "bool",
+    str: "str",
+}
 _references: dict[str, Callable] = {}
 
 P = ParamSpec("P")
@@ -43,6 +53,24 @@ def reference(name: str) -> Callable:
         [1.0, 2.0]
     """
     return _references[name]
+
+
+def _schema(function: Callable, writes: Sequence[str]) -> str:
+    """What torch is told of an operator's arguments and results. `torch.library.infer_schema`
+    would make symbolic integers of all integers, which the kernels do not take."""
+    hints = get_type_hints(function)
+    arguments = []
+    for place, (name, parameter) in enumerate(inspect.signature(function).parameters.items()):
+        kind = _TYPES[hints[name]]
+        if name in writes:
+            kind = kind.replace("Tensor", f"Tensor(a{place}!)")
+        default = parameter.default
+        text = json.dumps(default) if isinstance(default, str) else str(default)
+        arguments.append(f"{kind} {name}" + ("" if default is parameter.empty else f"={text}"))
+    result = hints["return"]
+    results = () if result is NoneType else get_args(result) or (result,)
+    returned = ", ".join(_TYPES[each] for each in results)
+    return f"({', '.join(arguments)}) -> " + (returned if len(results) == 1 else f"({returned})")
 
 
 def operator(
@@ -91,8 +119,7 @@ def operator(
             check(name, a)
             return empty(a)
 
-        schema = library.infer_schema(function, mutates_args=writes)
-        _library.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
+        _library.define(name + _schema(function, writes), tags=torch.Tag.pt2_compliant_tag)
         _library.impl(name, checked, "CompositeExplicitAutograd")
         library.register_fake(qualified, fake, lib=_library)
         if backward is not None and context is not None:

@@ -102,6 +102,11 @@ def column_softmax_backward(
 
     Raises:
         RuntimeError: as `column_softmax`.
+
+    Example:
+        >>> gradient, soft = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]])
+        >>> column_softmax_backward(gradient, soft, torch.tensor([0, 2]), 1.0).tolist()
+        [[0.25, -0.25]]
     """
     check_offsets("column_softmax_backward", offsets, soft.shape[1])
     index = block_of(offsets, soft.shape[1])
@@ -171,6 +176,12 @@ def column_softmax(
     Raises:
         RuntimeError: if an argument has the wrong shape, dtype or device, or if the offsets do not
             ascend from 0 to width. (On CUDA the values of the offsets are checked by the device.)
+
+    Example:
+        >>> logits, offsets = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([0, 2, 4])
+        >>> soft, codes = column_softmax(logits, torch.zeros(1, 4), offsets, 1.0)
+        >>> soft.tolist(), codes.tolist()
+        ([[0.5, 0.5, 0.5, 0.5]], [[0, 0]])
     """
     (rows, width), columns = logits.shape, len(offsets) - 1
     check_offsets("column_softmax", offsets, width)
@@ -237,6 +248,11 @@ def column_sample(
             ascend from 0 to width, or if a block holds NaN, +inf or only -inf. (On CUDA the
             device checks the offsets, and a block that is no distribution gives any code of its
             column: nothing here waits for the host.)
+
+    Example:
+        >>> uniforms = torch.tensor([[0.4], [0.6]])
+        >>> column_sample(torch.zeros(2, 2), uniforms, torch.tensor([0, 2])).tolist()
+        [[0], [1]]
     """
     op = "column_sample"
     logits = logits.to(uniforms.dtype)

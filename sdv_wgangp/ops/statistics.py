@@ -174,6 +174,11 @@ def moments(x: Tensor, correction: int = 1) -> tuple[Tensor, Tensor]:
 
     Raises:
         RuntimeError: if ``x`` has another shape or dtype, or not more rows than ``correction``.
+
+    Example:
+        >>> mean, covariance = moments(torch.tensor([[0.0, 1.0], [2.0, 1.0]]))
+        >>> mean.tolist(), covariance.tolist()
+        ([1.0, 1.0], [[2.0, 0.0], [0.0, 0.0]])
     """
     deviations = x.double() - _column_means(x)
     covariance = deviations.mT @ deviations / (x.shape[-2] - correction)
@@ -196,6 +201,10 @@ def correlation(x: Tensor, minimum_variance: float = 0.0) -> Tensor:
 
     Raises:
         RuntimeError: As :func:`moments`.
+
+    Example:
+        >>> correlation(torch.tensor([[0.0, 3.0], [1.0, 2.0], [2.0, 1.0]])).tolist()
+        [[1.0, -1.0], [-1.0, 1.0]]
     """
     covariance = moments(x, 1)[1]
     variance = covariance.diagonal(dim1=-2, dim2=-1)
@@ -282,6 +291,11 @@ def sorted_columns(x: Tensor) -> tuple[Tensor, Tensor]:
 
     Raises:
         RuntimeError: if ``x`` has another number of dimensions or dtype.
+
+    Example:
+        >>> values, index = sorted_columns(torch.tensor([[3.0], [1.0], [2.0]]))
+        >>> values.flatten().tolist(), index.flatten().tolist()
+        ([1.0, 2.0, 3.0], [1, 2, 0])
     """
     values, index = x.mT.contiguous().sort(stable=True)
     return values.mT, index.mT
@@ -304,6 +318,10 @@ def quantiles(x: Tensor, levels: Sequence[float]) -> Tensor:
 
     Raises:
         RuntimeError: if a level is outside [0, 1], or as :func:`sorted_columns`.
+
+    Example:
+        >>> quantiles(torch.tensor([[0.0], [1.0], [4.0]]), [0.5, 0.75]).tolist()
+        [[1.0], [2.5]]
     """
     op = "quantiles"
     _check_batch(op, "x", x)
@@ -351,6 +369,10 @@ def wasserstein_1d(x: Tensor, y: Tensor, p: int = 1) -> Tensor:
     Raises:
         RuntimeError: if p is neither 1 nor 2, a sample is empty, or the shapes or dtypes of ``x``
             and ``y`` do not go together.
+
+    Example:
+        >>> wasserstein_1d(torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [1.0]])).tolist()
+        [1.5]
     """
     op = "wasserstein_1d"
     check(p in (1, 2), f"{op}: p must be 1 or 2, got {p}")
@@ -486,6 +508,11 @@ def symmetric_eigen(a: Tensor) -> tuple[Tensor, Tensor]:
 
     Raises:
         RuntimeError: if ``a`` has another shape or dtype.
+
+    Example:
+        >>> values, vectors = symmetric_eigen(torch.diag(torch.tensor([2.0, 1.0])))
+        >>> values.tolist(), vectors.abs().tolist()
+        ([1.0, 2.0], [[0.0, 1.0], [1.0, 0.0]])
     """
     return _symmetric_eigen(a, True)
 
@@ -504,5 +531,9 @@ def symmetric_eigenvalues(a: Tensor) -> Tensor:
 
     Raises:
         RuntimeError: as :func:`symmetric_eigen`.
+
+    Example:
+        >>> symmetric_eigenvalues(torch.diag(torch.tensor([2.0, 1.0]))).tolist()
+        [1.0, 2.0]
     """
     return _symmetric_eigen(a, a.requires_grad and torch.is_grad_enabled())[0]

@@ -71,6 +71,12 @@ def tree_scores(cells: Tensor, features: Tensor, thresholds: Tensor, leaves: Ten
     Raises:
         RuntimeError: if an argument has the wrong shape, dtype or device, or features name columns
             that do not exist. (On CUDA the device checks values.)
+
+    Example:
+        >>> cells, features = torch.tensor([[9], [10]]).byte(), torch.tensor([[0]]).int()
+        >>> thresholds, leaves = torch.tensor([[9]]).byte(), torch.tensor([[-1.0, 1.0]])
+        >>> tree_scores(cells, features, thresholds, leaves).tolist()
+        [-1.0, 1.0]
     """
     depth = leaves.shape[1].bit_length() - 1
     rows, columns = cells.shape
