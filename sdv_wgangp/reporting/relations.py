@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from sdv_wgangp.encoding.relations import find_relations
+from sdv_wgangp.plots.style import shortened
 from sdv_wgangp.reporting import figures
 from sdv_wgangp.reporting.data import BAD, FAIR, SMALLEST, Measure, Relation, Section, Verdict
-from sdv_wgangp.reporting.formats import few, measured, percent, shortened
+from sdv_wgangp.reporting.formats import few, measured, percent
 from sdv_wgangp.reporting.protection import significant
 from sdv_wgangp.reporting.scores import CATEGORIES
 
