@@ -272,9 +272,9 @@ class Sweeps {
     const RowFactors<S> factors(RowPlan(Penalty::none, m), m, derivatives);
     allocate(m, true);
     S* scores = device_.template take<S>(m);
-    first(inputs, 1, nullptr, 0);
-    forward(m, factors, scores, nullptr, nullptr);
-    for (size_t l = critic_.depth() - 1; l-- > 0;) reverse(l, m, factors, nullptr);
+    first(inputs, 1);
+    forward(m, factors, scores);
+    for (size_t l = critic_.depth() - 1; l-- > 0;) reverse(l, m, factors);
     device_.minus_mean(scores, m, loss);
     device_.multiply(matrix(to_levels, m, critic_.levels),
                      matrix<const T>(a_[0], m, critic_.width(0)),
@@ -288,8 +288,8 @@ class Sweeps {
     const RowFactors<S> factors(RowPlan(Penalty::none, m), m, nullptr);
     for (size_t l = 0; l < masks.size(); ++l) masks_[l] = masks[l];
     allocate(m, false);
-    first(inputs, 1, nullptr, 0);
-    forward(m, factors, to, nullptr, nullptr);
+    first(inputs, 1);
+    forward(m, factors, to);
   }
 
  private:
@@ -326,7 +326,8 @@ class Sweeps {
     }
   }
 
-  void first(const Inputs<S>& inputs, int64_t groups, const S* epsilon, int64_t epsilon_stride) {
+  void first(const Inputs<S>& inputs, int64_t groups, const S* epsilon = nullptr,
+             int64_t epsilon_stride = 0) {
     const int64_t width = critic_.width(0);
     FirstLayer<S, T> p{
         .inputs = inputs,
@@ -355,8 +356,8 @@ class Sweeps {
   }
 
   // Forward through the further layers, and the reverse signal at the last one if it is wanted.
-  void forward(int64_t rows, const RowFactors<S>& factors, S* scores, S* bias_gradient,
-               S* head_gradient) {
+  void forward(int64_t rows, const RowFactors<S>& factors, S* scores, S* bias_gradient = nullptr,
+               S* head_gradient = nullptr) {
     const size_t last = critic_.depth() - 1;
     const size_t head = parameters_.size() - 2;
     for (size_t l = std::min<size_t>(1, last); l <= last; ++l) {
@@ -385,7 +386,7 @@ class Sweeps {
   }
 
   // Reverse signal of layer l from that of the one above.
-  void reverse(size_t l, int64_t rows, const RowFactors<S>& factors, S* bias_gradient) {
+  void reverse(size_t l, int64_t rows, const RowFactors<S>& factors, S* bias_gradient = nullptr) {
     device_.multiply(matrix(a_[l], rows, critic_.width(l)),
                      matrix<const T>(a_[l + 1], rows, critic_.width(l + 1)), weights_[l]);
     device_.reverse(ReverseLayer<S, T>{

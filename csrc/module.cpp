@@ -7,15 +7,11 @@
 #define SDV_CUDA_ARCHITECTURES ""
 #endif
 
-static PyModuleDef definition = {PyModuleDef_HEAD_INIT,
-                                 "_C",
-                                 SDV_CUDA_ARCHITECTURES,
-                                 0,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr};
+static PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_C",
+    .m_doc = SDV_CUDA_ARCHITECTURES,
+};
 
 // PyMODINIT_FUNC also makes the symbol visible, which a plain extern "C" would not be here.
 PyMODINIT_FUNC PyInit__C() { return PyModule_Create(&definition); }
