@@ -27,7 +27,7 @@ def table_of(columns: int, rows: int, seed: int = 0) -> pd.DataFrame:
     whole = rng.integers(1, 1000, (3, rows))
     city = rng.integers(0, 200, rows)
     gone = rng.random(rows) < 0.1
-    made = {
+    result = {
         "a": whole[0],
         "b": whole[1],
         "sum": whole[0] + whole[1],
@@ -48,8 +48,8 @@ def table_of(columns: int, rows: int, seed: int = 0) -> pd.DataFrame:
             numbers[gone] = np.nan
         elif kind == 3:
             numbers = rng.integers(0, 8, rows).astype(float)
-        made[f"x{place}"] = numbers
-    return pd.DataFrame(made)
+        result[f"x{place}"] = numbers
+    return pd.DataFrame(result)
 
 
 def searches(table: pd.DataFrame) -> dict[str, tuple]:

@@ -14,10 +14,10 @@ from sdv_wgangp.cli.options import (
     add_loudness,
     add_parameters,
     add_reading,
+    fraction,
     given_format,
     given_parameters,
     reading,
-    share,
 )
 from sdv_wgangp.cli.output import calm, printer, shows_progress
 from sdv_wgangp.cli.termination import system_default
@@ -62,7 +62,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--holdout",
-        type=reading(share),
+        type=reading(fraction),
         metavar="SHARE",
         help="keep this share of the rows from the synthesizer, for the report; both parts are "
         "written beside the model",

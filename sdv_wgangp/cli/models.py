@@ -96,16 +96,16 @@ def load_model(path: str | Path) -> Any:
     return model
 
 
-def split(frame: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split(frame: pd.DataFrame, fraction: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows to fit and rows to hold out, at random, each in the order of the table.
 
     Raises:
         UserError: either part would be empty.
     """
-    held = round(share * len(frame))
+    held = round(fraction * len(frame))
     if not 0 < held < len(frame):
         raise UserError(
-            f"--holdout {share:g} of {len(frame)} rows leaves one part empty; "
+            f"--holdout {fraction:g} of {len(frame)} rows leaves one part empty; "
             "give a share between 0 and 1, such as 0.1"
         )
     order = np.random.default_rng(seed).permutation(len(frame))

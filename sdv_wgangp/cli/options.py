@@ -204,7 +204,7 @@ def reading(read: Callable[[str], Any]) -> Callable[[str], Any]:
     return converted
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """A share between 0 and 1."""
     value = number(text, "share")
     if not 0 < value < 1:

@@ -114,11 +114,11 @@ def _encode(value: Any, where: str, tensors: dict[str, Tensor] | None) -> Any:
         return {"dict": {key: _encode(each, f"{where}[{key!r}]", tensors) for key, each in pairs}}
     if tensors is not None:
         if cls in (Tensor, torch.nn.Parameter) and _is_dense(value):
-            return _lay_aside("tensor", value.detach().cpu(), where, tensors)
+            return _stored("tensor", value.detach().cpu(), where, tensors)
         scalar = isinstance(value, np.generic)
         if (scalar or cls is np.ndarray) and value.dtype.name in ARRAY_DTYPES:
             tag = "scalar" if scalar else "array"
-            return _lay_aside(tag, _torch(np.asarray(value)), where, tensors)
+            return _stored(tag, _torch(np.asarray(value)), where, tensors)
     raise CheckpointError(
         f"{where} is of {cls.__module__}.{cls.__qualname__}, which a checkpoint cannot hold: give "
         "tensors, numbers, text, and lists, tuples and dicts of them"
@@ -130,7 +130,7 @@ def _is_dense(tensor: Tensor) -> bool:
     return dense and tensor.device.type != "meta"
 
 
-def _lay_aside(tag: str, tensor: Tensor, where: str, tensors: dict[str, Tensor]) -> dict:
+def _stored(tag: str, tensor: Tensor, where: str, tensors: dict[str, Tensor]) -> dict:
     tensor = tensor.resolve_conj().resolve_neg()
     if tensor.dtype in DTYPES:
         tensors[where] = tensor

@@ -90,7 +90,7 @@ def percent(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+    axis.set_major_formatter(FuncFormatter(lambda fraction, _: f"{100 * fraction:g}%"))
 
 
 def grid(count: int, most: int = 4) -> tuple[int, int]:

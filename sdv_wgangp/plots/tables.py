@@ -100,7 +100,7 @@ def pca_scatter(
     scale[scale == 0] = 1
     scaled = [(each - centre) / scale for each in encoded]
     _, values, axes_of_rows = np.linalg.svd(scaled[0], full_matrices=False)
-    share = values**2 / max((values**2).sum(), 1e-12)
+    fraction = values**2 / max((values**2).sum(), 1e-12)
     planes = [each @ axes_of_rows[:2].T for each in scaled]
     planes = [np.pad(plane, ((0, 0), (0, 2 - plane.shape[1]))) for plane in planes]
 
@@ -117,10 +117,10 @@ def pca_scatter(
         cell.set_ylim(low[1] - pad[1], high[1] + pad[1])
         cell.grid(color=FAINT, linewidth=0.7)
         cell.set_axisbelow(True)
-    shares = [f"{100 * each:.0f} %" for each in np.pad(share, (0, 2))[:2]]
-    axes[0, 0].set_ylabel(f"second component ({shares[1]})", fontsize=8.5, color=INK)
+    fractions = [f"{100 * each:.0f} %" for each in np.pad(fraction, (0, 2))[:2]]
+    axes[0, 0].set_ylabel(f"second component ({fractions[1]})", fontsize=8.5, color=INK)
     axes[0, 1].set_xlabel(
-        f"first component ({shares[0]} of the variance)", fontsize=8.5, color=INK
+        f"first component ({fractions[0]} of the variance)", fontsize=8.5, color=INK
     )
     return figure
 
@@ -169,12 +169,12 @@ def _histogram(
     else:
         edges = np.linspace(low, high, BINS + 1)
     # The outermost values of heavy tails are gathered in the outer bins.
-    shares = [
+    fractions = [
         np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / max(count, 1)
         for values, count in zip((real, generated), rows, strict=True)
     ]
-    cell.stairs(shares[0], edges, fill=True, color=REAL)
-    cell.stairs(shares[1], edges, color=GENERATED, linewidth=1.5)
+    cell.stairs(fractions[0], edges, fill=True, color=REAL)
+    cell.stairs(fractions[1], edges, color=GENERATED, linewidth=1.5)
     if dates:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -197,15 +197,15 @@ def _bars(cell: Any, real: pd.Series, generated: pd.Series) -> None:
     ]
     levels = list(counts[0].index) + [each for each in counts[1].index if each not in counts[0]]
     shown = levels if len(levels) <= MOST_LEVELS else levels[: MOST_LEVELS - 1]
-    shares = [[float(count.get(level, 0.0)) for level in shown] for count in counts]
+    fractions = [[float(count.get(level, 0.0)) for level in shown] for count in counts]
     labels = [shortened(level, 16) for level in shown]
     if len(shown) < len(levels):
         rest = set(levels) - set(shown)
-        for count, own in zip(counts, shares, strict=True):
+        for count, own in zip(counts, fractions, strict=True):
             own.append(float(count[count.index.isin(rest)].sum()))
         labels.append(f"{len(rest):,} others")
     places = np.arange(len(labels))
-    for offset, own, colour in ((-0.2, shares[0], REAL), (0.2, shares[1], GENERATED)):
+    for offset, own, colour in ((-0.2, fractions[0], REAL), (0.2, fractions[1], GENERATED)):
         cell.barh(places + offset, own, 0.38, color=colour)
     cell.set_yticks(places, labels, parse_math=False)
     cell.invert_yaxis()
@@ -214,9 +214,9 @@ def _bars(cell: Any, real: pd.Series, generated: pd.Series) -> None:
     percent(cell.xaxis)
 
 
-def _pairs(cell: Any, shares: Sequence[Sequence[float]], labels: Sequence[str]) -> None:
+def _pairs(cell: Any, fractions: Sequence[Sequence[float]], labels: Sequence[str]) -> None:
     places = np.arange(len(labels))
-    for offset, own, colour in ((-0.2, shares[0], REAL), (0.2, shares[1], GENERATED)):
+    for offset, own, colour in ((-0.2, fractions[0], REAL), (0.2, fractions[1], GENERATED)):
         cell.bar(places + offset, own, 0.38, color=colour)
     crowded = sum(map(len, labels)) > 24
     cell.set_xticks(places, labels, rotation=90 if crowded else 0)

@@ -124,30 +124,30 @@ def figure(real: pd.Series, synthetic: pd.Series, sdtype: str) -> Bars | Histogr
 def _bars(levels: Levels) -> Bars:
     """The most frequent named levels; the last bar is the rest."""
     shown = len(levels.labels) if len(levels.labels) <= MAX_BARS else MAX_BARS - 1
-    shares = []
+    fractions = []
     for codes in levels.codes:
         present = codes[codes >= 0]
         counts = np.bincount(np.minimum(present, shown), minlength=shown + 1)
-        shares.append(tuple(float(count) / max(len(present), 1) for count in counts))
+        fractions.append(tuple(float(count) / max(len(present), 1) for count in counts))
     labels = [*levels.labels[:shown], "other"]
     others = levels.others + len(levels.labels) - shown
-    if shares[0][-1] == shares[1][-1] == 0:
-        labels, shares = labels[:-1], [each[:-1] for each in shares]
-    return Bars(tuple(labels), shares[0], shares[1], others)
+    if fractions[0][-1] == fractions[1][-1] == 0:
+        labels, fractions = labels[:-1], [each[:-1] for each in fractions]
+    return Bars(tuple(labels), fractions[0], fractions[1], others)
 
 
 def _value_bars(real: np.ndarray, synthetic: np.ndarray) -> Bars:
     """A bar for each value of ten real rows, in their order; the last one is all others."""
     values, counts = np.unique(real, return_counts=True)
     named = values[counts >= SMALLEST]
-    shares = []
+    fractions = []
     for numbers in (real, synthetic):
         own = [float(np.count_nonzero(numbers == value)) / max(len(numbers), 1) for value in named]
-        shares.append((*own, max(0.0, 1 - sum(own))))
+        fractions.append((*own, max(0.0, 1 - sum(own))))
     labels = [f"{value:.12g}" for value in named] + ["other"]
-    if max(shares[0][-1], shares[1][-1]) < 1e-9:
-        labels, shares = labels[:-1], [each[:-1] for each in shares]
-    return Bars(tuple(labels), shares[0], shares[1], len(values) - len(named))
+    if max(fractions[0][-1], fractions[1][-1]) < 1e-9:
+        labels, fractions = labels[:-1], [each[:-1] for each in fractions]
+    return Bars(tuple(labels), fractions[0], fractions[1], len(values) - len(named))
 
 
 def histogram(real: np.ndarray, synthetic: np.ndarray, is_datetime: bool = False) -> Histogram:
@@ -168,14 +168,14 @@ def histogram(real: np.ndarray, synthetic: np.ndarray, is_datetime: bool = False
     )
     return Histogram(
         edges=tuple(edges.tolist()),
-        real=shares_of(real, edges),
-        synthetic=shares_of(synthetic, edges),
+        real=fractions_of(real, edges),
+        synthetic=fractions_of(synthetic, edges),
         axis=axis,
         gathered=gathered,
     )
 
 
-def shares_of(values: np.ndarray, edges: np.ndarray) -> tuple[float, ...]:
+def fractions_of(values: np.ndarray, edges: np.ndarray) -> tuple[float, ...]:
     """Shares of ``values`` in the bins, those beyond in the outer ones."""
     counts = np.bincount(bins_of(values, edges), minlength=len(edges) - 1)
     return tuple(float(count) / max(len(values), 1) for count in counts)

@@ -95,7 +95,7 @@ def _top(title: str, contents: Contents) -> str:
         )
     return (
         f"<header><h1>{escape(title)}</h1>"
-        f'<div class="soft">{escape(first.describe_real())} · {escape(first.provenance.made)}'
+        f'<div class="soft">{escape(first.describe_real())} · {escape(first.provenance.created)}'
         f'</div></header>{alarms}<section><h2 class="unseen">Verdicts</h2>'
         f'<div class="grid verdicts">{cards}</div>{missing}</section>{found}'
     )
@@ -321,7 +321,7 @@ def _validity(contents: Contents) -> str:
     real: dict[tuple[str, str], float] = {}
     for name, content in contents.items():
         for each in content.violations:
-            found.setdefault((each.column, each.kind), {})[name] = each.share
+            found.setdefault((each.column, each.kind), {})[name] = each.fraction
             real[each.column, each.kind] = each.real
     if not found:
         return "<p>No synthetic row breaks a rule of the metadata or the real rows.</p>"
@@ -329,10 +329,10 @@ def _validity(contents: Contents) -> str:
         [
             escape(column),
             escape(kind),
-            *(percent(shares.get(name, 0.0)) for name in contents),
+            *(percent(fractions.get(name, 0.0)) for name in contents),
             percent(real[column, kind]),
         ]
-        for (column, kind), shares in found.items()
+        for (column, kind), fractions in found.items()
     ]
     heads = ["Column", "Rule broken", *contents, "Real"]
     return (
@@ -344,7 +344,7 @@ def _validity(contents: Contents) -> str:
 
 def _provenance(contents: Contents) -> str:
     known = _first(contents).provenance
-    rows = [["Made", escape(known.made)], ["Seed", str(known.seed)]]
+    rows = [["Made", escape(known.created)], ["Seed", str(known.seed)]]
     rows.append(["Versions", escape(", ".join(f"{n} {v}" for n, v in known.versions.items()))])
     stamps = {
         (name if stamp.role == "synthetic" else stamp.role): stamp

@@ -237,7 +237,7 @@ class Rare:
 class Distances:
     """Quantiles of the distance to the closest training row."""
 
-    shares: tuple[float, ...]
+    fractions: tuple[float, ...]
     synthetic: tuple[float, ...]
     holdout: tuple[float, ...] | None
 
@@ -252,7 +252,7 @@ class Violation:
     column: str
     kind: str
     count: int
-    share: float
+    fraction: float
     real: float
     holdout: float | None
 
@@ -312,7 +312,7 @@ class FileStamp:
 class Provenance:
     """Where the tables and scores come from, as far as it is known."""
 
-    made: str
+    created: str
     seed: int
     versions: Mapping[str, str]
     files: tuple[FileStamp, ...] = ()

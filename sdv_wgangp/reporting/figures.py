@@ -128,8 +128,8 @@ def bars(figure: Bars, name: str) -> str:
     rows = ""
     for place, (real, synthetic) in enumerate(zip(figure.real, figure.synthetic, strict=True)):
         drawn = "".join(
-            f'<i class="{kind}" style="width:{100 * share / tallest:.1f}%"></i>'
-            for kind, share in (("real", real), ("synthetic", synthetic))
+            f'<i class="{kind}" style="width:{100 * fraction / tallest:.1f}%"></i>'
+            for kind, fraction in (("real", real), ("synthetic", synthetic))
         )
         rows += (
             f'<tr><th scope="row">{escape(_level(figure, place))}</th>'
@@ -157,19 +157,19 @@ def bars_of_several(found: Mapping[str, Bars], name: str) -> str:
         figure.synthetic + (0.0,) * (len(fullest.labels) - len(figure.labels))
         for figure in found.values()
     ]
-    tallest = max([share for shares in series for share in shares] + [1e-12])
+    tallest = max([fraction for fractions in series for fraction in fractions] + [1e-12])
     labels = [_level(fullest, place) for place in range(len(fullest.labels))]
     body = "".join(
         f'<tr><th scope="row">{escape(label)}</th><td class="pair" aria-hidden="true">'
         + "".join(
-            f'<i class="{kind}" style="width:{100 * shares[place] / tallest:.1f}%"></i>'
-            for kind, shares in zip(_kinds(found), series, strict=True)
+            f'<i class="{kind}" style="width:{100 * fractions[place] / tallest:.1f}%"></i>'
+            for kind, fractions in zip(_kinds(found), series, strict=True)
         )
         + "</td></tr>"
         for place, label in enumerate(labels)
     )
     rows = [
-        [escape(label), *(percent(shares[place]) for shares in series)]
+        [escape(label), *(percent(fractions[place]) for fractions in series)]
         for place, label in enumerate(labels)
     ]
     return (
@@ -221,7 +221,7 @@ def _histogram(
     """The first series filled, the others as outlines: name, CSS class, shares of each."""
     count = len(figure.real)
     left, right, top, bottom = 44.0, WIDTH - 6.0, 10.0, 132.0
-    tallest = max([share for _, _, shares in series for share in shares] + [1e-12])
+    tallest = max([fraction for _, _, fractions in series for fraction in fractions] + [1e-12])
     log = figure.axis == "log"
     edges = [math.log10(edge) for edge in figure.edges] if log else list(figure.edges)
     span = edges[-1] - edges[0]
@@ -229,16 +229,17 @@ def _histogram(
     def x(value: float) -> float:
         return left + (value - edges[0]) / span * (right - left)
 
-    def y(share: float) -> float:
-        return bottom - share / tallest * (bottom - top)
+    def y(fraction: float) -> float:
+        return bottom - fraction / tallest * (bottom - top)
 
     body = ""
-    for share in ticks(0, tallest, 3):
-        body += _line(left, y(share), right, y(share))
-        body += _text(left - 5, y(share) + 4, f"{100 * share:.3g}%", "end", WIDTH)
-    for place, (_, kind, shares) in enumerate(series):
+    for fraction in ticks(0, tallest, 3):
+        body += _line(left, y(fraction), right, y(fraction))
+        body += _text(left - 5, y(fraction) + 4, f"{100 * fraction:.3g}%", "end", WIDTH)
+    for place, (_, kind, fractions) in enumerate(series):
         steps = "".join(
-            f"V{y(share):.1f}H{x(stop):.1f}" for share, stop in zip(shares, edges[1:], strict=True)
+            f"V{y(fraction):.1f}H{x(stop):.1f}"
+            for fraction, stop in zip(fractions, edges[1:], strict=True)
         )
         outline = f"M{left:.1f},{bottom:.1f}{steps}V{bottom:.1f}"
         shape = "outline " if place else ""
@@ -264,7 +265,7 @@ def _histogram(
     rows = [
         [
             escape(f"{labels[k]} to {labels[k + 1]}"),
-            *(percent(shares[k]) for _, _, shares in series),
+            *(percent(fractions[k]) for _, _, fractions in series),
         ]
         for k in range(count)
     ]
@@ -324,10 +325,10 @@ def cells(figure: Cells, first: str, second: str) -> str:
     )
 
 
-def shaded(share: float, above: str, below: str) -> str:
+def shaded(fraction: float, above: str, below: str) -> str:
     """A style that tints a cell; ``share`` in [-1, 1]."""
-    name = above if share > 0 else below
-    return f' class="{name}" style="--v:{min(abs(share), 1):.2f}"'
+    name = above if fraction > 0 else below
+    return f' class="{name}" style="--v:{min(abs(fraction), 1):.2f}"'
 
 
 def boxes(figure: Boxes, category: str) -> str:
@@ -392,14 +393,14 @@ def boxes(figure: Boxes, category: str) -> str:
 def scatter(figure: Scatter, first: str, second: str) -> str:
     """Two panels of dots whose areas are shares of rows."""
     across, up = len(figure.x) - 1, len(figure.y) - 1
-    largest = max([share for _, _, share in (*figure.real, *figure.synthetic)] or [1.0])
+    largest = max([fraction for _, _, fraction in (*figure.real, *figure.synthetic)] or [1.0])
     panels = ""
     left, side = 56.0, 150.0
     spreads = figure.x[-1] - figure.x[0], figure.y[-1] - figure.y[0]
     for kind, dots in (("real", figure.real), ("synthetic", figure.synthetic)):
         body = f'<rect x="{left}" y="6" width="{side}" height="{side}" class="panel"/>'
-        for column, row, share in dots:
-            radius = math.sqrt(share / largest) * side / max(across, up) * 0.62
+        for column, row, fraction in dots:
+            radius = math.sqrt(fraction / largest) * side / max(across, up) * 0.62
             body += (
                 f'<circle cx="{left + (column + 0.5) / across * side:.1f}" '
                 f'cy="{6 + side - (row + 0.5) / up * side:.1f}" r="{max(radius, 0.8):.1f}" '
@@ -553,20 +554,20 @@ def distances_of_several(found: Mapping[str, Distances]) -> str:
 def _distances(found: Mapping[str, Distances], kinds: Sequence[str]) -> str:
     first = next(iter(found.values()))
     lines = [
-        (name, kind, figure.synthetic, figure.shares)
+        (name, kind, figure.synthetic, figure.fractions)
         for (name, figure), kind in zip(found.items(), kinds, strict=True)
     ]
     if first.holdout is not None:
-        lines.insert(0, ("held-out", "real", first.holdout, first.shares))
+        lines.insert(0, ("held-out", "real", first.holdout, first.fractions))
     heads = ["share of rows", *(name for name, *_ in lines)]
     rows = [
-        [f"{100 * share:g} %", *(f"{values[place]:.4g}" for _, _, values, _ in lines)]
-        for place, share in enumerate(first.shares)
+        [f"{100 * fraction:g} %", *(f"{values[place]:.4g}" for _, _, values, _ in lines)]
+        for place, fraction in enumerate(first.fractions)
     ]
     drawn = curves(
         lines,
         "Distance to the closest training row",
-        y_label=lambda share: f"{100 * share:.3g}%",
+        y_label=lambda fraction: f"{100 * fraction:.3g}%",
         x_name="distance to the closest training row",
         y_name="share of rows within it",
     )

@@ -23,18 +23,18 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def percent(share: float | None) -> str:
+def percent(fraction: float | None) -> str:
     """A share in [0, 1] as a percentage.
 
     Example:
         >>> percent(0.25), percent(0.0004), percent(None)
         ('25.0 %', '0.04 %', '-')
     """
-    if share is None or not math.isfinite(share):
+    if fraction is None or not math.isfinite(fraction):
         return "-"
-    if share != 0 and abs(share) < 0.001:
-        return f"{100 * share:.2g} %"
-    return f"{100 * share:.1f} %"
+    if fraction != 0 and abs(fraction) < 0.001:
+        return f"{100 * fraction:.2g} %"
+    return f"{100 * fraction:.1f} %"
 
 
 def measured(value: float | None, kind: str) -> str:

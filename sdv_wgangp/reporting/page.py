@@ -121,7 +121,8 @@ def _top(content: Content) -> str:
         )
     return (
         f"<header><h1>{escape(content.title)}</h1>"
-        f'<div class="soft">{escape(content.describe())} · {escape(content.provenance.made)}</div>'
+        f'<div class="soft">{escape(content.describe())} · '
+        f"{escape(content.provenance.created)}</div>"
         f'</header>{alarm}<section><h2 class="unseen">Verdict</h2>'
         f'<div class="grid verdicts">{cards}</div>{missing}</section>{found}'
     )
@@ -175,8 +176,8 @@ def _summary_cells(column: Column, which: str) -> str:
     if summary.mean is None:
         levels = ""
         if isinstance(column.figure, Bars):
-            shares = getattr(column.figure, which)
-            named = list(zip(column.figure.labels, shares, strict=True))[:3]
+            fractions = getattr(column.figure, which)
+            named = list(zip(column.figure.labels, fractions, strict=True))[:3]
             levels = ", ".join(f"{escape(shortened(n, 30))}: {percent(s)}" for n, s in named)
         return cells + f'<td class="why" colspan="{3 + len(QUANTILES)}">{levels}</td>'
     cells += f"<td>{'&ndash;' if summary.zeros is None else percent(summary.zeros)}</td>"
@@ -185,7 +186,7 @@ def _summary_cells(column: Column, which: str) -> str:
 
 
 def _columns(content: Content) -> str:
-    quantiles = [f"{100 * share:g} %" for share in QUANTILES]
+    quantiles = [f"{100 * fraction:g} %" for fraction in QUANTILES]
     heads = ["Column", "Score", "Rows", "Missing", "Distinct", "Zeros", "Mean", "Sd", *quantiles]
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     body = ""
@@ -421,7 +422,7 @@ def _validity(content: Content) -> str:
     held = "holdout" in content.rows
     rows = []
     for each in content.violations:
-        row = [escape(each.column), escape(each.kind), f"{each.count:,}", percent(each.share)]
+        row = [escape(each.column), escape(each.kind), f"{each.count:,}", percent(each.fraction)]
         rows.append([*row, percent(each.real), *([percent(each.holdout)] if held else [])])
     heads = ["Column", "Rule broken", "Rows", "Synthetic", "Real", *(["Held-out"] if held else [])]
     return about + figures.table(heads, rows, "Rows that break a rule")
@@ -446,7 +447,7 @@ def _left_out(content: Content) -> str:
 
 def _provenance(content: Content) -> str:
     known = content.provenance
-    rows = [["Made", escape(known.made)], ["Seed", str(known.seed)]]
+    rows = [["Made", escape(known.created)], ["Seed", str(known.seed)]]
     rows.append(["Versions", escape(", ".join(f"{n} {v}" for n, v in known.versions.items()))])
     for stamp in known.files:
         rows.append(

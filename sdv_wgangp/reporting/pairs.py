@@ -151,7 +151,7 @@ def _cells(tables, first: str, second: str) -> Cells:
     labels = [
         (*levels.labels[:most], "other") for levels, most in zip(by_name, shown, strict=True)
     ]
-    shares = [
+    fractions = [
         tuple(
             tuple(
                 float(count / max(table.sum(), 1)) if count >= SMALLEST or count == 0 else None
@@ -161,7 +161,7 @@ def _cells(tables, first: str, second: str) -> Cells:
         )
         for table in counts
     ]
-    return Cells(labels[0][:rows], labels[1][:columns], shares[0], shares[1])
+    return Cells(labels[0][:rows], labels[1][:columns], fractions[0], fractions[1])
 
 
 def _boxes(tables, number: str, sdtype: str, category: str) -> Boxes:

@@ -124,7 +124,7 @@ def significant(value: float, digits: int = 3) -> float:
     return float(f"{value:.{digits - 1}e}") if math.isfinite(value) else value
 
 
-def safe_quantiles(values: np.ndarray, shares: Sequence[float]) -> tuple[float | None, ...]:
+def safe_quantiles(values: np.ndarray, fractions: Sequence[float]) -> tuple[float | None, ...]:
     """Quantiles with at least ten values beyond them on either side, rounded; None for others.
 
     A value that ten of the values share is given as it is.
@@ -134,15 +134,15 @@ def safe_quantiles(values: np.ndarray, shares: Sequence[float]) -> tuple[float |
         shares: Of the quantiles, in [0, 1].
     """
     if len(values) < 2 * SMALLEST:
-        return (None,) * len(shares)
+        return (None,) * len(fractions)
     low, high = np.quantile(values, [0.1, 0.9])
     step = round_step(float(high - low) or float(np.ptp(values)), 200)
     result: list[float | None] = []
-    for share in shares:
-        if len(values) * min(share, 1 - share) < SMALLEST:
+    for fraction in fractions:
+        if len(values) * min(fraction, 1 - fraction) < SMALLEST:
             result.append(None)
             continue
-        value = float(np.quantile(values, share))
+        value = float(np.quantile(values, fraction))
         shared = np.count_nonzero(values == value) >= SMALLEST
         result.append(value if shared else rounded(value, step))
     return tuple(result)

@@ -46,7 +46,7 @@ def describe(
     if model is not None and hasattr(model, "get_parameters"):
         parameters = {str(name): repr(value) for name, value in model.get_parameters().items()}
     return Provenance(
-        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         seed=seed,
         versions=_versions(),
         files=tuple(

@@ -45,7 +45,7 @@ def describe(
             relation.columns,
             relation.statement,
             relation.rows,
-            1.0 if relation.in_all else significant(min(relation.share, 0.9999), 4),
+            1.0 if relation.in_all else significant(min(relation.fraction, 0.9999), 4),
             *[_rate(rate) for rate in others],
         )
         for relation, *others in zip(found, *rates, strict=True)

@@ -43,7 +43,7 @@ def plane(
     _, values, axes = np.linalg.svd(first, full_matrices=False)
     if len(axes) < 2:
         return None
-    share = values**2 / max(float((values**2).sum()), 1e-12)
+    fraction = values**2 / max(float((values**2).sum()), 1e-12)
     planes = [each @ axes[:2].T for each in (first, second)]
     low, high = np.quantile(planes[0], [0.005, 0.995], axis=0)
     span = np.where(high > low, high - low, 1.0)
@@ -53,7 +53,7 @@ def plane(
         points.append(
             tuple((float(a), float(b)) for a, b in np.round(np.round(inside * STEPS) / STEPS, 4))
         )
-    return Plane((float(share[0]), float(share[1])), points[0], points[1])
+    return Plane((float(fraction[0]), float(fraction[1])), points[0], points[1])
 
 
 def _encoded(tables: list[pd.DataFrame], columns: Mapping[str, str]) -> list[np.ndarray]:
@@ -91,7 +91,7 @@ def missing_patterns(
     if not names:
         return ()
     counts = [table[names].isna().value_counts() for table in tables]
-    shares = [count / len(table) for count, table in zip(counts, tables, strict=True)]
+    fractions = [count / len(table) for count, table in zip(counts, tables, strict=True)]
     frequent = counts[0][counts[0] >= SMALLEST]
     shown: list[tuple[bool, ...]] = list(frequent.index)[:PATTERNS]
 
@@ -101,11 +101,13 @@ def missing_patterns(
     records = [
         record(
             tuple(name for name, absent in zip(names, key, strict=True) if absent),
-            [float(share.get(key, 0.0)) for share in shares],
+            [float(fraction.get(key, 0.0)) for fraction in fractions],
         )
         for key in shown
     ]
-    rest = [max(0.0, 1 - sum(float(share.get(key, 0.0)) for key in shown)) for share in shares]
+    rest = [
+        max(0.0, 1 - sum(float(fraction.get(key, 0.0)) for key in shown)) for fraction in fractions
+    ]
     if max(rest) > 1e-9:
         records.append(record(None, rest))
     return tuple(records)

@@ -40,8 +40,11 @@ def render(content: Content) -> str:
         lines += ["", f"{'Rows that break a rule':<58}{'synthetic':>11}{'real':>11}"]
         for violation in content.violations:
             what = shortened(f"{violation.column}: {violation.kind}", 54)
-            share, real = measured(violation.share, "share"), measured(violation.real, "share")
-            lines.append(f"  {what:<56}{share:>11}{real:>11}")
+            fraction, real = (
+                measured(violation.fraction, "share"),
+                measured(violation.real, "share"),
+            )
+            lines.append(f"  {what:<56}{fraction:>11}{real:>11}")
     lines += relations.text(content.relations, "holdout" in content.rows)
     return "\n".join(lines)
 

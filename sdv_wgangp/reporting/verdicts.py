@@ -233,8 +233,8 @@ def privacy(found: Privacy, alarmed: bool) -> Verdict:
         )
     likely = _likely_at_most(found)
     grade = _graded(-copies, -max(1.5 * likely, 0.001), -max(3 * likely, 0.01))
-    share = found.nearest_record_share
-    if share is None:
+    fraction = found.nearest_record_share
+    if fraction is None:
         if grade == GOOD:
             return Verdict(
                 "privacy",
@@ -259,7 +259,7 @@ def privacy(found: Privacy, alarmed: bool) -> Verdict:
         )
     # Two standard errors of a share that as few held-out rows decide.
     noise = 1 / math.sqrt(max(min(found.holdout_rows, found.synthetic_rows), 1))
-    nearness = _graded(-share, -0.5 - max(0.04, noise), -0.5 - max(0.1, 2 * noise))
+    nearness = _graded(-fraction, -0.5 - max(0.04, noise), -0.5 - max(0.1, 2 * noise))
     grade = _worst([grade, nearness])
     start = {
         GOOD: "Copies and distances give no sign of training rows shining through",
@@ -268,7 +268,7 @@ def privacy(found: Privacy, alarmed: bool) -> Verdict:
     }[grade]
     sentence = (
         f"{start}: {percent(copies)} exact copies (by chance {percent(chance)}), "
-        f"{percent(share)} nearer to training than to held-out rows (50 % is ideal)."
+        f"{percent(fraction)} nearer to training than to held-out rows (50 % is ideal)."
     )
     remedy = stop if grade == BAD else ""
     if grade == FAIR:
@@ -318,12 +318,12 @@ def findings(
                 f"themselves break the rule “{violation.kind}”: correct the metadata.",
             )
     # One value in a hundred beyond the range of the real rows is what new real rows have too.
-    bad = [v for v in violations if v.share > max(0.01, 2 * (v.holdout or 0.0), v.real)]
+    bad = [v for v in violations if v.fraction > max(0.01, 2 * (v.holdout or 0.0), v.real)]
     if bad:
         add(
             "validity",
             "Invalid values: "
-            + few([f"{v.column} ({v.kind}, {percent(v.share)})" for v in bad])
+            + few([f"{v.column} ({v.kind}, {percent(v.fraction)})" for v in bad])
             + ".",
         )
     if utility_found is not None and utility_found.missing_classes:

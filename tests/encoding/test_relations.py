@@ -53,7 +53,7 @@ def test_equality_in_a_share(rng):
     table = pd.DataFrame({"lot": lot, "lot15": np.where(copied, lot, other)})
     (found,) = find_relations(table)
     assert found.statement == "lot15 = lot"
-    assert abs(found.share - copied.mean()) < 0.002
+    assert abs(found.fraction - copied.mean()) < 0.002
     table = pd.DataFrame({"due": np.where(copied, 0, lot)})
     table["paid"] = np.where(copied | (rng.random(ROWS) < 0.3), table["due"], other)
     (found,) = find_relations(table).of_kind("equal in part")

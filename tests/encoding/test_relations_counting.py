@@ -21,15 +21,15 @@ CELLS = st.sampled_from([0.0, -0.0, 1.0, 2.0, 3.0, 0.1, 0.2, 0.3, -1.0, 1e-300, 
 
 
 def same(name, *arguments):
-    made = getattr(counting, name)(*arguments, 2)
+    result = getattr(counting, name)(*arguments, 2)
     expected = getattr(counting_numpy, name)(*arguments)
-    if isinstance(made, tuple):
-        for one, other in zip(made, expected, strict=True):
+    if isinstance(result, tuple):
+        for one, other in zip(result, expected, strict=True):
             np.testing.assert_array_equal(one, other)
     else:
-        assert made.dtype == np.int64
-        np.testing.assert_array_equal(made, expected)
-    return made
+        assert result.dtype == np.int64
+        np.testing.assert_array_equal(result, expected)
+    return result
 
 
 def test_it_is_there_where_it_is_required():
@@ -60,20 +60,20 @@ def test_triples_of_any_table(data):
     flags = npst.arrays(bool, columns)
     reach = data.draw(npst.arrays(np.float64, columns, elements=st.sampled_from([1e-15, 1e-6])))
     half = data.draw(npst.arrays(np.float64, columns, elements=st.sampled_from([0.0, 0.5])))
-    share = data.draw(st.sampled_from([0.01, 0.5, 1.0]))
-    same("find_triples", values, reach, half, data.draw(flags), data.draw(flags), share)
+    fraction = data.draw(st.sampled_from([0.01, 0.5, 1.0]))
+    same("find_triples", values, reach, half, data.draw(flags), data.draw(flags), fraction)
 
 
 @pytest.mark.parametrize("rows", [7, 64, 65, 256, 1024, 1500])
 @pytest.mark.parametrize("share", [0.3, 1.0])
-def test_triples_at_the_ends_of_probes(rows, share):
+def test_triples_at_the_ends_of_probes(rows, fraction):
     rng = np.random.default_rng(rows)
     values = rng.integers(-3, 9, (6, rows)).astype(float)
     values[0] = values[1] + values[2]
     values[3] = np.where(rng.random(rows) < 0.5, values[1] * values[2], values[3])
     values[5, rng.random(rows) < 0.3] = np.nan
     yes, no = np.ones(6, dtype=bool), np.zeros(6, dtype=bool)
-    arguments = values, np.full(6, 1e-15), np.zeros(6), no, yes, share
+    arguments = values, np.full(6, 1e-15), np.zeros(6), no, yes, fraction
     expected = counting_numpy.find_triples(*arguments)
     if rows > 8:
         told = np.count_nonzero((values[:3] != 0).all(0))
@@ -89,8 +89,8 @@ def test_dependences_of_any_table(data):
     columns, rows = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 80))
     codes = data.draw(npst.arrays(np.int32, (columns, rows), elements=st.integers(-1, 3)))
     flags = npst.arrays(bool, columns)
-    share = data.draw(st.sampled_from([0.0, 0.5]))
-    arguments = codes, data.draw(flags), data.draw(flags), share, data.draw(st.booleans())
+    fraction = data.draw(st.sampled_from([0.0, 0.5]))
+    arguments = codes, data.draw(flags), data.draw(flags), fraction, data.draw(st.booleans())
     same("find_dependences", *arguments)
 
 
@@ -131,7 +131,7 @@ assert "not loaded, NumPy serves" in counting.status()
 x, y = np.random.default_rng(0).integers(1, 99, (2, 300))
 print(find_relations(pd.DataFrame({"x": x, "y": y, "z": x + y})).relations[0])
 """
-    made = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
-    assert made.stdout.strip() == "z = x + y in all 300 rows", made.stderr
+    assert result.stdout.strip() == "z = x + y in all 300 rows", result.stderr

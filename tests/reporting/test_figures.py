@@ -88,9 +88,9 @@ def test_edges_are_round_numbers_with_ten_real_rows_beyond():
     assert np.array_equal(edges, np.round(edges))
     assert edges[-1] < 100
     assert edges[0] > 0
-    shares = columns.shares_of(values, edges)
-    assert shares[0] * len(values) >= 10
-    assert shares[-1] * len(values) >= 10
+    fractions = columns.fractions_of(values, edges)
+    assert fractions[0] * len(values) >= 10
+    assert fractions[-1] * len(values) >= 10
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ SECRETS = {
 def table(seed: int) -> pd.DataFrame:
     """A table with secrets planted in it; with the seed 0 it is the real one."""
     rng = np.random.default_rng(seed)
-    made = pd.DataFrame(
+    created = pd.DataFrame(
         {
             "rare": rng.choice(["a", "b", "c"], ROWS).astype(object),
             "money": rng.normal(1_000, 100, ROWS).round(2),
@@ -46,13 +46,16 @@ def table(seed: int) -> pd.DataFrame:
             "gap": np.where(rng.random(ROWS) < 0.3, np.nan, rng.normal(size=ROWS)),
         }
     )
-    made.loc[:8, "rare"] = "Hieronymus"  # nine rows: one too few
-    made.loc[9, "rare"] = "Zwoelfender"
-    made.loc[0, "money"], made.loc[1, "money"] = 98_765_432.5, -87_654_321.25
-    made.loc[:2, "count"] = 7_654_321
-    made.loc[:4, "few"] = 31_337
-    made.loc[0, "day"], made.loc[1, "day"] = pd.Timestamp("1899-05-17"), pd.Timestamp("2121-11-03")
-    return made
+    created.loc[:8, "rare"] = "Hieronymus"  # nine rows: one too few
+    created.loc[9, "rare"] = "Zwoelfender"
+    created.loc[0, "money"], created.loc[1, "money"] = 98_765_432.5, -87_654_321.25
+    created.loc[:2, "count"] = 7_654_321
+    created.loc[:4, "few"] = 31_337
+    created.loc[0, "day"], created.loc[1, "day"] = (
+        pd.Timestamp("1899-05-17"),
+        pd.Timestamp("2121-11-03"),
+    )
+    return created
 
 
 SDTYPES = {
@@ -142,14 +145,14 @@ def test_cells_boxes_and_dots_stand_for_ten_rows():
     cells = pairs.figure(real, real, kinds, "a", "b")
     assert isinstance(cells, Cells)
     counts = pd.crosstab(real["a"], real["b"])
-    for row, shares in zip(cells.rows, cells.real, strict=True):
-        for column, share in zip(cells.columns, shares, strict=True):
+    for row, fractions in zip(cells.rows, cells.real, strict=True):
+        for column, fraction in zip(cells.columns, fractions, strict=True):
             count = counts.loc[row, column]
-            assert share == (pytest.approx(count / 300) if count >= SMALLEST else None)
+            assert fraction == (pytest.approx(count / 300) if count >= SMALLEST else None)
     scatter = pairs.figure(real, real, kinds, "x", "y")
     assert isinstance(scatter, Scatter)
-    assert min(share for *_, share in scatter.real) * 300 >= SMALLEST - 1e-9
-    assert sum(share for *_, share in scatter.real) + scatter.withheld[0] == pytest.approx(1)
+    assert min(fraction for *_, fraction in scatter.real) * 300 >= SMALLEST - 1e-9
+    assert sum(fraction for *_, fraction in scatter.real) + scatter.withheld[0] == pytest.approx(1)
     boxes = pairs.figure(real, real, kinds, "a", "x")
     assert isinstance(boxes, Boxes)
     rarest = boxes.real[boxes.levels.index("r")]

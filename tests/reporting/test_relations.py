@@ -110,8 +110,8 @@ def test_no_values_of_rows_are_told(report):
     for each in report.content.relations:
         assert all(isinstance(name, str) for name in each.columns)
         assert isinstance(each.rows, int)
-        for share in (each.real, each.synthetic, each.holdout):
-            assert share == float(f"{share:.3e}")
+        for fraction in (each.real, each.synthetic, each.holdout):
+            assert fraction == float(f"{fraction:.3e}")
 
 
 def test_patterns_of_few_rows_are_not_told():

@@ -274,7 +274,7 @@ def test_identical_rows_stand_beside_what_chance_gives(tmp_path):
     (line,) = re.findall(r"^  exact copies.*$", report.to_text(), re.MULTILINE)
     assert line.endswith(f"{100 * copies.reference:.2f} %")
     curves = report.content.distances
-    assert len(curves.synthetic) == len(curves.holdout) == len(curves.shares)
+    assert len(curves.synthetic) == len(curves.holdout) == len(curves.fractions)
     assert report.content.alarm == ""
     rare = report.content.rare[0]
     assert rare.frequent + rare.rare == 20

@@ -558,7 +558,7 @@ def test_values_that_break_a_rule_are_counted_by_column():
         ("kind", "level that no real row has"): 1,
     }
     above = found["size", "above the real range"]
-    assert (above.share, above.real, above.holdout) == (0.5, 0.0, 0.0)
+    assert (above.fraction, above.real, above.holdout) == (0.5, 0.0, 0.0)
     assert broken(real, real, columns, primary_key="key") == {}
 
 

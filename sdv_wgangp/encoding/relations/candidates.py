@@ -34,8 +34,8 @@ FEW_LEVELS = 10  # numbers of fewer values are equal, or on a line, by chance
 class Limits:
     """What counts as a candidate: the arguments of `find_relations` of the same names."""
 
-    least_share: float
-    least_triple_share: float
+    least_fraction: float
+    least_triple_fraction: float
     lift: float
     most_differences: int
 
@@ -84,9 +84,9 @@ def of_pairs(summary: Summary, limits: Limits) -> Iterator[Relation]:
     for later, earlier in np.argwhere(np.tril(s.always_equal, -1)):
         if earlier == np.flatnonzero(s.always_equal[later])[0] or s.is_first[later]:
             yield Relation(EQUAL, (names[later], names[earlier]))
-    share = (s.equal - s.both_zero) / np.maximum(s.both, 1)
+    fraction = (s.equal - s.both_zero) / np.maximum(s.both, 1)
     many = s.distinct >= np.where(s.kinds == CATEGORY, 3, FEW_LEVELS)
-    part = comparable & (share >= limits.least_share) & ~s.always_equal
+    part = comparable & (fraction >= limits.least_fraction) & ~s.always_equal
     part &= np.outer(use & many, use & many)
     for later, earlier in np.argwhere(np.tril(part, -1)):
         candidate = Relation(EQUAL_IN_PART, (names[later], names[earlier]))
@@ -195,7 +195,7 @@ def of_triples(summary: Summary, limits: Limits) -> Iterator[Relation]:
         np.array([0.0 if each is None else 0.5 * 10.0**-each for each in decimals]),
         s.kinds[use] == DATE,
         s.distinct[use] >= FEW_LEVELS,
-        limits.least_triple_share,
+        limits.least_triple_fraction,
         counting.threads_available(),
     )
     for kind, *places, told, held in found:
@@ -218,12 +218,12 @@ def _stands_out(summary: Summary, candidate: Relation, lift: float) -> bool:
     rows = rows[:, ~np.isnan(rows).any(0) & (rows != 0).any(0)]
     _, held = candidate.check(rows)
     with np.errstate(all="ignore"):
-        made = rows[1]
+        result = rows[1]
         if candidate.kind in (SUM, PRODUCT, RATIO):
-            made = (np.add, np.multiply, np.divide)[(SUM, PRODUCT, RATIO).index(candidate.kind)](
+            result = (np.add, np.multiply, np.divide)[(SUM, PRODUCT, RATIO).index(candidate.kind)](
                 rows[1], rows[2]
             )
-        apart = np.round(rows[0] - made, _digits(summary, place[0]))
+        apart = np.round(rows[0] - result, _digits(summary, place[0]))
     apart = apart[~held & np.isfinite(apart) & (apart != 0)]
     if not len(apart):
         return True

@@ -42,7 +42,7 @@ def find_triples(
     half: np.ndarray,
     dates: np.ndarray,
     targets: np.ndarray,
-    least_share: float,
+    least_fraction: float,
     threads: int = 1,
 ) -> np.ndarray:
     """Columns that are sums, products, ratios or squares of others in a share of the rows.
@@ -56,7 +56,7 @@ def find_triples(
         half: Half of the last digit of a column, to which products are rounded, ``[columns]``.
         dates: Which columns are dates: date = date + number is the only sum with them.
         targets: Which columns may be products or ratios.
-        least_share: In which a triple has to hold.
+        least_fraction: In which a triple has to hold.
         threads: Of the compiled twin.
 
     Returns:
@@ -86,11 +86,11 @@ def find_triples(
                     )  # fmt: skip
                     told, held, done = told + counts[0], held + counts[1], part.stop
                     if stage < len(PROBES):
-                        kept = (told < ENOUGH) | (held >= least_share / 2 * told)
+                        kept = (told < ENOUGH) | (held >= least_fraction / 2 * told)
                         if stage == len(PROBES) - 1:
                             kept &= told >= FEWEST
                     else:
-                        kept = held >= least_share * told
+                        kept = held >= least_fraction * told
                     which, told, held = which[kept], told[kept], held[kept]
                     farthest, rounding = farthest[kept], rounding[kept]
                     if not len(which):
@@ -115,10 +115,10 @@ def _count(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows where all are there, and those of them where it holds, for each of some columns."""
     with np.errstate(all="ignore"):
-        made = (np.add, np.multiply, np.divide)[kind](one, other)
-        size = np.abs(one) + np.abs(other) if kind == SUM else np.abs(made)
-        made = np.where(np.isfinite(made), made, np.nan)
-        apart = np.abs(own - made)
+        result = (np.add, np.multiply, np.divide)[kind](one, other)
+        size = np.abs(one) + np.abs(other) if kind == SUM else np.abs(result)
+        result = np.where(np.isfinite(result), result, np.nan)
+        apart = np.abs(own - result)
         most = half[:, None] + reach[:, None] * (np.abs(own) + size)
         return (~np.isnan(apart)).sum(1), (apart <= most).sum(1)
 

@@ -109,7 +109,12 @@ def _one_of_each(relations: Sequence[Relation]) -> list[Relation]:
     """
     best: dict[frozenset[str], tuple] = {}
     for r in relations:
-        rank = (r.in_all, r.kind == PRODUCT, np.inf if r.decimals is None else r.decimals, r.share)
+        rank = (
+            r.in_all,
+            r.kind == PRODUCT,
+            np.inf if r.decimals is None else r.decimals,
+            r.fraction,
+        )
         columns = frozenset(r.columns)
         if columns not in best or rank > best[columns][0]:
             best[columns] = rank, r

@@ -58,7 +58,7 @@ class Relation:
     levels: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         """Of the rows that say something, those where it holds."""
         return self.held / self.rows if self.rows else float("nan")
 
@@ -111,7 +111,7 @@ class Relation:
         rows = f"{self.rows:,}{' such' if self.kind in OF_SUCH_ROWS else ''} rows"
         if self.in_all:
             return f"{self.statement} in all {rows}"
-        percent = min(100 * self.share, 99.9)
+        percent = min(100 * self.fraction, 99.9)
         return f"{self.statement} in {percent:.1f} % of {rows}"
 
     def check(self, columns: Sequence[np.ndarray] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,17 +158,17 @@ class Relation:
                 apart = np.min([np.abs(a - b - each) for each in self.differences], axis=0)
                 return apart / (reach * (np.abs(a) + np.abs(b)) + np.finfo(float).tiny)
             if self.kind == SUM:
-                made, size, half = b + numbers[2], np.abs(b) + np.abs(numbers[2]), 0.0
+                result, size, half = b + numbers[2], np.abs(b) + np.abs(numbers[2]), 0.0
             elif self.kind == LINEAR:
-                made = self.factor * b + self.constant
+                result = self.factor * b + self.constant
                 size = np.abs(self.factor * b) + abs(self.constant)
             else:
-                made = b * numbers[2] if self.kind == PRODUCT else b / numbers[2]
-                size = np.abs(made)
+                result = b * numbers[2] if self.kind == PRODUCT else b / numbers[2]
+                size = np.abs(result)
             most = half + reach * (np.abs(a) + size)
-            apart = np.abs(a - made)
+            apart = np.abs(a - result)
             # Nothing divided by nothing says nothing against it.
-            apart = np.where(np.isnan(made) & (a == 0), 0.0, apart)
+            apart = np.where(np.isnan(result) & (a == 0), 0.0, apart)
             return np.where(apart == 0, 0.0, apart / most)
 
 
@@ -254,10 +254,10 @@ def _follows(relation: Relation, frame: pd.DataFrame) -> tuple[np.ndarray, np.nd
     for target, sources in directions:
         known = relation.levels.astype(object).drop_duplicates(sources)
         asked = frame[sources].astype(object).reset_index(drop=True)
-        made = asked.merge(known, on=sources, how="left", indicator="_merge_of_levels")
-        seen = (made["_merge_of_levels"] == "both").to_numpy()
+        result = asked.merge(known, on=sources, how="left", indicator="_merge_of_levels")
+        seen = (result["_merge_of_levels"] == "both").to_numpy()
         own = frame[target].astype(object).reset_index(drop=True)
-        same = (made[target] == own) | (made[target].isna() & own.isna())
+        same = (result[target] == own) | (result[target].isna() & own.isna())
         counted |= seen
         held &= ~seen | same.to_numpy(dtype=bool, na_value=False)
     return counted, held

@@ -46,8 +46,8 @@ def find_relations(
     frame: pd.DataFrame,
     *,
     categories: Collection[str] = (),
-    least_share: float = 0.005,
-    least_triple_share: float = 0.5,
+    least_fraction: float = 0.005,
+    least_triple_fraction: float = 0.5,
     lift: float = 3.0,
     significance: float = 1e-3,
     least_rows: int = 10,
@@ -69,8 +69,8 @@ def find_relations(
         frame: Rows; numbers, dates, truth values and anything that can be hashed.
         categories: Columns of numbers that stand for levels: they equal and determine others,
             but are not added up or ordered.
-        least_share: Of the rows, in which two columns are equal.
-        least_triple_share: Of the rows, in which a column is the sum, product or ratio of two.
+        least_fraction: Of the rows, in which two columns are equal.
+        least_triple_fraction: Of the rows, in which a column is the sum, product or ratio of two.
         lift: How many times more often than by chance, and than any other difference, what holds
             in a share has to hold.
         significance: Chance that anything is told that is no relation.
@@ -98,17 +98,17 @@ def find_relations(
         net < total in all 500 rows
         tax < total in all 500 rows
     """
-    _check(frame, categories, least_share, least_triple_share, significance, lift, most_rows)
-    limits = Limits(least_share, least_triple_share, lift, most_differences)
+    _check(frame, categories, least_fraction, least_triple_fraction, significance, lift, most_rows)
+    limits = Limits(least_fraction, least_triple_fraction, lift, most_differences)
     values = Values.read(frame, categories)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(frame))
     half = len(frame) // 2
-    searched, aside = order[:half][:most_rows], order[half:][:most_rows]
+    searched, held_out = order[:half][:most_rows], order[half:][:most_rows]
     found: list[Relation] = []
     tested = 0
     if half and len(values.names):
-        trial = _Trial(values, searched, aside, limits, rng)
+        trial = _Trial(values, searched, held_out, limits, rng)
         summary = Summary(values, np.ascontiguousarray(trial.rows[0]))
         trial.add(of_pairs(summary, limits))
         trial.add(of_differences(summary, limits))
@@ -117,31 +117,33 @@ def find_relations(
         found, tested = trial.run(significance)
     whole = [_counted(relation, values, frame) for relation in found]
     whole = [r for r in whole if r.held >= least_rows and (r.in_all or r.kind in IN_A_SHARE)]
-    whole = _without_chains(whole, values, least_share)
+    whole = _without_chains(whole, values, least_fraction)
     numbers = {n: v for n, v, k in zip(values.names, values.numbers, values.kinds, strict=True)
                if k == NUMBER}  # fmt: skip
     used = {name for r in whole for name in r.columns} & numbers.keys()
     lowest = {name: float(np.nanmin(numbers[name])) for name in used}
     kept = [r if r.rows else _counted(r, values, frame) for r in without_redundant(whole, lowest)]
-    kept.sort(key=lambda r: (KINDS.index(r.kind), -r.share))
+    kept.sort(key=lambda r: (KINDS.index(r.kind), -r.fraction))
     return Relations(tuple(kept), len(frame), tested, significance, tuple(categories), values.unit)
 
 
-def _check(frame, categories, least_share, least_triple_share, significance, lift, most_rows):
+def _check(
+    frame, categories, least_fraction, least_triple_fraction, significance, lift, most_rows
+):
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
         raise ValueError(f"two columns are called {twice[0]!r}: rename one of them")
     absent = [name for name in categories if name not in frame.columns]
     if absent:
         raise ValueError(f"categories: {absent[0]!r} is no column of the table")
-    shares = {
-        "least_share": least_share,
-        "least_triple_share": least_triple_share,
+    fractions = {
+        "least_fraction": least_fraction,
+        "least_triple_fraction": least_triple_fraction,
         "significance": significance,
     }
-    for name, share in shares.items():
-        if not 0 < share <= 1:
-            raise ValueError(f"{name}: give a number above 0 and up to 1, not {share!r}")
+    for name, fraction in fractions.items():
+        if not 0 < fraction <= 1:
+            raise ValueError(f"{name}: give a number above 0 and up to 1, not {fraction!r}")
     if lift < 1:
         raise ValueError(f"lift: give a number of at least 1, not {lift!r}")
     if most_rows < 1:
@@ -155,26 +157,28 @@ class _Trial:
         self,
         values: Values,
         searched: np.ndarray,
-        aside: np.ndarray,
+        held_out: np.ndarray,
         limits: Limits,
         rng: np.random.Generator,
     ) -> None:
         self.values, self.limits, self.rng = values, limits, rng
-        self.searched, self.aside = searched, aside
-        self.rows = values.numbers[:, searched], values.numbers[:, aside]
+        self.searched, self.held_out = searched, held_out
+        self.rows = values.numbers[:, searched], values.numbers[:, held_out]
         self.place = {name: index for index, name in enumerate(values.names)}
         self.candidates: list[tuple[Relation, Check, list[np.ndarray], list[np.ndarray]]] = []
 
     def add(self, relations: Iterable[Relation]) -> None:
         for relation in relations:
             places = [self.place[name] for name in relation.columns]
-            searched, aside = ([part[place] for place in places] for part in self.rows)
-            self.candidates.append((relation, relation.check, searched, aside))
+            searched, held_out = ([part[place] for place in places] for part in self.rows)
+            self.candidates.append((relation, relation.check, searched, held_out))
 
     def add_dependences(self, summary: Summary, of_two: bool) -> None:
         """Columns that others determine in the rows searched."""
-        codes = np.empty((len(self.place), len(self.searched) + len(self.aside)), dtype=np.int32)
-        both = np.concatenate([self.searched, self.aside])
+        codes = np.empty(
+            (len(self.place), len(self.searched) + len(self.held_out)), dtype=np.int32
+        )
+        both = np.concatenate([self.searched, self.held_out])
         for place, numbers in enumerate(self.values.numbers):
             codes[place] = pd.factorize(numbers[both], use_na_sentinel=True)[0]
         cut = len(self.searched)
@@ -190,14 +194,16 @@ class _Trial:
             names = tuple(self.values.names[place] for place in (target, *sources))
             expected = _expected(codes[sources], codes[target], cut)
             own = codes[target].astype(float)
-            searched, aside = [own[:cut], expected[:cut]], [own[cut:], expected[cut:]]
-            self.candidates.append((Relation(DEPENDENCE, names), _follows_codes, searched, aside))
+            searched, held_out = [own[:cut], expected[:cut]], [own[cut:], expected[cut:]]
+            self.candidates.append(
+                (Relation(DEPENDENCE, names), _follows_codes, searched, held_out)
+            )
 
     def run(self, significance: float) -> tuple[list[Relation], int]:
         """The candidates that are more than chance, and how many were tested."""
         level = significance / (2 * max(len(self.candidates), 1))
         found = []
-        for relation, check, searched, aside in self.candidates:
+        for relation, check, searched, held_out in self.candidates:
             counted, held = check(searched)
             partly = relation.kind in IN_A_SHARE and not held[counted].all()
             lift = self.limits.lift if partly else 1.0
@@ -205,11 +211,11 @@ class _Trial:
             chance = rate_by_chance(check, some, level, lift=lift, rng=self.rng)
             if chance >= 1:
                 continue
-            counted, held = check(aside)
+            counted, held = check(held_out)
             rows, hits = int(counted.sum()), int((counted & held).sum())
             if relation.kind in IN_A_SHARE:
                 triple = relation.kind != EQUAL_IN_PART
-                least = self.limits.least_triple_share if triple else self.limits.least_share
+                least = self.limits.least_triple_fraction if triple else self.limits.least_fraction
                 holds = hits >= least * rows
             else:
                 holds = hits == rows or relation.kind == EQUAL
@@ -223,9 +229,9 @@ def _expected(sources: np.ndarray, target: np.ndarray, cut: int) -> np.ndarray:
     _, joint = np.unique(sources, axis=1, return_inverse=True) if len(sources) > 1 else (
         None, np.unique(sources[0], return_inverse=True)[1],
     )  # fmt: skip
-    made = np.full(joint.max() + 1, np.nan)
-    made[joint[:cut]] = target[:cut]
-    return made[joint]
+    result = np.full(joint.max() + 1, np.nan)
+    result[joint[:cut]] = target[:cut]
+    return result[joint]
 
 
 def _follows_codes(columns) -> tuple[np.ndarray, np.ndarray]:
@@ -258,7 +264,7 @@ def _counted(relation: Relation, values: Values, frame: pd.DataFrame) -> Relatio
 
 
 def _without_chains(
-    relations: Sequence[Relation], values: Values, least_share: float
+    relations: Sequence[Relation], values: Values, least_fraction: float
 ) -> list[Relation]:
     """Without columns that are equal in a share only where both equal a third one.
 
@@ -275,7 +281,7 @@ def _without_chains(
             pairs = frozenset((one, name)), frozenset((name, other))
             if all(pair in same for pair in pairs):
                 rest &= ~(same[pairs[0]] & same[pairs[1]])
-        if rest.sum() >= max(least_share * relation.rows, relation.held / 10):
+        if rest.sum() >= max(least_fraction * relation.rows, relation.held / 10):
             kept.append(relation)
             same[frozenset((one, other))] = held
     return [r for r in relations if r.kind != EQUAL_IN_PART or r in kept]

@@ -98,7 +98,7 @@ def privacy(
     points = [encoded.points(which) for which in range(len(tables))]
     known = _rows(points[0], reference)
     asked = _rows(points[1], chosen[0])
-    share = ratio = baseline = None
+    fraction = ratio = baseline = None
     if holdout is None:
         (closest,) = _nearest(asked, known, [len(reference)])
     else:
@@ -107,7 +107,7 @@ def privacy(
         unseen = _rows(points[2], unseen_rows)
         to_part, closest = _nearest(asked, known, [size, len(reference)])
         (to_unseen,) = _nearest(asked, unseen, [size])
-        share = float(np.mean(to_part < to_unseen) + np.mean(to_part == to_unseen) / 2)
+        fraction = float(np.mean(to_part < to_unseen) + np.mean(to_part == to_unseen) / 2)
         (baseline,) = _nearest(_rows(points[2], chosen[1]), known, [len(reference)])
         median = float(np.median(baseline))
         ratio = float(np.median(closest)) / median if median > 0 else None
@@ -115,7 +115,7 @@ def privacy(
         exact_copies=copies[0],
         new_rows=new[0],
         distance_to_closest=float(np.median(closest)),
-        nearest_record_share=share,
+        nearest_record_share=fraction,
         distance_ratio=ratio,
         holdout_exact_copies=None if holdout is None else copies[1],
         holdout_new_rows=None if holdout is None else new[1],

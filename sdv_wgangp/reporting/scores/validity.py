@@ -35,7 +35,7 @@ class Violation:
     column: str
     kind: str
     count: int
-    share: float
+    fraction: float
     real: float
     holdout: float | None
 
@@ -85,7 +85,7 @@ def violations(
                         column=name,
                         kind=kind,
                         count=int(broken.sum()),
-                        share=float(broken.mean()),
+                        fraction=float(broken.mean()),
                         real=float(check(real[name]).mean()),
                         holdout=None if holdout is None else float(check(holdout[name]).mean()),
                     )
