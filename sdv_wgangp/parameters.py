@@ -580,7 +580,9 @@ _TABLE = (
     ),
     Parameter(
         "gradient_penalty", None,
-        Choice(names=("wgan-gp", "wgan-lp", "r1", "r2", "r1+r2", "none"), optional=True),
+        Choice(
+            names=("wgan-gp", "wgan-lp", "r1", "r2", "r1+r2", "zero-gp", "none"), optional=True
+        ),
         OBJECTIVE, "penalty on the critic's gradients, by default the objective's own",
         later=True,
     ),

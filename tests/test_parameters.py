@@ -12,8 +12,8 @@ import pytest
 from sdv_wgangp import parameters
 from sdv_wgangp.multi_table import IndependentWGANGPMFSSynthesizer
 from sdv_wgangp.objectives.adversarial import OBJECTIVES, WEIGHT_CLIP
+from sdv_wgangp.objectives.gradient_penalty import PENALTIES
 from sdv_wgangp.objectives.matching import DISTANCES, SCHEDULES
-from sdv_wgangp.ops import PENALTIES
 from sdv_wgangp.parameters import (
     GROUPS,
     LATER_PARAMETERS,

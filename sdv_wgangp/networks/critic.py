@@ -82,7 +82,10 @@ class MLPCritic(nn.Module):
 
     def forward(self, levels: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
         """Scores of unpacked rows, shape ``[rows/pac]``."""
-        hidden = self.first(*self.pack(levels, dense))
+        return self.scores(self.first(*self.pack(levels, dense)))
+
+    def scores(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Scores ``[rows]`` from what `first` gives."""
         for layer in self.layers:
             hidden = functional.leaky_relu(hidden, self.slope)
             hidden = functional.dropout(hidden, self.dropout, self.training)

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sdv_wgangp.ops import PENALTIES
+from sdv_wgangp.objectives.gradient_penalty import PENALTIES
 
 
 class _Loss(NamedTuple):
@@ -116,7 +116,7 @@ class Adversarial:
 
     Attributes:
         loss: One of `LOSSES`.
-        penalty: On the critic's gradients at its rows, one of `sdv_wgangp.ops.PENALTIES`.
+        penalty: On the critic's gradients at its rows, one of `gradient_penalty.PENALTIES`.
         penalty_weight: Its lambda (or gamma), finite and not negative.
         interval: Critic steps from one penalty to the next; it then weighs as many times as much
             (Karras et al. 2020, section 3.1, "lazy regularization").
@@ -297,7 +297,7 @@ def objective(
 
     Args:
         name: One of `OBJECTIVES`.
-        penalty: On the critic's gradients, one of `sdv_wgangp.ops.PENALTIES`; None for that of the
+        penalty: On the critic's gradients, one of `gradient_penalty.PENALTIES`; None for that of the
             name. "wgan" with a penalty, be it "none", does not clip.
         penalty_weight: Its lambda; None for 10. The right one falls with the scale of the rows:
             for rows in two dimensions .1 to 1 does better.

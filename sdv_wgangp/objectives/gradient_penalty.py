@@ -7,7 +7,8 @@ Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", equation 3: with
 
 The interpolates, and norm, penalty and its direction, are compiled operators
 (`sdv_wgangp.ops.penalty`); the critic between them is the caller's. The analytic form for
-multilayer perceptrons is `sdv_wgangp.ops.critic_step`, whose docstring lists the penalties.
+multilayer perceptrons is `sdv_wgangp.ops.critic_step`, whose docstring lists the penalties that
+have one. The others are here alone, and need automatic differentiation.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from collections.abc import Callable
 import torch
 
 from sdv_wgangp import ops
-from sdv_wgangp.ops import PENALTIES, PENALTIES_BETWEEN
+
+# Penalties without a closed form, at interpolates: from the norms of the gradients ``[rows]`` to
+# the cost of each row. One more is a line here, and its name in the choices of `parameters`.
+_OF_NORMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    # Thanh-Tung et al. 2019, "Improving Generalization and Stability of Generative Adversarial
+    # Networks", section 5.
+    "zero-gp": torch.square,
+}
+PENALTIES = (*ops.PENALTIES[:-1], *_OF_NORMS, ops.PENALTIES[-1])
+PENALTIES_BETWEEN = (*ops.PENALTIES_BETWEEN, *_OF_NORMS)
 
 
 def critic_penalty(
@@ -52,6 +62,8 @@ def critic_penalty(
         if epsilon is None:
             raise ValueError(f"epsilon must be given for penalty {kind}")
         between = ops.interpolate(real.detach(), fake.detach(), epsilon.detach())
+        if kind in _OF_NORMS:
+            return weight * _OF_NORMS[kind](_gradient_norms(critic, between)).mean()
         return _penalty_at(critic, between, weight, kind)
     total = real.new_zeros(())
     for name, rows in (("r1", real), ("r2", fake)):
@@ -64,6 +76,22 @@ def _penalty_at(
     critic: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, weight: float, kind: str
 ) -> torch.Tensor:
     """The penalty of the critic's gradients at the rows, a scalar with a graph."""
+    return ops.gradient_norm_penalty(_gradients(critic, rows), weight, kind)[0]
+
+
+def _gradients(critic: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
+    """Of the critic's scores at the rows, of their shape, with a graph."""
     rows = rows.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(rows).sum(), rows, create_graph=True)
-    return ops.gradient_norm_penalty(gradient, weight, kind)[0]
+    return gradient
+
+
+def _gradient_norms(
+    critic: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor
+) -> torch.Tensor:
+    """Euclidean norms of the gradients over all elements of a row, ``[rows]``, with a graph.
+
+    A norm of 0 has the derivative 0.
+    """
+    squares = _gradients(critic, rows).flatten(1).square().sum(1)
+    return squares.clamp_min(torch.finfo(squares.dtype).tiny).sqrt()

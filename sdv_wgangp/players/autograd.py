@@ -15,8 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from sdv_wgangp.objectives.gradient_penalty import critic_penalty
-from sdv_wgangp.ops import PENALTIES_BETWEEN
+from sdv_wgangp.objectives.gradient_penalty import PENALTIES_BETWEEN, critic_penalty
 from sdv_wgangp.players.batches import as_leaves, gradient_at, leaves, mapped, row_count
 from sdv_wgangp.players.protocols import Batch, Losses, Objective, Pulls, added, scaled
 
@@ -409,7 +408,7 @@ def batch_penalty(
         real, fake: Batches of one structure; floating parts are float32 or float64.
         epsilon: ``[rows, 1]`` in [0, 1]; None for penalties without interpolates.
         weight: The paper's lambda, finite and not negative.
-        kind: One of `sdv_wgangp.ops.PENALTIES`.
+        kind: One of `objectives.gradient_penalty.PENALTIES`.
 
     Returns:
         The penalty, a scalar with a graph to the critic's parameters.

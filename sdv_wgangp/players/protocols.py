@@ -121,7 +121,7 @@ class Objective(Protocol):
         """A scalar from the scores of generated rows, and of real ones where it is `paired`."""
 
     def penalty_at(self, step: int) -> tuple[str, float]:
-        """Kind (`sdv_wgangp.ops.PENALTIES`) and weight of the penalty of one critic step."""
+        """Kind (`objectives.gradient_penalty.PENALTIES`) and weight of a critic step's penalty."""
 
 
 class GeneratorPlayer(Protocol):

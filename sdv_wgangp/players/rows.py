@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Conditions
 
 
@@ -79,3 +80,23 @@ class OneHotRows:
             [self.levels, rows.dense.shape[1]], dim=1
         )
         return RowsGradient(to_codes, to_dense)
+
+
+class OneHotMLPCritic(nn.Module):
+    """An `MLPCritic` that reads `OneHotRows`, at which it can be differentiated.
+
+    Args:
+        critic: Its weights are this one's.
+    """
+
+    def __init__(self, critic: MLPCritic):
+        super().__init__()
+        self.critic, self.pac = critic, critic.pac
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Scores ``[rows / pac]`` of packed one-hot rows."""
+        critic = self.critic
+        packed = rows.unflatten(1, (self.pac, critic.levels + critic.dense))
+        hot, dense = packed.split([critic.levels, critic.dense], 2)
+        hidden = hot.flatten(1) @ critic.level_weight + critic.bias
+        return critic.scores(hidden + dense.flatten(1) @ critic.dense_weight)

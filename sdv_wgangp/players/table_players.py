@@ -11,14 +11,14 @@ from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.networks.critic import MLPCritic
 from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
-from sdv_wgangp.ops import uses_bfloat16
+from sdv_wgangp.ops import PENALTIES, uses_bfloat16
 from sdv_wgangp.players.autograd import AutogradCritic
 from sdv_wgangp.players.autograd_columns import AutogradColumnGenerator
 from sdv_wgangp.players.columns import ColumnGenerator
 from sdv_wgangp.players.given_cells import ConditionSampler
 from sdv_wgangp.players.mlp_critic import CompiledCritic
 from sdv_wgangp.players.protocols import Objective
-from sdv_wgangp.players.rows import OneHotRows
+from sdv_wgangp.players.rows import OneHotMLPCritic, OneHotRows
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +50,18 @@ def critic_player(
     Raises:
         ValueError: The module is none for that objective; says why.
     """
-    if type(critic) is MLPCritic:
+    penalty, _ = objective.penalty_at(0)
+    if type(critic) is not MLPCritic:
+        _say("critic", critic)
+    elif penalty in PENALTIES:
         return CompiledCritic(critic)
-    _say("critic", critic)
+    else:
+        logger.info(
+            "There is no closed form of the penalty %s: the critic is trained by automatic "
+            "differentiation.",
+            penalty,
+        )
+        critic = OneHotMLPCritic(critic)
     player = AutogradCritic(critic, view=OneHotRows(levels, getattr(critic, "pac", 1)))
     player.check(objective)
     return player

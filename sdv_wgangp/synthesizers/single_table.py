@@ -136,8 +136,9 @@ class WGANGPMFSSynthesizer(
         objective: What generator and critic want of the critic's scores: "wgan-gp", "wgan-lp",
             "wgan" (weight clipping), "gan", "hinge" or "relativistic"
             (`sdv_wgangp.objectives.adversarial` has their formulas).
-        gradient_penalty: "wgan-gp", "wgan-lp", "r1", "r2", "r1+r2" or "none"; None for that of
-            the objective.
+        gradient_penalty: "wgan-gp", "wgan-lp", "r1", "r2", "r1+r2", "zero-gp" (which has no
+            closed form: the critic is then trained by automatic differentiation) or "none"; None
+            for that of the objective.
         max_grad_norm: Bound of the norm of either player's gradient; None for no bound.
         gradient_penalty_interval: Critic steps from one penalty to the next, whose weight is
             multiplied by it; 1 penalises every step (Karras et al. 2020, "Analyzing and Improving

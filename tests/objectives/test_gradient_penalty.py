@@ -9,8 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sdv_wgangp.objectives.gradient_penalty import critic_penalty
-from sdv_wgangp.ops import PENALTIES, PENALTIES_BETWEEN
+from sdv_wgangp.objectives.gradient_penalty import (
+    PENALTIES,
+    PENALTIES_BETWEEN,
+    critic_penalty,
+)
 
 
 class Recurrent(nn.Module):
@@ -69,6 +72,8 @@ def plain_penalty(critic, real, fake, epsilon, weight, kind):
             terms = (norms - 1).square()
         elif kind == "wgan-lp":
             terms = (norms - 1).clamp_min(0).square()
+        elif kind == "zero-gp":
+            terms = norms.square()
         else:
             terms = norms.square() / 2
         total = total + weight * terms.mean()

@@ -17,7 +17,8 @@ from sdv_wgangp.objectives.adversarial import LOSSES, Adversarial, objective
 from sdv_wgangp.ops import PENALTIES
 from sdv_wgangp.players.autograd import AutogradCritic
 from sdv_wgangp.players.mlp_critic import CompiledCritic
-from sdv_wgangp.players.rows import OneHotRows, Rows, one_hot
+from sdv_wgangp.players.rows import OneHotMLPCritic, OneHotRows, Rows, one_hot
+from sdv_wgangp.players.table_players import critic_player
 
 SHAPES = [
     # widths of the columns, dense channels, hidden layers, packed rows, pac, dropout
@@ -272,3 +273,39 @@ def test_any_other_critic_takes_the_general_path(pac, loss, penalty):
     torch.testing.assert_close(found, expected.detach())
     torch.testing.assert_close(torch.cat(pull[:2], 1).reshape(gradient.shape), gradient)
     assert all(parameter.grad is None for parameter in critic.parameters())
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if not shape[-1]])
+def test_at_one_hot_rows_the_critic_is_the_same(shape, penalty):
+    critic, real, fake = make(*shape)
+    compiled = CompiledCritic(critic)
+    other = OneHotMLPCritic(copy.deepcopy(critic))
+    reads = OneHotRows(critic.levels, critic.pac)
+    player = AutogradCritic(other, view=lambda rows: reads(rows).double())
+    wanted = objective("gan", penalty=penalty, penalty_weight=3.0)
+    expected, losses = compiled.step(wanted, 0, real, fake, seeded())
+    found, own = player.step(wanted, 0, real, fake, seeded())
+    assert own.names == losses.names
+    torch.testing.assert_close(own.values, losses.values, **EXACT)
+    names = [name for name, _ in critic.named_parameters()]
+    assert [name for name, _ in other.named_parameters()] == [f"critic.{name}" for name in names]
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, two, **EXACT)
+
+
+def test_a_penalty_without_a_closed_form_is_trained_with_by_autograd(caplog):
+    critic, real, fake = make(*SHAPES[1])
+    critic, (real, fake) = (
+        critic.float(),
+        (Rows(rows.levels, rows.dense.float()) for rows in (real, fake)),
+    )
+    wanted = objective("wgan", penalty="zero-gp", penalty_weight=3.0)
+    with caplog.at_level("INFO"):
+        player = critic_player(critic, critic.levels, wanted)
+    assert isinstance(player, AutogradCritic)
+    assert "no closed form of the penalty zero-gp" in caplog.text
+    gradients, losses = player.step(wanted, 0, real, fake, seeded())
+    assert losses.floats()["penalty"] > 0
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert isinstance(critic_player(critic, critic.levels, objective("wgan-gp")), CompiledCritic)
