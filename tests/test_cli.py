@@ -155,7 +155,7 @@ def test_the_suffix_decides_the_format_of_the_model(fitted, capsys, tmp_path):
     assert "m.safetensors: was changed or cut short" in error
     (tmp_path / "m.pkl").rename(model)
     error = fails(capsys, "sample", model, "--rows", 5, "--output", tmp_path / "o.csv")
-    assert "m.safetensors: is not a model file of sdv_wgangp" in error
+    assert "m.safetensors: is not a model file but a pickle" in error
 
 
 def test_a_seeded_fit_repeats(fitted, tmp_path):
@@ -295,6 +295,8 @@ def test_the_ends_of_a_fit_are_passed_on(fitted, tmp_path, capsys):
 
 # A value on the command line for each parameter that takes one, not its default.
 TEXTS = {
+    "encoding_options": "bins=9",
+    "calibration_options": "trees=5,depth=3",
     "locales": "de_DE,en_US",
     "embedding_dim": "8",
     "generator_dim": "16,8",

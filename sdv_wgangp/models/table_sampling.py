@@ -112,7 +112,7 @@ class TableSampling:
             table = self._calibration.draw(rows, generate, self._random)
         else:
             table = generate(rows)
-        reach_extremes(table, self.encoder, self._random, self._calibration.options.extreme_rows)
+        reach_extremes(table, self.encoder, self._random, self.calibration_options.extreme_rows)
         return self.encoder.decode(table)
 
     def sample_each(self, wanted: Sequence[tuple[Mapping[str, Any], int]]) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def test_triples_of_any_table(data):
 
 
 @pytest.mark.parametrize("rows", [7, 64, 65, 256, 1024, 1500])
-@pytest.mark.parametrize("share", [0.3, 1.0])
+@pytest.mark.parametrize("fraction", [0.3, 1.0])
 def test_triples_at_the_ends_of_probes(rows, fraction):
     rng = np.random.default_rng(rows)
     values = rng.integers(-3, 9, (6, rows)).astype(float)

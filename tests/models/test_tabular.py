@@ -243,9 +243,9 @@ def test_the_time_of_the_calibration_is_estimated(
 ):
     now, parts = [0.0], []
 
-    def calibrate(table, encoder, generate, random, part):
-        parts.append(part)
-        now[0] += fixed + growing * part
+    def calibrate(table, encoder, generate, random, fraction, options):
+        parts.append(fraction)
+        now[0] += fixed + growing * fraction
 
     monkeypatch.setattr(time_limit, "calibrate", calibrate)
     monkeypatch.setattr(time_limit, "time", SimpleNamespace(perf_counter=lambda: now[0]))

@@ -77,6 +77,8 @@ def test_get_parameters_gives_back_every_argument():
         "conditional_weight": 0.5,
         "min_steps_per_epoch": 10,
         "precision": "highest",
+        "encoding_options": {"bins": 9},
+        "calibration_options": {"trees": 5},
     }
     parameters = WGANGPMFSSynthesizer(PEOPLE, **given).get_parameters()
     assert {name: parameters[name] for name in given} == given
@@ -191,6 +193,8 @@ def test_parameters_of_the_training_reach_it():
         "conditional_weight": 0.5,
         "min_steps_per_epoch": 3,
         "precision": "highest",
+        "encoding_options": {"bins": 9},
+        "calibration_options": {"trees": 5},
     }
     model = fit(PEOPLE, people(), discriminator_dropout=0.2, **options)._model
     settings = vars(model.settings)
