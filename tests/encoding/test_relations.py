@@ -249,7 +249,7 @@ def test_the_same_seed_finds_the_same(rng):
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), {}, "two columns are called 'a'"),
         (pd.DataFrame({"a": [1]}), {"categories": ["b"]}, "'b' is no column"),
         (pd.DataFrame({"a": [1]}), {"significance": 0}, "significance: give"),
-        (pd.DataFrame({"a": [1]}), {"least_share": 2}, "least_share: give"),
+        (pd.DataFrame({"a": [1]}), {"least_fraction": 2}, "least_fraction: give"),
         (pd.DataFrame({"a": [1]}), {"lift": 0.5}, "lift: give"),
     ],
 )
