@@ -16,6 +16,7 @@
 #include <limits>
 #include <mutex>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -57,7 +58,12 @@ void each(int64_t items, int64_t threads, const Work& work) {
     }
   };
   std::vector<std::thread> others;
-  for (int64_t thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
+  others.reserve(threads);
+  try {
+    for (int64_t thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
+  } catch (const std::system_error&) {
+    // The system gives no more of them; those that there are do all the work.
+  }
   run(0);
   for (auto& other : others) other.join();
   if (failure) std::rethrow_exception(failure);
