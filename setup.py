@@ -26,6 +26,7 @@ from pathlib import Path
 
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import setup
+from setuptools.errors import CompileError
 from torch.utils import cpp_extension
 
 TORCH_TARGET = "0x020a000000000000"  # torch 2.10, the oldest whose stable ABI has all that is used
@@ -139,7 +140,17 @@ def native():
     )
 
 
+class BuildExtension(cpp_extension.BuildExtension):
+    """Torch's; what Ninja cannot compile is an error that setuptools lets optional ones have."""
+
+    def build_extension(self, ext):
+        try:
+            super().build_extension(ext)
+        except RuntimeError as error:
+            raise CompileError(str(error)) from error
+
+
 setup(
     ext_modules=[extension(), native()],
-    cmdclass={"build_ext": cpp_extension.BuildExtension},
+    cmdclass={"build_ext": BuildExtension},
 )

@@ -85,10 +85,10 @@ def examine(name: str, folder: Path, options: Sequence[str] = ()) -> dict[str, A
 def _outcome(
     source: Path, rows: int, folder: Path, options: Sequence[str]
 ) -> tuple[str, list[str]]:
-    from sdv_wgangp import sdv_versions
     from sdv_wgangp.cli.metadata import read_metadata, sdtypes
     from sdv_wgangp.cli.models import load_model
     from sdv_wgangp.files import read_table
+    from sdv_wgangp.synthesizers import sdv_versions
 
     model = folder / "model.safetensors"
     fit = ["fit", source, "--model", model, "--epochs", 2, "--seed", 0, "--quiet"]

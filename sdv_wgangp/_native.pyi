@@ -9,7 +9,7 @@ def find_triples(
     half: np.ndarray,
     dates: np.ndarray,
     targets: np.ndarray,
-    least_share: float,
+    least_fraction: float,
     threads: int,
 ) -> np.ndarray: ...
 def find_dependences(

@@ -16,7 +16,7 @@ import pytest
 from sdv.errors import SynthesizerInputError
 from sdv.metadata import Metadata
 
-from sdv_wgangp import options, sdv_versions
+from sdv_wgangp import options
 from sdv_wgangp.calibration import options as of_calibration
 from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.encoding import options as of_encoding
@@ -24,6 +24,7 @@ from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.parameters import PARAMETERS
 from sdv_wgangp.persistence import ModelFileError
 from sdv_wgangp.single_table import WGANGPMFSSynthesizer
+from sdv_wgangp.synthesizers import sdv_versions
 
 BOTH = pytest.mark.parametrize("cls", [EncodingOptions, CalibrationOptions])
 

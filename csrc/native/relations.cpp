@@ -1,6 +1,6 @@
 // The search for exact relations between the columns of a table, on NumPy arrays: counts of pairs,
 // sums, products and ratios of triples, functional dependences. sdv_wgangp/encoding/relations/
-// search_numpy.py is the same in NumPy; tests hold the two together, integer for integer.
+// counting_numpy.py is the same in NumPy; tests hold the two together, integer for integer.
 //
 // A Python module of its own, beside the operators on tensors: pybind11 makes it one file for
 // each version of Python. The lock of the interpreter is released while threads work.
@@ -16,6 +16,7 @@
 #include <limits>
 #include <mutex>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -57,7 +58,12 @@ void each(int64_t items, int64_t threads, const Work& work) {
     }
   };
   std::vector<std::thread> others;
-  for (int64_t thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
+  others.reserve(threads);
+  try {
+    for (int64_t thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
+  } catch (const std::system_error&) {
+    // The system gives no more of them; those that there are do all the work.
+  }
   run(0);
   for (auto& other : others) other.join();
   if (failure) std::rethrow_exception(failure);
@@ -162,10 +168,12 @@ class Combined {
   void count(const double* a, int64_t start, int64_t end, double reach, double half, int64_t* told,
              int64_t* held) {
     if (end > done_) {
-      combine(kind_, b_ + done_, c_ + done_, end - done_, &made_[done_], &size_[done_]);
+      combine(kind_, b_ + done_, c_ + done_, end - done_, made_.data() + done_,
+              size_.data() + done_);
       done_ = end;
     }
-    count_rows(a + start, &made_[start], &size_[start], end - start, reach, half, told, held);
+    count_rows(a + start, made_.data() + start, size_.data() + start, end - start, reach, half,
+               told, held);
   }
 
  private:
@@ -175,7 +183,7 @@ class Combined {
 };
 
 py::array_t<int64_t> find_triples(const Numbers& values, const Numbers& reach, const Numbers& half,
-                                  const Flags& dates, const Flags& targets, double least_share,
+                                  const Flags& dates, const Flags& targets, double least_fraction,
                                   int64_t threads) {
   check(values.ndim() == 2, "values: expected shape [columns, rows]");
   const int64_t columns = values.shape(0), rows = values.shape(1);
@@ -215,12 +223,12 @@ py::array_t<int64_t> find_triples(const Numbers& values, const Numbers& reach, c
             combined.count(data + a * rows, done, end, most, rounding, &told, &held);
             done = end;
             given_up = told >= kEnough &&
-                       static_cast<double>(held) < least_share / 2 * static_cast<double>(told);
+                       static_cast<double>(held) < least_fraction / 2 * static_cast<double>(told);
             if (given_up) break;
           }
           if (given_up || told < kFewest) continue;
           combined.count(data + a * rows, done, rows, most, rounding, &told, &held);
-          if (static_cast<double>(held) < least_share * static_cast<double>(told)) continue;
+          if (static_cast<double>(held) < least_fraction * static_cast<double>(told)) continue;
           auto& list = found[pair];
           list.insert(list.end(), {kind, a, b, c, told, held});
         }
@@ -348,7 +356,7 @@ PYBIND11_MODULE(_native, module) {
   module.doc() = "Searches and checks on NumPy arrays: see sdv_wgangp/encoding/relations.";
   module.def("count_pairs", &count_pairs, py::arg("values"), py::arg("threads"));
   module.def("find_triples", &find_triples, py::arg("values"), py::arg("reach"), py::arg("half"),
-             py::arg("dates"), py::arg("targets"), py::arg("least_share"), py::arg("threads"));
+             py::arg("dates"), py::arg("targets"), py::arg("least_fraction"), py::arg("threads"));
   module.def("find_dependences", &find_dependences, py::arg("codes"), py::arg("sources"),
              py::arg("targets"), py::arg("least_repeats"), py::arg("of_two"), py::arg("threads"));
 }

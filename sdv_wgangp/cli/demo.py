@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
     """Fit, sample, judge, and write all of it."""
     import pandas as pd
 
+    from sdv_wgangp.cli.metadata import write_metadata
     from sdv_wgangp.cli.models import sample_chunks, save_model, split
     from sdv_wgangp.files import write_table
     from sdv_wgangp.reporting.report import build_report
@@ -108,8 +110,9 @@ def run(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     train, holdout = split(frame, 0.2, seed=0)
     say(f"{title}: fitting {len(train):,} rows, {len(holdout):,} held out")
-    metadata.save_to_json(str(folder / f"{name}.metadata.json"), mode="overwrite")
     with calm(options.quiet):
+        # They are written with the model.
+        warnings.filterwarnings("ignore", "We strongly recommend saving the metadata")
         synthesizer = WGANGPMFSSynthesizer(metadata, **given_parameters(options))
         started = time.perf_counter()
         with system_default():
@@ -136,7 +139,9 @@ def run(options: argparse.Namespace) -> int:
         "synthetic rows": folder / f"{name}.synthetic.csv",
         "report": folder / f"{name}.html",
     }
-    save_model(synthesizer, files["model"])
+    with calm():  # where the model is, if it is elsewhere
+        files["model"] = save_model(synthesizer, files["model"])
+    write_metadata(metadata, files["metadata"])
     for kind, table in (
         ("fitted rows", train),
         ("held-out rows", holdout),

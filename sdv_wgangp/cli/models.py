@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sdv_wgangp.persistence.durable import partial_file
 from sdv_wgangp.synthesizers import loading, saving, sdv_versions
 from sdv_wgangp.synthesizers.pickles import DamagedPickleError
 from sdv_wgangp.synthesizers.sdv_versions import VersionError
@@ -34,17 +34,14 @@ def save_model(synthesizer: Any, path: Path) -> Path:
     Raises:
         OSError: It can be kept nowhere.
     """
-    to_file = path.suffix.lower() == saving.SUFFIX
-    try:
-        with partial_file(path) as partial:
-            if to_file:
-                synthesizer.save_model(str(partial))
-            else:
-                synthesizer.save(str(partial))
+    try:  # both write beside the place and rename
+        if path.suffix.lower() == saving.SUFFIX:
+            synthesizer.save_model(path)
+        else:
+            synthesizer.save(path)
     except (OSError, saving.ModelFileError) as error:
         kept = _elsewhere(path, isinstance(error, OSError))
-        with partial_file(kept) as partial:
-            synthesizer.save(str(partial))
+        synthesizer.save(kept)
         reason = getattr(error, "strerror", None) or one_line(error)
         warnings.warn(f"{path} cannot be written ({reason}): the model is {kept}", stacklevel=2)
         return kept
@@ -71,7 +68,7 @@ def _elsewhere(path: Path, in_another_folder: bool) -> Path:
     """A name that nothing has, for a pickle."""
     folder = Path(tempfile.gettempdir()) if in_another_folder else path.parent
     kept, number = folder / f"{path.stem}.pkl", 1
-    while kept.exists():
+    while os.path.lexists(kept):  # nor a link that leads nowhere yet
         kept, number = folder / f"{path.stem}-{number}.pkl", number + 1
     return kept
 

@@ -133,6 +133,19 @@ def read_table(
     return frame
 
 
+# Integers of Arrow, and of pandas with missing values.
+_NULLABLE = {
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
+
+
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         table = parquet.read_table(path)
@@ -141,6 +154,11 @@ def _read_parquet(path: Path) -> pd.DataFrame:
                 number = _as_plain_number(table.column(place))
                 table = table.set_column(place, each.name, number)
         frame = table.to_pandas()
+        for place, each in enumerate(table.schema):
+            # Beside a missing one integers are made floats, which the large ones are not.
+            if each.type in _NULLABLE and each.name in frame and frame[each.name].dtype == float:
+                whole = table.column(place).to_pandas(types_mapper=_NULLABLE.get)
+                frame[each.name] = whole.array
     except (ValueError, OSError, NotImplementedError) as error:
         raise UserError(f"{path}: cannot be read as parquet ({one_line(error)})") from error
     named = [name for name in frame.index.names if name is not None]

@@ -367,8 +367,15 @@ class Content:
         raise KeyError(f"the report has no measure {key!r}")
 
     def verdict(self, key: str) -> Verdict:
-        """The verdict on "fidelity", "utility" or "privacy"."""
-        return next(verdict for verdict in self.verdicts if verdict.key == key)
+        """The verdict on "fidelity", "utility", "privacy" or, if some are broken, "relations".
+
+        Raises:
+            KeyError: this report has none.
+        """
+        for verdict in self.verdicts:
+            if verdict.key == key:
+                return verdict
+        raise KeyError(f"the report has no verdict on {key!r}")
 
     def describe(self) -> str:
         """Rows and columns in one sentence."""

@@ -68,9 +68,13 @@ def render_several(title: str, contents: Mapping[str, Content]) -> str:
         return f"{start:<{wide}}" + "".join(f"{cell:>{COLUMN}}" for cell in cut)
 
     lines += ["", line("", [*contents, unit])]
-    for verdict in first.verdicts:
-        grades = [content.verdict(verdict.key).grade for content in contents.values()]
-        lines.append(line(verdict.key, grades))
+    # Not every table has one on relations: only those that break some.
+    for key in dict.fromkeys(v.key for content in contents.values() for v in content.verdicts):
+        grades = [
+            next((v.grade for v in content.verdicts if v.key == key), "-")
+            for content in contents.values()
+        ]
+        lines.append(line(key, grades))
     for section in first.sections:
         lines += ["", *_wrapped(section.title, "")]
         for measure in section.measures:

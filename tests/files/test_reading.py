@@ -294,6 +294,17 @@ def test_named_indexes_are_columns(tmp_path):
     assert read_table(path).to_dict("list") == {"x": [2, 1]}
 
 
+def test_integers_of_parquet_with_missing_ones_stay_exact(tmp_path):
+    path, large = tmp_path / "t.parquet", [2**60 + 1, None, 2**60 + 2]
+    decimals = [None if each is None else Decimal(each) for each in large]
+    table = {"x": pa.array(large, pa.int64()), "y": pa.array(decimals, pa.decimal128(25, 0))}
+    parquet.write_table(pa.table(table), path)
+    frame = read_table(path)
+    for name in ("x", "y"):
+        assert frame[name].dtype == "Int64"
+        assert frame[name].dropna().tolist() == [2**60 + 1, 2**60 + 2]
+
+
 def test_decimals_of_parquet_are_numbers(tmp_path):
     path, cents = tmp_path / "t.parquet", [Decimal("1.25"), None, Decimal("-3.50")]
     whole = [Decimal(2**60 + 1), Decimal(3), Decimal(4)]

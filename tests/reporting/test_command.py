@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sdv_wgangp import cli, sdv_versions
+from sdv_wgangp import cli
 from sdv_wgangp.cli.metadata import text_columns, write_metadata
 from sdv_wgangp.files import read_table
+from sdv_wgangp.synthesizers import sdv_versions
 
 
 def codes(seed: int, rows: int = 200) -> pd.DataFrame:

@@ -123,6 +123,23 @@ def test_a_column_that_is_empty_in_one_table_alone(tmp_path):
     assert "empty" in result.to_html(tmp_path / "p.html").read_text()
 
 
+def test_a_table_that_alone_breaks_relations():
+    added = {name: {"sdtype": "numerical"} for name in ("net", "tax", "total")}
+    about = {"columns": METADATA["columns"] | added}
+
+    def bills(seed: int, wrong: int = 0) -> pd.DataFrame:
+        net, tax = np.random.default_rng(seed).integers(1, 1000, (2, 400))
+        return table(seed).assign(net=net, tax=tax, total=net + tax + wrong)
+
+    result = build_comparison(bills(0), {"kept": bills(1), "broken": bills(2, wrong=5)}, about)
+    for names in (["kept", "broken"], ["broken", "kept"]):
+        text = Comparison("", {name: result.contents[name] for name in names}).to_text()
+        (line,) = re.findall(r"^relations .*$", text, re.MULTILINE)
+        assert dict(zip(names, line.split()[1:], strict=True)) == {"kept": "-", "broken": "bad"}
+    with pytest.raises(KeyError, match="no verdict on 'relations'"):
+        result.contents["kept"].verdict("relations")
+
+
 def test_the_number_of_tables_and_the_table_that_does_not_fit_are_named():
     with pytest.raises(ValueError, match="two to 6 tables can be compared, not 1"):
         build_comparison(table(0), {"a": table(1)}, METADATA)

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sdv_wgangp import saving
+from sdv_wgangp.synthesizers import loading
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and limits of POSIX")
 SOAK = os.environ.get("SOAK") == "1"
@@ -183,7 +183,7 @@ class Place:
 def whole(path: Path) -> None:
     """Fail unless a file is complete."""
     if path.suffix == ".safetensors":
-        assert len(saving.load_model(path).sample(5)) > 0
+        assert len(loading.load_model(path).sample(5)) > 0
     elif path.suffix == ".json":
         json.loads(path.read_text(encoding="utf-8"))
     elif path.suffix == ".html":
