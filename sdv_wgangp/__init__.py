@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdv_wgangp import moved
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 moved.install()
 

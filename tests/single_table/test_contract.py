@@ -193,10 +193,10 @@ def test_parameters_of_the_training_reach_it():
         "conditional_weight": 0.5,
         "min_steps_per_epoch": 3,
         "precision": "highest",
-        "encoding_options": {"bins": 9},
-        "calibration_options": {"trees": 5},
     }
-    model = fit(PEOPLE, people(), discriminator_dropout=0.2, **options)._model
+    others = {"encoding_options": {"bins": 9}, "calibration_options": {"trees": 5}}
+    model = fit(PEOPLE, people(), discriminator_dropout=0.2, **options, **others)._model
+    assert (model.encoding_options.bins, model.calibration_options.trees) == (9, 5)
     settings = vars(model.settings)
     assert {name: settings[name] for name in options} == options | {"betas": (0.0, 0.99)}
     assert model.dropout == 0.2
