@@ -132,7 +132,7 @@ class Runner:
 
     def __init__(self, threads: int, target: str | None, epochs: int | None) -> None:
         self.threads, self.target, self.epochs = threads, target, epochs
-        self._running: set[subprocess.Popen] = set()
+        self.running: set[subprocess.Popen] = set()
         self._lock = threading.Lock()
         self._stopping = False
 
@@ -164,10 +164,10 @@ class Runner:
                     env=environment,
                     start_new_session=True,
                 )
-                self._running.add(process)
+                self.running.add(process)
             code = process.wait()
             with self._lock:
-                self._running.discard(process)
+                self.running.discard(process)
                 if self._stopping and code:
                     raise Interrupted
             if code:
@@ -191,7 +191,7 @@ class Runner:
         """End the running jobs and refuse new ones."""
         with self._lock:
             self._stopping = True
-            running = list(self._running)
+            running = list(self.running)
         for process in running:
             process.terminate()
         for process in running:

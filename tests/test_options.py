@@ -125,9 +125,9 @@ def changed():
 
 
 def test_a_fit_follows_them_and_both_kinds_of_file_hold_them(changed, tmp_path):
-    model = changed._model
+    model = changed.model
     assert model.encoder.column("x").bins == 3
-    assert all(stage.leaves.shape[1] == 4 for stage in model._calibration.ratio.stages)
+    assert all(stage.leaves.shape[1] == 4 for stage in model.calibration.ratio.stages)
     changed.save_model(tmp_path / "model.safetensors")
     changed.reset_sampling()
     expected = sdv_versions.as_frame(changed.sample(30))
@@ -136,15 +136,15 @@ def test_a_fit_follows_them_and_both_kinds_of_file_hold_them(changed, tmp_path):
         WGANGPMFSSynthesizer.load_model(tmp_path / "model.safetensors"),
     ):
         assert loaded.get_parameters()["calibration_options"] == changed.calibration_options
-        assert loaded._model._calibration.options == model._calibration.options
-        assert loaded._model.encoding_options == EncodingOptions(bins=3)
+        assert loaded.model.calibration.options == model.calibration.options
+        assert loaded.model.encoding_options == EncodingOptions(bins=3)
         loaded.reset_sampling()
         pd.testing.assert_frame_equal(sdv_versions.as_frame(loaded.sample(30)), expected)
 
 
 def test_a_file_with_options_out_of_range_is_refused(changed, tmp_path):
     tampered = copy.deepcopy(changed)
-    object.__setattr__(tampered._model._calibration.options, "spare_rows", -1.0)
+    object.__setattr__(tampered.model.calibration.options, "spare_rows", -1.0)
     tampered.save_model(tmp_path / "model.safetensors")
     with pytest.raises(ModelFileError, match="spare_rows must be a number of at least 0"):
         WGANGPMFSSynthesizer.load_model(tmp_path / "model.safetensors")

@@ -45,14 +45,14 @@ def draw_each(
         waiting.append((allowed, rows, count))
         candidates += count
         if candidates >= DRAWN_TOGETHER:
-            parts += _draw_together(sampler, waiting, calibration, random)
+            parts += draw_together(sampler, waiting, calibration, random)
             waiting, candidates = [], 0
     if waiting:
-        parts += _draw_together(sampler, waiting, calibration, random)
+        parts += draw_together(sampler, waiting, calibration, random)
     return EncodedTable.concatenated(parts)
 
 
-def _draw_together(
+def draw_together(
     sampler: Sampler,
     wanted: Sequence[tuple[Allowed, int, int]],
     calibration: ConditionalCalibration | None,

@@ -74,6 +74,17 @@ class TableSampling:
         """Whether the rows that samples under conditions are chosen by are drawn already."""
         return not self.calibrated or self._conditional_calibration is not None
 
+    @property
+    def calibration(self) -> Calibration:
+        """What selects among generated rows, and maps their values.
+
+        Raises:
+            RuntimeError: The model was not fitted.
+        """
+        if not self.can_sample:
+            raise RuntimeError("there is no calibration yet: fit the model first")
+        return self._calibration
+
     def set_random_state(self, seed: int | None) -> None:
         """Start the random numbers of `sample` anew; None draws a seed."""
         seed = secrets.randbits(63) if seed is None else int(seed)

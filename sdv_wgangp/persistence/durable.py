@@ -78,9 +78,7 @@ def partial_file(path: str | Path, keep: bool = True) -> Iterator[Path]:
     # A link stays one: what it leads to is replaced.
     path = Path(os.path.realpath(path))
     remove_leftovers(path.parent)
-    partial = path.with_name(
-        f".{path.name}.{_host()}.{os.getpid()}-{secrets.token_hex(4)}.partial"
-    )
+    partial = path.with_name(f".{path.name}.{host()}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     _writing.add(partial)
     try:
         yield partial
@@ -149,7 +147,7 @@ def remove_leftovers(folder: Path) -> None:
         for leftover in folder.glob(".*.partial"):
             found = _PARTIAL.fullmatch(leftover.name)
             # Of another machine that shares the folder nobody here knows who is alive.
-            if found is None or found["host"] != _host() or leftover in _writing:
+            if found is None or found["host"] != host() or leftover in _writing:
                 continue
             process = int(found["process"])
             if process == os.getpid() or not _alive(process):
@@ -157,7 +155,8 @@ def remove_leftovers(folder: Path) -> None:
                     leftover.unlink(missing_ok=True)
 
 
-def _host() -> str:
+def host() -> str:
+    """The name of this machine, as it stands in names of files."""
     return re.sub(r"[^\w-]", "-", platform.node())[:64]
 
 

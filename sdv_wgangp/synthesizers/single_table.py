@@ -439,6 +439,28 @@ class WGANGPMFSSynthesizer(
         with ProgressBar(disable=not self.verbose) as progress:
             self._model.continue_fit(processed, epochs, (progress, *self._callbacks))
 
+    @property
+    def model(self) -> TabularModel:
+        """The fitted model below: encoding, generator, calibration and logs, to look at.
+
+        Its columns are those that SDV's transformers and constraints made of the table.
+
+        Raises:
+            NotFittedError: Before `fit`.
+
+        Example:
+            >>> import pandas as pd
+            >>> frame = pd.DataFrame({"x": [0.5, 1.5, 2.5] * 20, "y": ["a", "b", "a"] * 20})
+            >>> metadata = sdv_versions.detect_metadata(frame)
+            >>> synthesizer = WGANGPMFSSynthesizer(metadata, epochs=1, min_steps_per_epoch=1)
+            >>> synthesizer.fit(sdv_versions.as_fit_input(metadata, frame))
+            >>> synthesizer.model.encoder.names
+            ['x', 'y']
+        """
+        if not self._fitted or self._model is None:
+            raise NotFittedError("There is no model yet: call fit first.")
+        return self._model
+
     def get_loss_values(self) -> pd.DataFrame:
         """Mean losses of every epoch: columns Epoch, Generator Loss, Discriminator Loss.
 

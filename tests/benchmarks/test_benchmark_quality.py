@@ -351,9 +351,9 @@ def test_a_stopped_runner_ends_its_jobs_and_starts_no_more(table, tmp_path):
     thread = threading.Thread(target=run)
     thread.start()
     deadline = time.monotonic() + 10
-    while not runner._running and time.monotonic() < deadline:
+    while not runner.running and time.monotonic() < deadline:
         time.sleep(0.01)
-    (process,) = runner._running
+    (process,) = runner.running
     runner.stop()
     thread.join(15)
     assert not thread.is_alive()

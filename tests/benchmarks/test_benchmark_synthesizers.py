@@ -18,5 +18,5 @@ def test_ranks_become_bins(tmp_path):
         fitted = RECIPES[name].fit(dataset, 0, 1)
         path = tmp_path / f"{name}.pkl"
         fitted.save(path)
-        encoder = load_synthesizer(path)._model.encoder
+        encoder = load_synthesizer(path).model.encoder
         assert [column.bins for column in encoder.columns] == [bins, bins]

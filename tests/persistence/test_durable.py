@@ -18,7 +18,7 @@ def names(folder) -> list[str]:
 
 
 def partial(folder, process: int, host: str | None = None):
-    host = durable._host() if host is None else host
+    host = durable.host() if host is None else host
     path = folder / f".a.bin.{host}.{process}-0123abcd.partial"
     path.write_bytes(b"half")
     return path

@@ -62,7 +62,7 @@ def test_several_tables_draw_the_rows_they_drew(suffix, tmp_path):
 def test_the_files_hold_what_has_moved(suffix):
     """Trees in stages, maps of bins and of rare atoms, logs: or the files would show little."""
     synthesizer = load(f"single.{suffix}")
-    calibration = synthesizer._model._calibration
+    calibration = synthesizer.model.calibration
     assert [stage.trees > 0 for stage in calibration.ratio.stages] == [True, True]
     assert any(isinstance(each, RareAtoms) for each in calibration.values.maps)
     parts = [calibration, calibration.ratio, calibration.raking, *calibration.values.maps]
@@ -70,7 +70,7 @@ def test_the_files_hold_what_has_moved(suffix):
         names = {field.name for field in fields(part)}
         assert vars(part).keys() == names - {"options"}
     assert calibration.options == CalibrationOptions()  # there were none
-    assert len(synthesizer._model.logs) == 1
+    assert len(synthesizer.model.logs) == 1
 
 
 @pytest.mark.parametrize("suffix", LOADERS)
@@ -82,7 +82,7 @@ def test_they_serve_as_those_of_today(suffix, tmp_path):
     synthesizer.save_model(tmp_path / "again.safetensors")
     again = load_model(tmp_path / "again.safetensors")
     assert_rows(again.sample(40), "single", tmp_path)
-    pickled = pickle.dumps(synthesizer._model)
+    pickled = pickle.dumps(synthesizer.model)
     for former in moved.MOVED:
         assert f"sdv_wgangp.{former}\n".encode() not in pickled
         assert f"sdv_wgangp.{former}".encode() + b"\x94" not in pickled

@@ -433,7 +433,7 @@ def of_two_stages():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         synthesizer.fit(sdv_versions.as_fit_input(synthesizer.metadata, frame))
-    assert len(synthesizer._model._calibration.ratio.stages) == 2
+    assert len(synthesizer.model.calibration.ratio.stages) == 2
     return synthesizer
 
 
@@ -460,7 +460,7 @@ def test_tampered_trees_are_refused(of_two_stages, tmp_path, change):
 @pytest.mark.parametrize("limits", [[], [0.0], [1.0, 1.0]])
 def test_limits_that_do_not_fit_the_trees_are_refused(of_two_stages, tmp_path, limits):
     changed = copy.deepcopy(of_two_stages)
-    changed._model._calibration.ratio.limits = limits
+    changed.model.calibration.ratio.limits = limits
     changed.save_model(tmp_path / "limits.safetensors")
     with pytest.raises(ModelFileError, match="limits of weights that do not fit the trees"):
         WGANGPMFSSynthesizer.load_model(tmp_path / "limits.safetensors")
@@ -470,7 +470,7 @@ def test_limits_that_do_not_fit_the_trees_are_refused(of_two_stages, tmp_path, l
 def file_with_rare_atoms(synthesizer, tmp_path):
     """A model with a map of atoms: here all are taken for rare."""
     changed = copy.deepcopy(synthesizer)
-    model = changed._model
+    model = changed.model
     index = [column.name for column in model.encoder.columns].index("five")
     column = model.encoder.columns[index]
     codes = torch.zeros(500, len(model.encoder.columns), dtype=torch.int16)
@@ -478,7 +478,7 @@ def file_with_rare_atoms(synthesizer, tmp_path):
     all_rare = CalibrationOptions(rare_frequency=1)
     atoms = fit_rare_atoms(column, index, pool, all_rare)
     assert atoms is not None
-    model._calibration.values.maps.append(atoms)
+    model.calibration.values.maps.append(atoms)
     changed.save_model(tmp_path / "atoms.safetensors")
     return tmp_path / "atoms.safetensors", rows_of(changed)
 
@@ -607,7 +607,7 @@ def wide_table(rows):
 
 
 def bytes_of_trees(synthesizer):
-    ratios = synthesizer._model._calibration.ratio.stages
+    ratios = synthesizer.model.calibration.ratio.stages
     return sum(
         tensor.nbytes
         for ratio in ratios

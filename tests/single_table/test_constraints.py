@@ -204,7 +204,7 @@ def test_discrete_columns_stay_discrete_beside_constraints():
     kinds = []
     for synthesizer in (plain, constrained):
         synthesizer.fit(as_input(table(nulls=True)))
-        columns = synthesizer._model.encoder.columns
+        columns = synthesizer.model.encoder.columns
         kinds.append(
             {c.name: type(c) for c in columns if c.name in METADATA.tables["people"].columns}
         )

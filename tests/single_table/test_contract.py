@@ -195,13 +195,13 @@ def test_parameters_of_the_training_reach_it():
         "precision": "highest",
     }
     others = {"encoding_options": {"bins": 9}, "calibration_options": {"trees": 5}}
-    model = fit(PEOPLE, people(), discriminator_dropout=0.2, **options, **others)._model
+    model = fit(PEOPLE, people(), discriminator_dropout=0.2, **options, **others).model
     assert (model.encoding_options.bins, model.calibration_options.trees) == (9, 5)
     settings = vars(model.settings)
     assert {name: settings[name] for name in options} == options | {"betas": (0.0, 0.99)}
     assert model.dropout == 0.2
     assert model.logs[-1].step == len(model.logs) * max(3, len(people()) // FAST["batch_size"])
-    interval = fit(PEOPLE, people(), gradient_penalty_interval=3, min_steps_per_epoch=3)._model
+    interval = fit(PEOPLE, people(), gradient_penalty_interval=3, min_steps_per_epoch=3).model
     assert interval.settings.gradient_penalty_interval == 3
 
 

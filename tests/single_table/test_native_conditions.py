@@ -185,12 +185,12 @@ def test_distinct_known_rows_are_drawn_together(conditional, drawn):
     known = frame[["plan", "cars", "member"]].iloc[100:200]
     calls = []
 
-    def draw_together(sampler, wanted, *arguments, one_pass=conditions._draw_together):
+    def draw_together(sampler, wanted, *arguments, one_pass=conditions.draw_together):
         calls.append(len(wanted))
         return one_pass(sampler, wanted, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conditions, "_draw_together", draw_together)
+        patch.setattr(conditions, "draw_together", draw_together)
         sample = rows_of(synthesizer.sample_remaining_columns(known.copy()))
     assert calls == [len(known.drop_duplicates())]
     assert sum(rows for rows, _ in drawn) == 100
