@@ -1,7 +1,7 @@
 """Runs commands of ``sdv-wgangp``, each in a process of its own that has imported everything.
 
 Reads one JSON object a line: ``arguments``, ``stdout`` and ``stderr`` (a path, "closed", or
-"broken" for a pipe without a reader), ``encoding`` of both, ``cwd``, ``user`` to become, ``bytes``
+"broken" for a pipe without a reader), ``encoding`` of both, ``cwd``, ``modes`` of files to obey even as root, ``bytes``
 that a file may have, ``watched``, a folder, and ``events``: how many operations on files in it
 (open, rename, remove) the process makes before it is sent ``signal``. Answers with the process's
 number; ``{"wait": number}`` with how it ended.
@@ -9,6 +9,7 @@ number; ``{"wait": number}`` with how it ended.
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
 import os
@@ -50,9 +51,8 @@ def command(told: dict) -> int:
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
     if "bytes" in told:
         resource.setrlimit(resource.RLIMIT_FSIZE, (told["bytes"],) * 2)
-    if "user" in told:
-        os.setgid(told["user"])
-        os.setuid(told["user"])
+    if told.get("modes"):
+        obey_modes()
     if "events" in told:
         end_after(told["events"], told["watched"], told["signal"])
     warnings.simplefilter("default")
@@ -72,6 +72,23 @@ def stream(number: int, place: str, encoding: str, errors: str) -> io.TextIOWrap
     os.dup2(written, number)
     os.close(written)
     return open(number, "w", encoding=encoding, errors=errors, closefd=False)
+
+
+def obey_modes() -> None:
+    """Give root's right away to write where the modes of files forbid it (capabilities(7))."""
+    if os.geteuid():
+        return
+    library = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    # Twice 32 bits of each of: effective, permitted, inheritable.
+    sets = (ctypes.c_uint32 * 6)()
+    if library.capget(header, sets):
+        raise OSError(ctypes.get_errno(), "capget")
+    dac_override = 1
+    sets[0] &= ~(1 << dac_override)
+    sets[1] &= ~(1 << dac_override)
+    if library.capset(header, sets):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def end_after(events: int, folder: str, number: int) -> None:
