@@ -1,10 +1,10 @@
 """Runs commands of ``sdv-wgangp``, each in a process of its own that has imported everything.
 
 Reads one JSON object a line: ``arguments``, ``stdout`` and ``stderr`` (a path, "closed", or
-"broken" for a pipe without a reader), ``encoding`` of both, ``cwd``, ``modes`` of files to obey even as root, ``bytes``
-that a file may have, ``watched``, a folder, and ``events``: how many operations on files in it
-(open, rename, remove) the process makes before it is sent ``signal``. Answers with the process's
-number; ``{"wait": number}`` with how it ended.
+"broken" for a pipe without a reader), ``encoding`` of both, ``cwd``, ``modes``: whether root obeys
+those of files, ``bytes`` that a file may have, ``watched``, a folder, and ``events``: how many
+operations on files in it (open, rename, remove) the process makes before it is sent ``signal``.
+Answers with the process's number; ``{"wait": number}`` with how it ended.
 """
 
 from __future__ import annotations
