@@ -61,6 +61,7 @@ def _meta_features(
     random: torch.Generator,
     conditional: int,
     target: Target | None,
+    pair_rows: int = 2_000,  # that the strengths of pairs are measured on
 ) -> MetaFeatures:
     rows, levels = len(source.table), layout.levels
     count = real_batches(rows, settings.batch_size)
@@ -68,7 +69,7 @@ def _meta_features(
     features = [META_FEATURES[name] for name in settings.meta_features]
     known = FeatureTable.of(layout, target, random.device)
     if any(feature.blocks > 1 for feature in features):
-        known = known.with_pairs(source.levels(batches.flatten()[:2_000]))
+        known = known.with_pairs(source.levels(batches.flatten()[:pair_rows]))
     codes = any(feature.reads != "channels" for feature in features)
     objective = MetaFeatureObjective(
         settings.meta_features,

@@ -56,8 +56,11 @@ def reference(name: str) -> Callable:
 
 
 def _schema(function: Callable, writes: Sequence[str]) -> str:
-    """What torch is told of an operator's arguments and results. `torch.library.infer_schema`
-    would make symbolic integers of all integers, which the kernels do not take."""
+    """What torch is told of an operator's arguments and results.
+
+    Torch's own `infer_schema` makes symbolic integers of all integers, which the kernels do not
+    take.
+    """
     hints = get_type_hints(function)
     arguments = []
     for place, (name, parameter) in enumerate(inspect.signature(function).parameters.items()):

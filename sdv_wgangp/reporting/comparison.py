@@ -243,17 +243,12 @@ def _pairs(contents: Contents, most: int, most_folded: int) -> str:
     if not rows:
         return ""
     heads = ["Pair", *contents, *(["Held-out"] if held else [])]
-    more = ""
-    if len(rows) > most:
-        rest = rows[most:most_folded]
-        more = figures.values_of(
-            f"The next {len(rest)} of {len(rows)} pairs",
-            figures.table(heads, rest, "Further pairs"),
-        )
+    captions = "Scores of pairs", "Further pairs"
     order = "farthest below that of the held-out rows" if held else "lowest"
     return (
         f"<p class='soft'>How two columns go together, the pairs whose score is {order} in any of "
-        "the tables first.</p>" + figures.table(heads, rows[:most], "Scores of pairs") + more
+        "the tables first.</p>"
+        + figures.long_table(heads, rows, captions, "pairs", most, most_folded)
     )
 
 

@@ -119,6 +119,31 @@ def values_of(summary: str, inner: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>{inner}</details>"
 
 
+def long_table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    captions: tuple[str, str],
+    what: str,
+    most: int,
+    most_folded: int | None = None,
+) -> str:
+    """The first ``most`` rows as a `table`, and those behind them, to ``most_folded``, to unfold.
+
+    Args:
+        heads, rows: As of `table`.
+        captions: Of the two tables.
+        what: The rows are, in the plural.
+        most, most_folded: Rows; None for all.
+    """
+    first = table(heads, rows[:most], captions[0])
+    if len(rows) <= most:
+        return first
+    rest = rows[most:most_folded]
+    return first + values_of(
+        f"The next {len(rest)} of {len(rows)} {what}", table(heads, rest, captions[1])
+    )
+
+
 # --------------------------------------------------------------------------- one column
 
 

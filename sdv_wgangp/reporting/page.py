@@ -294,19 +294,12 @@ def _pairs(content: Content, most: int, most_folded: int) -> str:
         )
     heads = ["Pair", "Score", *(["Held-out"] if held else []), "Counts by default"]
     rows = [_pair_row(pair, held) for pair in content.pairs]
-    more = ""
-    if len(rows) > most:
-        rest = rows[most:most_folded]
-        more = figures.values_of(
-            f"The next {len(rest)} of {len(rows)} pairs",
-            figures.table(heads, rest, "Further pairs"),
-        )
+    captions = "Pairs with the lowest scores", "Further pairs"
     order = "score farthest below that of the held-out rows" if held else "lowest score"
     return (
         f"<p class='soft'>How two columns go together, the pairs with the {order} first.</p>{KEY}"
         f'<div class="grid wide">{cards}</div><h3 style="margin:22px 0 8px">Scores of pairs</h3>'
-        + figures.table(heads, rows[:most], "Pairs with the lowest scores")
-        + more
+        + figures.long_table(heads, rows, captions, "pairs", most, most_folded)
     )
 
 

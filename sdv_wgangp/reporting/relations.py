@@ -169,17 +169,11 @@ def page(relations: Sequence[Relation], held: bool) -> str:
         row = [escape(each.statement), f"{each.rows:,}", percent(each.real)]
         row.append(percent(each.synthetic))
         rows.append([*row, *([percent(each.holdout)] if held else [])])
-    more = ""
-    if len(rows) > ON_PAGE:
-        more = figures.values_of(
-            f"The next {len(rows) - ON_PAGE} of {len(rows)} relations",
-            figures.table(heads, rows[ON_PAGE:], "Further relations"),
-        )
+    captions = "Relations between columns", "Further relations"
     return (
         "<p class='soft'>Exact relations between columns that the real rows hold, found on one "
         "half of them and tested on the other, and the shares of rows that keep them. What "
         "follows from others is left out. (Rows: those that say something, without missing "
         "values; of “= 0 where” and “missing where” those where it is so.)</p>"
-        + figures.table(heads, rows[:ON_PAGE], "Relations between columns")
-        + more
+        + figures.long_table(heads, rows, captions, "relations", ON_PAGE)
     )
