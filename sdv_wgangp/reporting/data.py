@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 VERSION = 1  # of the layout of these records, for readers of the JSON file
 SMALLEST = 10  # real rows that a level, a quantile or a cell must stand for to be shown
@@ -189,32 +190,6 @@ class Associations:
 
 
 @dataclass(frozen=True)
-class Plane:
-    """Rows of both tables in the plane of the real rows' two main components.
-
-    Points lie on a grid of 60 steps over [0, 1], the outermost .5 % at its edge; ``explained`` are
-    the shares of variance.
-    """
-
-    explained: tuple[float, float]
-    real: tuple[tuple[float, float], ...]
-    synthetic: tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True)
-class MissingPattern:
-    """Columns that are missing together, and the shares of rows where just these are.
-
-    ``columns`` None stands for all patterns of too few real rows.
-    """
-
-    columns: tuple[str, ...] | None
-    real: float
-    synthetic: float
-    holdout: float | None
-
-
-@dataclass(frozen=True)
 class Rare:
     """How many levels of a category are found again, the rare ones apart.
 
@@ -324,7 +299,8 @@ class Provenance:
 class Content:
     """Everything that a report says.
 
-    ``alarm`` is empty, or the one sentence that outweighs all others.
+    ``alarm`` is empty, or the one sentence that outweighs all others. ``panels`` are the records
+    of `panels.PANELS`, by key.
     """
 
     title: str
@@ -339,14 +315,13 @@ class Content:
     left_out: Mapping[str, str]
     pairs: tuple[Pair, ...]
     associations: Associations | None
-    plane: Plane | None
-    missing: tuple[MissingPattern, ...]
     rare: tuple[Rare, ...]
     distances: Distances
     violations: tuple[Violation, ...]
     relations: tuple[Relation, ...]
     detection: Detection
     losses: Losses | None
+    panels: Mapping[str, Any]
     protection: str
     provenance: Provenance
 

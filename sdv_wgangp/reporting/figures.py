@@ -21,7 +21,6 @@ from sdv_wgangp.reporting.data import (
     Distances,
     Histogram,
     Losses,
-    Plane,
     Scatter,
     Telling,
 )
@@ -496,24 +495,6 @@ def _short(value: float) -> str:
 
 
 # --------------------------------------------------------------------------- rows and curves
-
-
-def plane(figure: Plane) -> str:
-    """Two panels of points in the plane of the main components."""
-    panels, side = "", 240.0
-    for kind, points in (("real", figure.real), ("synthetic", figure.synthetic)):
-        body = f'<rect x="1" y="1" width="{side}" height="{side}" class="panel"/>'
-        body += "".join(
-            f'<circle cx="{6 + x * (side - 10):.1f}" cy="{side - 4 - y * (side - 10):.1f}" '
-            f'r="2.2" class="{kind}" opacity=".5"/>'
-            for x, y in points
-        )
-        label = f"Main components of {len(points)} {kind} rows"
-        panels += (
-            f"<figure>{svg(body, side + 2, side + 2, label)}"
-            f"<figcaption>{kind}, {len(points):,} rows</figcaption></figure>"
-        )
-    return f'<div class="panels">{panels}</div>'
 
 
 def curves(

@@ -14,15 +14,22 @@ from sdv_wgangp.reporting.data import VERSION, Content
 def render(content: Content) -> str:
     """All records as one JSON object; ``version`` is that of their layout.
 
-    Names of keys are those of the fields of `data.Content`; what is undefined is null.
+    Names of keys are those of the fields of `data.Content` and those of the panels; what is
+    undefined is null.
     """
-    return _dumped({"version": VERSION} | dataclasses.asdict(content))
+    return _dumped({"version": VERSION} | _record(content))
 
 
 def render_several(title: str, contents: Mapping[str, Content]) -> str:
     """The records of several reports, by the names of their tables."""
-    tables = {name: dataclasses.asdict(content) for name, content in contents.items()}
+    tables = {name: _record(content) for name, content in contents.items()}
     return _dumped({"version": VERSION, "title": title, "tables": tables})
+
+
+def _record(content: Content) -> dict[str, Any]:
+    """Panels stand beside the fields: where a record is drawn is no matter of its readers."""
+    fields = dataclasses.asdict(content)
+    return fields | fields.pop("panels")
 
 
 def _dumped(value: dict[str, Any]) -> str:

@@ -17,7 +17,8 @@ from sdv_wgangp.reporting.data import (
     Pair,
     Summary,
 )
-from sdv_wgangp.reporting.formats import few, measured, number, percent, value_of
+from sdv_wgangp.reporting.formats import measured, number, percent, value_of
+from sdv_wgangp.reporting.panels import PANELS
 from sdv_wgangp.reporting.style import STYLE
 
 GRADES = {
@@ -55,17 +56,19 @@ def render(
         ("shapes", "Column shapes", _shapes(content, most_drawn)),
         ("pairs", "Pair trends", _pairs(content, most_pairs, most_folded)),
         ("associations", "Associations", _associations(content, most_mapped)),
-        ("rows", "Whole rows", _rows(content)),
         ("detection", "Detection", _detection(content)),
         ("distances", "Distances to training rows", _distances(content)),
         ("rare", "Rare levels", _rare(content)),
-        ("missing", "Missing values", _missing(content)),
         ("validity", "Validity", _validity(content)),
         ("relations", "Relations", relations.page(content.relations, "holdout" in content.rows)),
         ("training", "Training", _training(content)),
         ("shown", "What is not shown", f"<p>{escape(content.protection)}</p>{_left_out(content)}"),
         ("provenance", "Provenance", _provenance(content)),
     ]
+    for panel in PANELS:
+        place = [key for key, *_ in sections].index(panel.after) + 1
+        record = content.panels[panel.key]
+        sections.insert(place, (panel.key, panel.title, panel.draw(record) if record else ""))
     return document(content.title, _top(content), sections)
 
 
@@ -320,19 +323,6 @@ def _associations(content: Content, most: int) -> str:
     )
 
 
-def _rows(content: Content) -> str:
-    if content.plane is None:
-        return ""
-    first, second = content.plane.explained
-    return (
-        "<p class='soft'>Rows in the plane of the real rows' two main components "
-        f"({percent(first)} and {percent(second)} of the variance). Clouds of the same form are "
-        "good; what is only in one panel is made up or was not learnt. Points are rounded to a "
-        f'grid, the outermost lie at its edge.</p><div class="card plane">'
-        f"{figures.plane(content.plane)}</div>"
-    )
-
-
 def _detection(content: Content) -> str:
     found = content.detection
     aucs = ", ".join(f"{auc:.3f}" for auc in found.aucs)
@@ -384,24 +374,6 @@ def _rare(content: Content) -> str:
     return (
         "<p class='soft'>Generators lose rare levels first. Levels of fewer than ten real rows "
         "are counted, not named.</p>" + figures.table(heads, rows, "Coverage of levels")
-    )
-
-
-def _missing(content: Content) -> str:
-    if not content.missing:
-        return ""
-    held = "holdout" in content.rows
-    rows = []
-    for pattern in content.missing:
-        if pattern.columns is None:
-            name = "other patterns"
-        else:
-            name = few(list(pattern.columns), 6) or "nothing missing"
-        row = [escape(name), percent(pattern.real), percent(pattern.synthetic)]
-        rows.append([*row, *([percent(pattern.holdout)] if held else [])])
-    heads = ["Missing together", "Real", "Synthetic", *(["Held-out"] if held else [])]
-    return "<p class='soft'>Shares of rows by what is missing in them.</p>" + figures.table(
-        heads, rows, "Patterns of missing values"
     )
 
 

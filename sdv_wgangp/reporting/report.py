@@ -21,12 +21,12 @@ from sdv_wgangp.reporting import (
     protection,
     provenance,
     relations,
-    rows,
     scores,
     text,
     verdicts,
 )
 from sdv_wgangp.reporting.data import Content, Detection, Distances, Losses, Telling, Violation
+from sdv_wgangp.reporting.panels import PANELS
 from sdv_wgangp.reporting.preparation import EMPTY, Tables, read_tables
 from sdv_wgangp.reporting.scores.privacy import CURVE
 from sdv_wgangp.reporting.scoring import Scores, score
@@ -296,8 +296,6 @@ def _content(
         left_out=_left_out(tables),
         pairs=pair_records,
         associations=pairs.associations(real, synthetic, scored),
-        plane=rows.plane(real, synthetic, scored, seed),
-        missing=rows.missing_patterns(real, synthetic, holdout),
         rare=columns.rare_levels(real, synthetic, holdout, scored),
         distances=_distances(found.privacy),
         violations=violations,
@@ -308,6 +306,7 @@ def _content(
             tuple(Telling(name, lost) for name, lost in found.detection.telling),
         ),
         losses=_losses(loss_values),
+        panels={panel.key: panel.measure(tables, seed) for panel in PANELS},
         protection=protection.STATEMENT,
         provenance=provenance.describe(
             seed,

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sdv_wgangp.reporting import columns, pairs, protection, rows
+from sdv_wgangp.reporting import columns, pairs, protection
 from sdv_wgangp.reporting.data import SMALLEST, Boxes, Cells, Scatter
+from sdv_wgangp.reporting.panels.missing import missing_patterns
 from sdv_wgangp.reporting.report import build_report
 
 ROWS = 400
@@ -163,13 +164,13 @@ def test_patterns_of_missing_values_of_few_rows_are_added_up():
     real = pd.DataFrame({"a": [1.0] * 60, "b": [1.0] * 60, "c": [1.0] * 60})
     real.loc[:19, "a"] = np.nan
     real.loc[20:24, ["a", "b"]] = np.nan
-    found = rows.missing_patterns(real, real, None)
+    found = missing_patterns(real, real, None)
     assert [(pattern.columns, round(pattern.real * 60)) for pattern in found] == [
         ((), 35),
         (("a",), 20),
         (None, 5),
     ]
-    assert rows.missing_patterns(real[["c"]], real[["c"]], None) == ()
+    assert missing_patterns(real[["c"]], real[["c"]], None) == ()
 
 
 def test_coverage_counts_levels_and_names_none():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 from importlib.metadata import version
 
@@ -13,6 +14,8 @@ import pandas as pd
 import pytest
 
 from sdv_wgangp.reporting import page, pairs, scores
+from sdv_wgangp.reporting.data import Content
+from sdv_wgangp.reporting.panels import PANELS
 from sdv_wgangp.reporting.preparation import prepare
 from sdv_wgangp.reporting.report import Report, build_report
 
@@ -194,6 +197,17 @@ def test_json_holds_everything_and_is_standard(full, tmp_path):
     assert {column["name"] for column in found["columns"]} == set(people(1, 0))
     assert len(found["pairs"]) == 10
     assert found["provenance"]["versions"]["sdmetrics"]
+
+
+def test_every_panel_has_a_section_of_the_page_and_a_record_in_the_json(full, tmp_path):
+    assert not {panel.key for panel in PANELS} & {field.name for field in fields(Content)}
+    page = read(full.to_html(tmp_path / "report.html"))
+    found = json.loads(full.to_json(tmp_path / "report.json").read_text(encoding="utf-8"))
+    for panel in PANELS:
+        assert panel.key in page.identities
+        assert panel.title in page.text
+        assert found[panel.key]
+    assert "panels" not in found
 
 
 def test_without_holdout_target_and_losses_it_says_what_is_missing(tmp_path):

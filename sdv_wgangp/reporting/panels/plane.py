@@ -1,20 +1,36 @@
-"""Whole rows: their main components, and what is missing together."""
+"""Whole rows in the plane of their main components."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from sdv_wgangp.reporting.data import SMALLEST, MissingPattern, Plane
+from sdv_wgangp.reporting.data import SMALLEST
+from sdv_wgangp.reporting.figures import svg
+from sdv_wgangp.reporting.formats import percent
+from sdv_wgangp.reporting.panels.panel import Panel
 from sdv_wgangp.reporting.protection import Levels
 from sdv_wgangp.reporting.scores import NUMBERS, to_numbers
 
 POINTS = 1_000  # of each table
 STEPS = 60  # of the grid that points are rounded to
 ONE_HOT_LEVELS = 20
-PATTERNS = 12
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Rows of both tables in the plane of the real rows' two main components.
+
+    Points lie on a grid of 60 steps over [0, 1], the outermost .5 % at its edge; ``explained`` are
+    the shares of variance.
+    """
+
+    explained: tuple[float, float]
+    real: tuple[tuple[float, float], ...]
+    synthetic: tuple[tuple[float, float], ...]
 
 
 def plane(
@@ -78,36 +94,35 @@ def _encoded(tables: list[pd.DataFrame], columns: Mapping[str, str]) -> list[np.
     return [np.column_stack(part).astype(np.float64) for part in parts]
 
 
-def missing_patterns(
-    real: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame | None
-) -> tuple[MissingPattern, ...]:
-    """Shares of rows by the set of their missing columns, the most frequent real sets first.
-
-    Sets of fewer than ten real rows are added up, like those after the twelfth. Empty where no
-    value is missing anywhere.
-    """
-    tables = [table for table in (real, synthetic, holdout) if table is not None]
-    names = [str(name) for name in real if any(table[name].isna().any() for table in tables[:2])]
-    if not names:
-        return ()
-    counts = [table[names].isna().value_counts() for table in tables]
-    fractions = [count / len(table) for count, table in zip(counts, tables, strict=True)]
-    frequent = counts[0][counts[0] >= SMALLEST]
-    shown: list[tuple[bool, ...]] = list(frequent.index)[:PATTERNS]
-
-    def record(columns: tuple[str, ...] | None, values: list[float]) -> MissingPattern:
-        return MissingPattern(columns, *values, *([None] if holdout is None else []))
-
-    records = [
-        record(
-            tuple(name for name, absent in zip(names, key, strict=True) if absent),
-            [float(fraction.get(key, 0.0)) for fraction in fractions],
+def draw(figure: Plane) -> str:
+    """Two clouds of points side by side."""
+    first, second = figure.explained
+    panels, side = "", 240.0
+    for kind, points in (("real", figure.real), ("synthetic", figure.synthetic)):
+        body = f'<rect x="1" y="1" width="{side}" height="{side}" class="panel"/>'
+        body += "".join(
+            f'<circle cx="{6 + x * (side - 10):.1f}" cy="{side - 4 - y * (side - 10):.1f}" '
+            f'r="2.2" class="{kind}" opacity=".5"/>'
+            for x, y in points
         )
-        for key in shown
-    ]
-    rest = [
-        max(0.0, 1 - sum(float(fraction.get(key, 0.0)) for key in shown)) for fraction in fractions
-    ]
-    if max(rest) > 1e-9:
-        records.append(record(None, rest))
-    return tuple(records)
+        label = f"Main components of {len(points)} {kind} rows"
+        panels += (
+            f"<figure>{svg(body, side + 2, side + 2, label)}"
+            f"<figcaption>{kind}, {len(points):,} rows</figcaption></figure>"
+        )
+    return (
+        "<p class='soft'>Rows in the plane of the real rows' two main components "
+        f"({percent(first)} and {percent(second)} of the variance). Clouds of the same form are "
+        "good; what is only in one panel is made up or was not learnt. Points are rounded to a "
+        f'grid, the outermost lie at its edge.</p><div class="card plane">'
+        f'<div class="panels">{panels}</div></div>'
+    )
+
+
+PANEL = Panel(
+    "plane",
+    "Whole rows",
+    after="associations",
+    measure=lambda tables, seed: plane(tables.real, tables.synthetic, tables.scored, seed),
+    draw=draw,
+)
