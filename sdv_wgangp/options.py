@@ -1,23 +1,26 @@
 """Hyper-parameters of a floor in one frozen dataclass, checked by name and range.
 
-Nothing is imported but the standard library: ``--help`` names the options and waits for nothing.
+Like `sdv_wgangp.values` it imports nothing but the standard library.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
-import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
+
+from sdv_wgangp.values import Number, Whole
 
 Own = TypeVar("Own", bound="Options")
 
 
 def option(default: float, least: float = 0, most: float = math.inf) -> Any:
     """A field of `Options`: a number in [least, most], a whole one where the default is one."""
-    return field(default=default, metadata={"least": least, "most": most})
+    whole = isinstance(default, int)
+    kind = Whole(least=int(least), most=most) if whole else Number(least=least, most=most)
+    return field(default=default, metadata={"kind": kind})
 
 
 @dataclass(frozen=True)
@@ -37,22 +40,16 @@ class Options:
         >>> Smoothing(decay=2)
         Traceback (most recent call last):
         ...
-        ValueError: decay must be a number in [0, 1], not 2
+        ValueError: decay must lie in [0, 1], not 2
     """
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            value, whole = getattr(self, each.name), isinstance(each.default, int)
-            known = numbers.Integral if whole else numbers.Real
-            least, most = each.metadata["least"], each.metadata["most"]
-            inside = isinstance(value, known) and not isinstance(value, bool)
-            if not (inside and least <= value <= most and math.isfinite(value)):
-                within = (
-                    f"in [{least:g}, {most:g}]" if most < math.inf else f"of at least {least:g}"
-                )
-                kind = "a whole number" if whole else "a number"
-                raise ValueError(f"{each.name} must be {kind} {within}, not {value!r}")
-            object.__setattr__(self, each.name, int(value) if whole else float(value))
+            value = getattr(self, each.name)
+            each.metadata["kind"].check(each.name, value)
+            # Files hold no NumPy numbers, and 1 is the same decay as 1.0.
+            kind = int if isinstance(each.default, int) else float
+            object.__setattr__(self, each.name, kind(value))
 
     @classmethod
     def of(cls: type[Own], given: Mapping[str, Any] | None, parameter: str) -> Own:

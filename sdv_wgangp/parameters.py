@@ -1,9 +1,9 @@
 """The parameters of the synthesizers, in one table.
 
-`PARAMETERS` says of each its default, the values that it may have, what it is for, and how the
-command line spells it. The synthesizers and `TrainingSettings` check their arguments with it, and
-``sdv-wgangp fit`` makes its options from it. Nothing is imported but the standard library and
-names: ``--help`` waits for neither PyTorch nor SDV.
+`PARAMETERS` says of each its default, the values that it may have (`values` has their kinds), what
+it is for, and how the command line spells it. The synthesizers and `TrainingSettings` check their
+arguments with it, and ``sdv-wgangp fit`` makes its options from it. Nothing is imported but the
+standard library and names: ``--help`` waits for neither PyTorch nor SDV.
 
 A new parameter is an entry here, an argument of `WGANGPMFSSynthesizer` (SDV reads parameters from
 its signature, people from its docstring) and its use: a field of `TrainingSettings`, or a line of
@@ -12,328 +12,36 @@ its signature, people from its docstring) and its use: a field of `TrainingSetti
 
 from __future__ import annotations
 
-import math
-import numbers
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.options import Options
+from sdv_wgangp.values import (
+    Betas,
+    Choice,
+    Column,
+    Flag,
+    Kind,
+    Locales,
+    MetaFeatures,
+    Number,
+    Weights,
+    Whole,
+    Widths,
+    count,
+    is_list,
+    seconds,
+    seed,
+)
 
 # Most of what is learned is for rows without conditions.
 MOST_CONDITIONAL = 0.5
 
 
-def is_whole(value: Any, least: int) -> bool:
-    """Whether it is a whole number of at least so much."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return whole and int(value) >= least
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def is_list(value: Any) -> bool:
-    """Whether it is a sequence, and not of letters."""
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-# --------------------------------------------------------------------------- from a command line
-
-
-def whole(text: str, word: str = "whole number") -> int:
-    """The whole number that a text says; ``word`` is what the error calls it."""
-    return _said(int, text, word)
-
-
-def number(text: str, word: str = "number") -> float:
-    """The number that a text says; ``word`` is what the error calls it."""
-    return _said(float, text, word)
-
-
-def _said(kind: Callable[[str], Any], text: str, word: str) -> Any:
-    try:
-        return kind(text)
-    except ValueError as error:
-        raise ValueError(f"invalid {word} value: {text!r}") from error
-
-
-def count(text: str) -> int:
-    """A whole number from 1 on; ``1e6`` is one.
-
-    Example:
-        >>> count("500"), count("1e6")
-        (500, 1000000)
-    """
-    if "e" in text.lower() and (power := number(text, "positive number")).is_integer():
-        text = str(int(power))
-    value = whole(text, "positive number")
-    if value < 1:
-        raise ValueError(f"{text} is not a positive number")
-    return value
-
-
-def seed(text: str) -> int:
-    """A seed of NumPy's generators."""
-    value = whole(text, "seed")
-    if not 0 <= value < 2**32:
-        raise ValueError(f"{text} is not in 0 .. 4294967295")
-    return value
-
-
-def seconds(text: str) -> float:
-    """A time."""
-    value = number(text, "number of seconds")
-    if not 0 < value < math.inf:
-        raise ValueError(f"{text} is not a positive number of seconds")
-    return value
-
-
-def names(text: str) -> list[str]:
-    """Names with commas between them."""
-    return [name.strip() for name in text.split(",")]
-
-
-# --------------------------------------------------------------------------- kinds of values
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """Values that a parameter may have, and how a command line writes them.
-
-    Attributes:
-        optional: Whether None is one, too.
-        metavar: What stands for a value in the help.
-    """
-
-    optional: bool = False
-    metavar: ClassVar[str] = "X"
-
-    def check(self, name: str, value: Any) -> None:
-        """Refuse what is none of them.
-
-        Raises:
-            ValueError: Names the parameter, and what it must be.
-
-        Example:
-            >>> Whole(least=1).check("epochs", 5)
-            >>> Whole(least=1, optional=True).check("epochs", 0)
-            Traceback (most recent call last):
-            ...
-            ValueError: epochs must be None or a whole number of at least 1, not 0
-        """
-        if value is None and self.optional:
-            return
-        wanted = self._fault(value)
-        if wanted is not None:
-            if self.optional:
-                wanted = "be None or " + wanted.removeprefix("be ")
-            raise ValueError(f"{name} must {wanted}, not {value!r}{self._hint()}")
-
-    def _fault(self, value: Any) -> str | None:
-        """What follows "must" where the value, which is not None, is none of them."""
-        raise NotImplementedError
-
-    def _hint(self) -> str:
-        """Ends the error."""
-        return ""
-
-    def read(self, text: str) -> Any:
-        """The value that a text on the command line says; it is not checked.
-
-        Raises:
-            ValueError: It says none.
-        """
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Whole(Kind):
-    """Whole numbers from ``least`` on."""
-
-    least: int
-    metavar: ClassVar[str] = "N"
-
-    def _fault(self, value: Any) -> str | None:
-        if is_whole(value, self.least):
-            return None
-        return f"be a whole number of at least {self.least}"
-
-    def read(self, text: str) -> int:
-        return whole(text)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Number(Kind):
-    """Finite numbers from 0 to ``most``; above 0 with ``positive``."""
-
-    positive: bool = False
-    most: float = math.inf
-
-    def _fault(self, value: Any) -> str | None:
-        if not is_number(value) or value < 0 or (self.positive and value == 0):
-            least = "above 0" if self.positive else "of at least 0"
-            return f"be a finite number {least}"
-        return None if value <= self.most else f"lie in [0, {self.most:g}]"
-
-    def read(self, text: str) -> float:
-        return number(text)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part(Kind):
-    """Numbers of an interval from 0 to ``most``.
-
-    Attributes:
-        most: Its upper end.
-        ends: Which ends belong to it, as mathematicians write it: "[]", "[)" or "(]".
-        zero: What 0 does, for the error.
-    """
-
-    most: float
-    ends: str
-    zero: str = ""
-
-    def _fault(self, value: Any) -> str | None:
-        low, high = self.ends[0], self.ends[1]
-        inside = is_number(value) and 0 <= value <= self.most
-        if inside and not (low == "(" and value == 0) and not (high == ")" and value == self.most):
-            return None
-        return f"be in {low}0, {self.most:g}{high}"
-
-    def _hint(self) -> str:
-        return f"; 0 switches {self.zero} off" if self.zero else ""
-
-    def read(self, text: str) -> float:
-        return number(text)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flag(Kind):
-    """True or False; an option without a value."""
-
-    def _fault(self, value: Any) -> str | None:
-        return None if isinstance(value, bool) else "be True or False"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice(Kind):
-    """One of some names."""
-
-    names: tuple[str, ...]
-    metavar: ClassVar[str] = "NAME"
-
-    def check(self, name: str, value: Any) -> None:
-        known = (None, *self.names) if self.optional else self.names
-        if value not in known:
-            listed = ", ".join(map(str, known))
-            raise ValueError(f"{name} must be one of {listed}, not {value!r}")
-
-    def read(self, text: str) -> str:
-        return text
-
-
-@dataclass(frozen=True, kw_only=True)
-class Widths(Kind):
-    """Widths of at least one layer."""
-
-    metavar: ClassVar[str] = "N,N,..."
-
-    def _fault(self, value: Any) -> str | None:
-        if is_list(value) and len(value) and all(is_whole(width, 1) for width in value):
-            return None
-        return "list the widths of at least one layer, like (256, 256)"
-
-    def read(self, text: str) -> tuple[int, ...]:
-        return tuple(whole(part) for part in text.split(","))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Betas(Kind):
-    """Decays of the averages of gradients and of their squares."""
-
-    metavar: ClassVar[str] = "X,X"
-
-    def _fault(self, value: Any) -> str | None:
-        pair = is_list(value) and len(value) == 2 and all(map(is_number, value))
-        if pair and all(0 <= beta < 1 for beta in value):
-            return None
-        return "be two numbers in [0, 1)"
-
-    def read(self, text: str) -> tuple[float, ...]:
-        return tuple(number(part) for part in text.split(","))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column(Kind):
-    """Name of a column; which ones there are `check_together` knows."""
-
-    metavar: ClassVar[str] = "COLUMN"
-
-    def _fault(self, value: Any) -> str | None:
-        return None if isinstance(value, str) else "be a column of the metadata"
-
-    def read(self, text: str) -> str:
-        return text
-
-
-@dataclass(frozen=True, kw_only=True)
-class Locales(Kind):
-    """One locale, or some."""
-
-    metavar: ClassVar[str] = "NAME,..."
-
-    def _fault(self, value: Any) -> str | None:
-        if isinstance(value, Sequence) and all(isinstance(each, str) for each in value):
-            return None
-        return "be a locale or a list of locales"
-
-    def read(self, text: str) -> list[str]:
-        return names(text)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetaFeatures(Kind):
-    """Names of meta-features, or "auto"; which ones there are their registry knows."""
-
-    metavar: ClassVar[str] = "auto|NAME,..."
-
-    def check(self, name: str, value: Any) -> None:
-        named = isinstance(value, Sequence) and all(isinstance(each, str) for each in value)
-        if value is not None and not named:
-            raise ValueError(f"{name} must be None, 'auto' or a list of names, not {value!r}")
-
-    def read(self, text: str) -> str | list[str]:
-        return text if text == "auto" else names(text)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights(Kind):
-    """A weight from 0 on, or one by name for each."""
-
-    metavar: ClassVar[str] = "X|NAME=X,..."
-
-    def check(self, name: str, value: Any) -> None:
-        if not isinstance(value, Mapping):
-            Number().check(name, value)
-            return
-        for part, weight in value.items():
-            Number().check(f"{name} of {part!r}", weight)
-
-    def read(self, text: str) -> float | dict[str, float]:
-        if "=" not in text:
-            return number(text)
-        weights: dict[str, float] = {}
-        for part in text.split(","):
-            name, _, weight = part.partition("=")
-            if name.strip() in weights:
-                raise ValueError(f"{name.strip()} has two weights: leave one out")
-            weights[name.strip()] = number(weight, f"weight of {name.strip()}")
-        return weights
+# --------------------------------------------------------------------------- the table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,9 +56,6 @@ class Named(Kind):
 
     def read(self, text: str) -> dict[str, Any]:
         return self.options.from_text(text)
-
-
-# --------------------------------------------------------------------------- the table
 
 
 @dataclass(frozen=True)
@@ -389,7 +94,7 @@ class Parameter:
             >>> PARAMETERS["validation_fraction"].check(0.7)
             Traceback (most recent call last):
             ...
-            ValueError: validation_fraction must be in (0, 0.5], not 0.7
+            ValueError: validation_fraction must lie in (0, 0.5], not 0.7
         """
         self.kind.check(self.name, value)
 
@@ -528,7 +233,7 @@ _TABLE = (
         "subsets of a batch in a cloud of statistics",
     ),
     Parameter(
-        "meta_feature_fraction", 0.5, Part(most=1, ends="(]"), MATCHING,
+        "meta_feature_fraction", 0.5, Number(most=1, ends="(]"), MATCHING,
         "share of the batch in each subset",
     ),
     Parameter(
@@ -541,7 +246,7 @@ _TABLE = (
         "joint_entropy look at its pairs first",
     ),
     Parameter(
-        "ema_decay", 0.999, Part(most=1, ends="[)", zero="it"), TRAINING,
+        "ema_decay", 0.999, Number(most=1, ends="[)", zero="it"), TRAINING,
         "decay of the moving average of the generator's weights",
     ),
     Parameter(
@@ -549,7 +254,7 @@ _TABLE = (
         "leave out the calibration of the samples after training",
     ),
     Parameter(
-        "conditional_share", 0.1, Part(most=MOST_CONDITIONAL, ends="[]", zero="conditions"),
+        "conditional_share", 0.1, Number(most=MOST_CONDITIONAL, ends="[]", zero="conditions"),
         CONDITIONS, "share of each batch that is trained with some cells given",
     ),
     Parameter(
@@ -557,7 +262,7 @@ _TABLE = (
         "make the fit repeatable (default: drawn)", spelling="--seed", read=seed,
     ),
     Parameter(
-        "max_seconds", None, Number(positive=True, optional=True), ENDS,
+        "max_seconds", None, Number(ends="()", optional=True), ENDS,
         "time for the fit; fewer epochs are made where they do not fit in", "seconds",
         read=seconds,
     ),
@@ -566,7 +271,7 @@ _TABLE = (
         "hold rows out, stop when the score against them no longer rises and keep the best model",
     ),
     Parameter(
-        "validation_fraction", 0.1, Part(most=0.5, ends="(]"), ENDS,
+        "validation_fraction", 0.1, Number(most=0.5, ends="(]"), ENDS,
         "share of the rows that --early-stopping holds out",
     ),
     Parameter(
@@ -587,7 +292,7 @@ _TABLE = (
         later=True,
     ),
     Parameter(
-        "max_grad_norm", None, Number(positive=True, optional=True), TRAINING,
+        "max_grad_norm", None, Number(ends="()", optional=True), TRAINING,
         "bound of the norm of either player's gradient (default: none)", later=True,
     ),
     Parameter(
@@ -596,7 +301,7 @@ _TABLE = (
         "steps", later=True,
     ),
     Parameter(
-        "weight_clip", None, Number(positive=True, optional=True), OBJECTIVE,
+        "weight_clip", None, Number(ends="()", optional=True), OBJECTIVE,
         "bound of the critic's weights, where there is no penalty (default: 0.01 with wgan)",
         later=True,
     ),
@@ -609,7 +314,7 @@ _TABLE = (
         "decays of Adam's averages; the second is that of RMSprop", later=True,
     ),
     Parameter(
-        "discriminator_dropout", 0.0, Part(most=1, ends="[)"), NETWORKS,
+        "discriminator_dropout", 0.0, Number(most=1, ends="[)"), NETWORKS,
         "share of the critic's hidden units that a critic step leaves out", later=True,
     ),
     Parameter(
@@ -625,11 +330,11 @@ _TABLE = (
         "of matrix products, medium for bfloat16 where the processor has it", later=True,
     ),
     Parameter(
-        "tracking_decay", 0.98, Part(most=1, ends="[)"), MATCHING,
+        "tracking_decay", 0.98, Number(most=1, ends="[)"), MATCHING,
         "decay of the moving average that the distance tracked compares", later=True,
     ),
     Parameter(
-        "sinkhorn_epsilon", 0.05, Number(positive=True), MATCHING,
+        "sinkhorn_epsilon", 0.05, Number(ends="()"), MATCHING,
         "smoothing of the distance sinkhorn, in units of the mean cost", later=True,
     ),
     Parameter(

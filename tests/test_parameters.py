@@ -9,7 +9,7 @@ from dataclasses import fields
 
 import pytest
 
-from sdv_wgangp import parameters
+from sdv_wgangp import parameters, values
 from sdv_wgangp.multi_table import IndependentWGANGPMFSSynthesizer
 from sdv_wgangp.objectives.adversarial import OBJECTIVES, WEIGHT_CLIP
 from sdv_wgangp.objectives.gradient_penalty import PENALTIES
@@ -19,8 +19,6 @@ from sdv_wgangp.parameters import (
     LATER_PARAMETERS,
     OUTPUT,
     PARAMETERS,
-    Choice,
-    Flag,
     check_names,
     check_together,
     check_values,
@@ -30,6 +28,7 @@ from sdv_wgangp.synthesizers import arguments as input_arguments
 from sdv_wgangp.training import settings
 from sdv_wgangp.training.optimizers import OPTIMIZERS
 from sdv_wgangp.training.settings import TrainingSettings
+from sdv_wgangp.values import Choice, Flag
 
 # Settings that are for those who look into the training, not for users.
 INTERNAL = {"cuda_graph"}
@@ -166,7 +165,7 @@ def test_texts_of_a_command_line(name, text, value):
         ("random_state", "-1", r"-1 is not in 0 \.\. 4294967295"),
         ("max_seconds", "0", "0 is not a positive number of seconds"),
         ("generator_lr", "2", r"generator_lr must lie in \[0, 1\], not 2.0"),
-        ("generator_lr", "nan", "generator_lr must be a finite number of at least 0, not nan"),
+        ("generator_lr", "nan", r"generator_lr must lie in \[0, 1\], not nan"),
         ("generator_dim", "64,", "invalid whole number value: ''"),
         ("generator_dim", "0", "generator_dim must list the widths"),
         ("betas", "0.5", r"betas must be two numbers in \[0, 1\), not \(0.5,\)"),
@@ -189,8 +188,8 @@ def test_texts_that_say_nothing_of_use(name, text, message):
         ({"locales": [1]}, "locales must be None or a locale or a list of locales, not"),
         ({"weight_clip": 0}, "weight_clip must be None or a finite number above 0, not 0"),
         ({"min_steps_per_epoch": 0}, "min_steps_per_epoch must be a whole number of at least 1"),
-        ({"discriminator_dropout": 1}, r"discriminator_dropout must be in \[0, 1\), not 1$"),
-        ({"ema_decay": "x"}, r"ema_decay must be in \[0, 1\), not 'x'; 0 switches it off$"),
+        ({"discriminator_dropout": 1}, r"discriminator_dropout must lie in \[0, 1\), not 1$"),
+        ({"ema_decay": "x"}, r"ema_decay must lie in \[0, 1\), not 'x'; 0 switches it off$"),
         ({"gradient_penalty": "r3"}, "gradient_penalty must be one of None, wgan-gp, .* not 'r3'"),
         ({"precision": "low"}, "precision must be one of medium, highest, not 'low'"),
     ],
@@ -225,7 +224,7 @@ def test_choices_are_compared_not_hashed():
         Choice(names=("a",)).check("x", ["a"])
 
 
-@pytest.mark.parametrize("module", [parameters, settings, input_arguments])
+@pytest.mark.parametrize("module", [parameters, settings, input_arguments, values])
 def test_examples_in_docstrings(module):
     found = doctest.testmod(module)
     assert found.attempted

@@ -21,8 +21,8 @@ from sdv_wgangp.cli.options import (
 )
 from sdv_wgangp.cli.output import calm, printer, shows_progress
 from sdv_wgangp.cli.termination import system_default
-from sdv_wgangp.parameters import count, number
 from sdv_wgangp.user_errors import UserError, one_line
+from sdv_wgangp.values import count, number
 
 
 def add(commands: Any) -> None:

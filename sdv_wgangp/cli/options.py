@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from sdv_wgangp.cli.output import shows_progress
-from sdv_wgangp.parameters import GROUPS, PARAMETERS, Choice, Flag, Parameter, number
+from sdv_wgangp.parameters import GROUPS, PARAMETERS, Parameter
 from sdv_wgangp.user_errors import one_line
+from sdv_wgangp.values import Choice, Flag, number
 
 
 class Parser(argparse.ArgumentParser):

@@ -9,8 +9,8 @@ from typing import Any
 
 from sdv_wgangp.cli.options import add_command, add_reading, given_format, reading
 from sdv_wgangp.cli.output import calm
-from sdv_wgangp.parameters import seed
 from sdv_wgangp.user_errors import UserError
+from sdv_wgangp.values import seed
 
 INPUTS = ("real", "synthetic", "holdout", "metadata", "model")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sdv_wgangp.cli.options import add_command, add_loudness, reading
 from sdv_wgangp.cli.output import calm, printer, shows_progress
-from sdv_wgangp.parameters import count, seed
+from sdv_wgangp.values import count, seed
 
 
 def add(commands: Any) -> None:

@@ -27,7 +27,6 @@ from sdv_wgangp.encoding.conditions import (
     values_of,
 )
 from sdv_wgangp.encoding.table import TableEncoder
-from sdv_wgangp.parameters import Number, Whole, is_number
 from sdv_wgangp.synthesizers import sdv_versions
 from sdv_wgangp.synthesizers.arguments import input_errors
 from sdv_wgangp.synthesizers.mixins import Mixed
@@ -37,6 +36,7 @@ from sdv_wgangp.synthesizers.transformers import (
     TimestampEncoder,
     readable,
 )
+from sdv_wgangp.values import Number, Whole, is_number
 
 # Pandas takes it, and its types do not.
 NONE: Any = None

@@ -9,10 +9,10 @@ from typing import Any
 
 from sdv.errors import NotFittedError
 
-from sdv_wgangp.parameters import Whole
 from sdv_wgangp.synthesizers.arguments import input_errors
 from sdv_wgangp.synthesizers.keys import seed_keys, seed_patterns
 from sdv_wgangp.synthesizers.mixins import Mixed
+from sdv_wgangp.values import Whole
 
 # Of the process, not of the model: not saved.
 OF_THE_PROCESS = frozenset({"_process"})

@@ -133,7 +133,7 @@ def test_conditional_rows_are_whole_packs(encoded, fraction, batch, pac, rows):
 
 
 def test_a_share_that_leaves_few_plain_rows_is_refused():
-    with pytest.raises(ValueError, match=r"conditional_share must be in \[0, 0.5\], not 0.6"):
+    with pytest.raises(ValueError, match=r"conditional_share must lie in \[0, 0.5\], not 0.6"):
         TrainingSettings(conditional_share=0.6)
 
 
