@@ -34,7 +34,9 @@ class CheckpointMismatchError(CheckpointError):
     """A checkpoint is whole, and belongs to another training or another version."""
 
 
-class _StateFile(TensorFile):
+class StateFile(TensorFile):
+    """The file behind `write_state`: its format's name and version, and what errors say."""
+
     FORMAT, FORMAT_VERSION, ABOUT = "sdv_wgangp checkpoint", 1, "about"
     ERROR, VERSION_ERROR = CheckpointError, CheckpointMismatchError
     NAME, CONTENT = "checkpoint", "state"
@@ -65,7 +67,7 @@ def write_state(path: str | Path, state: Any, about: Mapping[str, Any]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     content = _encode(state, "state", tensors)
-    file = _StateFile(content, tensors, _encode(dict(about), "about", None))
+    file = StateFile(content, tensors, _encode(dict(about), "about", None))
     file.write(path)
 
 
@@ -89,11 +91,11 @@ def read_state(path: str | Path) -> tuple[Any, dict[str, Any]]:
         CheckpointError: It is no checkpoint, was cut short or changed.
         CheckpointMismatchError: It has an earlier or later format version.
     """
-    file = _StateFile.read(path)
+    file = StateFile.read(path)
     try:
         return _decode(file.state, file.tensors), _decode(file.about, {})
     except Exception as error:  # content that `write_state` did not write can fail anywhere
-        raise _StateFile.malformed(path, error) from error
+        raise StateFile.malformed(path, error) from error
 
 
 def _encode(value: Any, where: str, tensors: dict[str, Tensor] | None) -> Any:

@@ -18,7 +18,7 @@ from sdv_wgangp.persistence import ModelFile
 from sdv_wgangp.persistence.state import (
     CheckpointError,
     CheckpointMismatchError,
-    _StateFile,
+    StateFile,
     check_state,
     read_state,
     write_state,
@@ -237,7 +237,7 @@ def test_foreign_files_are_told(path, tmp_path):
 
 @pytest.mark.parametrize(("later", "remedy"), [(1, "upgrade"), (-1, "begin the training anew")])
 def test_another_format_version_is_told(path, monkeypatch, later, remedy):
-    monkeypatch.setattr(_StateFile, "FORMAT_VERSION", _StateFile.FORMAT_VERSION + later)
+    monkeypatch.setattr(StateFile, "FORMAT_VERSION", StateFile.FORMAT_VERSION + later)
     write_state(path, [], {})
     monkeypatch.undo()
     with pytest.raises(CheckpointMismatchError, match=rf"format version .*{remedy}"):
@@ -260,7 +260,7 @@ def test_another_format_version_is_told(path, monkeypatch, later, remedy):
     ids=json.dumps,
 )
 def test_content_that_nothing_wrote_is_an_error(content, path):
-    _StateFile(content, {"t": torch.zeros(8, dtype=torch.uint8)}, {}).write(path)
+    StateFile(content, {"t": torch.zeros(8, dtype=torch.uint8)}, {}).write(path)
     with pytest.raises(CheckpointError, match="does not hold a state"):
         read_state(path)
 

@@ -23,7 +23,7 @@ from sdv_wgangp.persistence.fingerprint import fingerprint_of
 from sdv_wgangp.persistence.state import (
     CheckpointError,
     CheckpointMismatchError,
-    _StateFile,
+    StateFile,
     read_state,
     write_state,
 )
@@ -532,7 +532,7 @@ def test_another_python_is_not_refused(folder, monkeypatch):
 
 @pytest.mark.parametrize("later", [-1, 1])
 def test_another_format_version_is_refused_by_name(folder, monkeypatch, later):
-    monkeypatch.setattr(_StateFile, "FORMAT_VERSION", _StateFile.FORMAT_VERSION + later)
+    monkeypatch.setattr(StateFile, "FORMAT_VERSION", StateFile.FORMAT_VERSION + later)
     write_state(newest(folder), {}, {})
     monkeypatch.undo()
     with pytest.raises(CheckpointMismatchError, match=r"step-00000020.*format version"):
