@@ -28,9 +28,15 @@ export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=lib
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 python -c '
 import sdv_wgangp.ops as ops
-from sdv_wgangp import _C
-assert ops.status().compiled and "sanitized" in _C.__file__, _C
-assert b"__asan_report" in open(_C.__file__, "rb").read(), "not a sanitizer build"
+from sdv_wgangp import _C, _native
+from sdv_wgangp.encoding.relations import counting
+assert ops.status().compiled, ops.status()
+assert counting.status().endswith(": loaded"), counting.status()
+for library in (_C, _native):
+    assert "sanitized" in library.__file__, library
+    built = open(library.__file__, "rb").read()
+    for sanitizer in (b"__asan_report", b"__ubsan_handle"):
+        assert sanitizer in built, f"{library.__file__} was built without {sanitizer.decode()}"
 '
 exec python -m pytest -p no:cacheprovider --rootdir "$root" -c "$root/pyproject.toml" \
   "${arguments[@]}"
