@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -32,7 +33,7 @@ FLOORS = (
     "reporting",
 )
 # Below all of them: what is compiled, and the table of parameters, which waits for nothing.
-GROUND = {"_C", "_native", "options", "parameters"}
+GROUND = {"_C", "_native", "values", "options", "parameters"}
 
 
 def run(code: str, *flags: str) -> subprocess.CompletedProcess:
@@ -52,47 +53,70 @@ def test_unknown_names_are_attribute_errors():
     assert SYNTHESIZER in dir(sdv_wgangp)
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
-        "import sdv",
-        "import sdv_wgangp",
-        "import sdv_wgangp.single_table",
-        "import sdv_wgangp.multi_table",
-        "import sdv_wgangp.synthesizers.loading",
-        "import sdv_wgangp.synthesizers.saving",
-        "import sdv_wgangp.synthesizers.sdv_versions",
-        "import sdv_wgangp.synthesizers.saved_classes",
-        "import sdv_wgangp.synthesizers.conditional_sampling",
-        "import sdv_wgangp.synthesizers.transformers",
-        # Where they were in 0.1.0.
-        "from sdv_wgangp import saving, sdv_versions, transformers, saved_classes",
-        "from sdv_wgangp.saving import load_model",
-        "import sdv_wgangp.transformers",
-        "from sdv_wgangp.single_table import WGANGPMFSSynthesizer",
-        "from sdv_wgangp.multi_table import IndependentWGANGPMFSSynthesizer",
-        "from sdv_wgangp import load_model",
-        # A pickle that names the class as it was first called.
-        "__import__('pickle').loads(b'csdv_wgangp.single_table\\nWGANGPMFSSynthesizer\\n.')",
-    ],
+ORDERS = (
+    "import sdv",
+    "import sdv_wgangp",
+    "import sdv_wgangp.single_table",
+    "import sdv_wgangp.multi_table",
+    "import sdv_wgangp.synthesizers.loading",
+    "import sdv_wgangp.synthesizers.saving",
+    "import sdv_wgangp.synthesizers.sdv_versions",
+    "import sdv_wgangp.synthesizers.saved_classes",
+    "import sdv_wgangp.synthesizers.conditional_sampling",
+    "import sdv_wgangp.synthesizers.transformers",
+    # Where they were in 0.1.0.
+    "from sdv_wgangp import saving, sdv_versions, transformers, saved_classes",
+    "from sdv_wgangp.saving import load_model",
+    "import sdv_wgangp.transformers",
+    "from sdv_wgangp.single_table import WGANGPMFSSynthesizer",
+    "from sdv_wgangp.multi_table import IndependentWGANGPMFSSynthesizer",
+    "from sdv_wgangp import load_model",
+    # A pickle that names the class as it was first called.
+    "__import__('pickle').loads(b'csdv_wgangp.single_table\\nWGANGPMFSSynthesizer\\n.')",
 )
-def test_add_on_is_found_in_every_import_order(first):
-    """And nothing warns: SDV reports an add-on that it could not load as a UserWarning."""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_add_on_is_found_in_every_import_order():
+    """And nothing warns: SDV reports an add-on that it could not load as a UserWarning.
+
+    Each order is that of a process of its own, forked where all is imported that both SDV and the
+    package import, and neither of them.
+    """
     code = f"""
-import warnings
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always", UserWarning)
-    {first}
-    from sdv.single_table import {SYNTHESIZER} as from_sdv
-    from sdv.multi_table import {TABLES} as tables_from_sdv
-failed = [str(w.message) for w in caught if "Failed to load" in str(w.message)]
-assert not failed, failed
-from sdv_wgangp import {SYNTHESIZER} as from_package
-from sdv_wgangp.single_table import {SYNTHESIZER} as from_module
-assert from_sdv is from_package is from_module
-from sdv_wgangp import {TABLES} as tables_from_package
-from sdv_wgangp.multi_table import {TABLES} as tables_from_module
-assert tables_from_sdv is tables_from_package is tables_from_module
+import importlib, os, sys, traceback, warnings
+for name in ("ctgan", "deepecho", "plotly.express", "rdt", "sdmetrics", "sklearn.ensemble"):
+    importlib.import_module(name)
+
+def found(first):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        exec(first, {{}})
+        from sdv.single_table import {SYNTHESIZER} as from_sdv
+        from sdv.multi_table import {TABLES} as tables_from_sdv
+    failed = [str(w.message) for w in caught if "Failed to load" in str(w.message)]
+    assert not failed, failed
+    from sdv_wgangp import {SYNTHESIZER} as from_package
+    from sdv_wgangp.single_table import {SYNTHESIZER} as from_module
+    assert from_sdv is from_package is from_module
+    from sdv_wgangp import {TABLES} as tables_from_package
+    from sdv_wgangp.multi_table import {TABLES} as tables_from_module
+    assert tables_from_sdv is tables_from_package is tables_from_module
+
+wrong = []
+for first in {ORDERS!r}:
+    assert not {{"sdv", "sdv_wgangp"}} & set(sys.modules)
+    process = os.fork()
+    if process == 0:
+        try:
+            found(first)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(process, 0)[1]:
+        wrong.append(first)
+assert not wrong, wrong
 """
     result = run(code)
     assert result.returncode == 0, result.stderr
