@@ -120,7 +120,7 @@ def look(browser, pages):
 NAMES = ("full", "several")
 # What the others have beside the full page are its alarm, and more colours.
 VIEWS = [
-    *itertools.product(["full"], WIDTHS, SCHEMES),
+    *zip(["full"] * 3, WIDTHS, ("dark", "light", "dark"), strict=True),
     *itertools.product(["copy", "several"], [768], SCHEMES),
 ]
 
