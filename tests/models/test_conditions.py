@@ -41,7 +41,7 @@ def make_frame(rows=1200):
 
 
 def fit(frame, epochs=2, **options):
-    settings = {"batch_size": 100, "epochs": epochs} | options
+    settings = {"batch_size": 100, "epochs": epochs, "min_steps_per_epoch": 20} | options
     model = TabularModel(
         TrainingSettings(**settings),
         embedding_dim=8,
@@ -59,7 +59,7 @@ def frame():
 
 @pytest.fixture(scope="module")
 def fitted(frame):
-    return fit(frame)
+    return fit(frame, min_steps_per_epoch=120)
 
 
 @pytest.fixture(params=[True, False], ids=["calibrated", "uncalibrated"])
@@ -270,7 +270,7 @@ def distance(sample, name, levels, truth):
 def test_the_rest_follows_its_conditional_distribution():
     """P(y | a, b), P(b | a) and the numeric column's mean, for rare values too."""
     model = TabularModel(
-        TrainingSettings(epochs=50, batch_size=200, generator_lr=2e-3, discriminator_lr=2e-3),
+        TrainingSettings(epochs=30, batch_size=200, generator_lr=2e-3, discriminator_lr=2e-3),
         embedding_dim=16,
         generator_dim=(64, 64),
         discriminator_dim=(64, 64),
