@@ -17,9 +17,9 @@ PARALLEL = ("-n", "logical")
 
 def install(session: nox.Session, constraints: str, extras: str, *more: str) -> None:
     """The package, built in place against the pinned torch."""
+    session.env["SDV_WGANGP_REQUIRE_EXTENSION"] = "1"
     session.install("-c", constraints, *BUILD)
     session.install("-c", constraints, "--no-build-isolation", "-e", f".[{extras}]", *more)
-    session.env["SDV_WGANGP_REQUIRE_EXTENSION"] = "1"
 
 
 @nox.session
