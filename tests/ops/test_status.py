@@ -122,8 +122,7 @@ def test_library_depends_on_stable_symbols_only():
     assert "cuda" not in needed
 
 
-def test_references_take_over_without_the_library():
-    code = """
+WITHOUT_THE_LIBRARY = """
 import sys
 sys.modules["sdv"] = None            # as on a machine without SDV
 sys.modules["sdv_wgangp._C"] = None  # as where the extension was not built
@@ -157,21 +156,7 @@ library.opcheck(
 uniforms = torch.rand(4, 3, dtype=torch.float64)
 library.opcheck(operators.column_sample.default, (logits.detach(), uniforms, offsets))
 assert ops.column_sample(logits, uniforms, offsets).shape == (4, 3)
-print("ok")
-"""
-    assert run(code).strip() == "ok"
-
-
-def test_references_of_the_penalty_take_over_without_the_library():
-    code = """
-import sys
-sys.modules["sdv"] = None            # as on a machine without SDV
-sys.modules["sdv_wgangp._C"] = None  # as where the extension was not built
-import torch
-from torch import library
-from sdv_wgangp import ops
-
-assert not ops.status().compiled
+# The penalty.
 torch.manual_seed(0)
 x, y = (torch.randn(4, 3, 2, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
 epsilon = torch.rand(4, 1, dtype=torch.float64, requires_grad=True)
@@ -188,21 +173,7 @@ for kind in ("wgan-gp", "wgan-lp", "r1", "r2"):
         library.opcheck(operators.interpolate.default, (last, y, epsilon))
         arguments = (one, norms, last, 3.0, kind)
         library.opcheck(operators.gradient_norm_penalty_backward.default, arguments)
-print("ok")
-"""
-    assert run(code).strip() == "ok"
-
-
-def test_references_of_the_statistics_take_over_without_the_library():
-    code = """
-import sys
-sys.modules["sdv"] = None            # as on a machine without SDV
-sys.modules["sdv_wgangp._C"] = None  # as where the extension was not built
-import torch
-from torch import library
-from sdv_wgangp import ops
-
-assert not ops.status().compiled
+# The statistics.
 torch.manual_seed(0)
 x = torch.randn(2, 7, 3, dtype=torch.float64, requires_grad=True)
 y = torch.randn(2, 5, 3, dtype=torch.float64)
@@ -233,4 +204,7 @@ library.opcheck(
 )
 print("ok")
 """
-    assert run(code).strip() == "ok"
+
+
+def test_references_take_over_without_the_library():
+    assert run(WITHOUT_THE_LIBRARY).strip() == "ok"
