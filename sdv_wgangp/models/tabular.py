@@ -67,6 +67,8 @@ class TabularModel(TableSampling):
 
     # Of models that were fitted before there were others.
     encoding_options: EncodingOptions = ENCODING
+    # The settings as they were given: what is "auto" in them each `fit` decides anew.
+    _asked: TrainingSettings | None = None
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class TabularModel(TableSampling):
             enable_gpu=enable_gpu,
             calibration_options=calibration_options,
         )
+        self._asked = self.settings
         self.embedding_dim = embedding_dim
         self.generator_dim = tuple(generator_dim)
         self.discriminator_dim = tuple(discriminator_dim)
@@ -155,6 +158,7 @@ class TabularModel(TableSampling):
         callbacks = check_callbacks(callbacks)
         discrete_columns, ordinal_columns = tuple(discrete_columns), tuple(ordinal_columns)
         self._conditional_calibration = None
+        self.settings = (self._asked or self.settings).for_rows(len(frame), self.pac)
         fitting.check_settings(self.settings, self.pac)
         held_out_count = 0
         if self.settings.early_stopping:
@@ -367,6 +371,7 @@ class TabularModel(TableSampling):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__() | {"_players": None}
+        state.pop("_asked", None)  # only another `fit` would need it
         # A function of the caller's; only another `fit` would need it.
         state["_make_critic"] = None if self._make_critic is None else _forgotten_critic
         return state

@@ -136,7 +136,8 @@ def sections(found: Scores) -> tuple[Section, ...]:
             )
         )
     result.append(Section("detection", "Detection", tuple(detection)))
-    result.append(modes.section(found.coverage_equal, found.unseen and found.unseen.coverage))
+    unseen_coverage = None if found.unseen is None else found.unseen.coverage
+    result.append(modes.section(found.coverage_equal, unseen_coverage))
     if found.utility is not None:
         result.append(_utility_section(found, found.utility, of))
     result.append(_privacy_section(found.privacy, found.membership))

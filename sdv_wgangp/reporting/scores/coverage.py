@@ -191,7 +191,8 @@ def _description(
     spread = ranks.std(axis=0)
     differs = ranks[inside].mean(axis=0) - ranks.mean(axis=0)
     differs = np.where(spread > 0, differs / np.where(spread > 0, spread, 1), 0)
-    names, values = [], []
+    names: list[str] = []
+    values: list = []
     for place in np.argsort(-np.abs(differs), kind="stable")[:most]:
         if abs(differs[place]) < 0.5 and names:
             break
