@@ -128,8 +128,8 @@ class TabularModel(TableSampling):
         has a tenth of ``max_seconds``, and a warning says so. Where time is too short for all
         epochs, the number of steps depends on the machine, so the fit is not reproducible.
 
-        With ``early_stopping`` rows are held out from the critic. They count all the same in the
-        encoding and in the calibration.
+        With ``early_stopping`` rows are held out from the critic and from the calibration: what
+        chooses when to stop must not be what samples are fitted to. They count in the encoding.
 
         Args:
             frame: Training rows; missing values are learned as values of their own.
@@ -204,11 +204,11 @@ class TabularModel(TableSampling):
         if self.settings.max_seconds is not None:
             limit = self.settings.max_seconds
             ending = time_limit.rehearse(
-                *(training, table, self.encoder, self._sampler, stopping, limit),
+                *(training, trained, self.encoder, self._sampler, stopping, limit),
                 self.calibration_options,
             )
             watching.insert(0, time_limit.deadline(started, limit, ending))
-        self._train(training, table, watching, stopping, self.settings.epochs)
+        self._train(training, trained, watching, stopping, self.settings.epochs)
         return self
 
     def _train(

@@ -95,7 +95,7 @@ def sections(found: Scores) -> tuple[Section, ...]:
     detection = [
         Measure(
             "detection.score",
-            "boosted trees, against the real rows",
+            "against the real rows",
             found.detection.score,
             of(unseen_detection, "score"),
             "score",
@@ -127,15 +127,13 @@ def sections(found: Scores) -> tuple[Section, ...]:
                 "above shows what was fitted to the training rows alone",
             )
         )
+    result.append(Section("detection", "Detection (boosted trees)", tuple(detection)))
     unseen_families = {} if found.unseen is None else found.unseen.families
+    families = []
     for name, (label, meaning) in _FAMILIES.items():
-        own, reference = found.families[name], unseen_families.get(name)
-        detection.append(
-            Measure(
-                f"detection.{name}", label, own.score, of(reference, "score"), "score", meaning
-            )
-        )
-    result.append(Section("detection", "Detection", tuple(detection)))
+        own, reference = found.families[name].score, of(unseen_families.get(name), "score")
+        families.append(Measure(f"detection.{name}", label, own, reference, "score", meaning))
+    result.append(Section("families", "Detection (other families)", tuple(families)))
     unseen_coverage = None if found.unseen is None else found.unseen.coverage
     result.append(modes.section(found.coverage_equal, unseen_coverage))
     if found.utility is not None:

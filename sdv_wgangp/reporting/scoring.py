@@ -14,6 +14,7 @@ from sdv_wgangp.reporting.preparation import Tables
 
 MODEL_ROWS = 50_000  # the trees of detection and utility see at most so many rows of a table
 JUDGED_ROWS = 10_000  # what other families see
+ATTACKED_ROWS = 500  # members that the attack is to rank, so that it is no accident
 # Of detection, beside the boosted trees whose kind selects the rows of a calibrated sample.
 FAMILIES = ("pair_trees", "extra_trees", "network")
 
@@ -114,7 +115,9 @@ def score(
         )
         detection_unseen = scores.detection(some_holdout, some_synthetic, columns, seed=seed)
         if len(holdout) >= 2 * SMALLEST:
-            membership = scores.membership(real, synthetic, holdout, columns, seed=seed)
+            membership = scores.membership(
+                real, synthetic, holdout, columns, least_rows=ATTACKED_ROWS, seed=seed
+            )
     return Scores(
         quality=scores.quality(real, synthetic, about, seed=seed),
         quality_all=scores.quality(real, synthetic, about, all_pairs=True, seed=seed),

@@ -79,16 +79,17 @@ class WGANGPMFSSynthesizer(
         generator_lr, discriminator_lr: Adam's learning rates; constant for half of the training,
             then falling linearly to 0.
         generator_decay, discriminator_decay: L2 penalties on the weights.
-        batch_size: Rows in a step; a multiple of ``pac``. "auto" is 500, and down to 250 for a
-            table of fewer than 10,000 rows.
+        batch_size: Rows in a step; a multiple of ``pac``. "auto" is 250 up to 8,000 rows
+            and 500 from 17,000 rows on.
         discriminator_steps: Critic steps for each generator step.
         log_frequency: Draw the values that are learned as conditions by the logarithm of their
             frequency, so that rare ones are met often; otherwise by frequency. Rows without
             conditions are trained on as they are, so samples are not biased, as CTGAN's are.
         verbose: Show a progress bar with losses and rows per second.
         epochs: An epoch has ``rows // batch_size`` generator steps, at least 120, and
-            ``discriminator_steps`` times as many critic steps. "auto" makes as many as the rows
-            need (`sdv_wgangp.training.by_rows`): small tables are learned by heart in more.
+            ``discriminator_steps`` times as many critic steps. "auto" makes half as many
+            generator steps as there are rows, at least 1,500 and at most 7,000, but at least one
+            epoch (`sdv_wgangp.training.by_rows`): small tables are learned by heart in more.
         pac: Rows that the critic judges together (Lin et al. 2018). With a gradient penalty 1
             is best.
         enable_gpu: Train and sample on CUDA where there is a device.

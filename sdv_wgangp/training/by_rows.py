@@ -8,7 +8,7 @@ no clock and no held-out row decides, so a fit is as repeatable as with numbers 
 from __future__ import annotations
 
 
-def steps_for(rows: int, per_row: float = 0.6, least: int = 1_200, most: int = 24_000) -> int:
+def steps_for(rows: int, per_row: float = 0.5, least: int = 1_500, most: int = 7_000) -> int:
     """Generator steps of a training.
 
     Args:
@@ -24,7 +24,7 @@ def steps_for(rows: int, per_row: float = 0.6, least: int = 1_200, most: int = 2
 
 
 def batch_size_for(
-    rows: int, pac: int = 1, part: float = 0.05, least: int = 250, most: int = 500
+    rows: int, pac: int = 1, part: float = 0.03, least: int = 250, most: int = 500
 ) -> int:
     """Rows in a step, a multiple of ``pac``.
 

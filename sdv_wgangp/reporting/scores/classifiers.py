@@ -95,7 +95,7 @@ def xgboost(columns: Mapping[str, str], seed: int) -> Fit:
     return fit
 
 
-def extra_trees(columns: Mapping[str, str], seed: int, trees: int = 200, leaf: int = 3) -> Fit:
+def extra_trees(columns: Mapping[str, str], seed: int, trees: int = 100, leaf: int = 3) -> Fit:
     """Extremely randomised trees (Geurts, Ernst and Wehenkel 2006): grown deep, cut at random.
 
     Args:
