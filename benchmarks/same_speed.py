@@ -70,7 +70,9 @@ def work(dataset: str, folder: str | None, block: int, settings: dict) -> None:
             return losses
 
         Trainer._step = step
-    model = TabularModel(TrainingSettings(epochs=10**6, **settings), random_state=0)
+    model = TabularModel(
+        TrainingSettings(epochs=10**6, **({"batch_size": 500} | settings)), random_state=0
+    )
     try:
         model.fit(train, **options)
     except Enough:

@@ -107,7 +107,8 @@ def train(name: str) -> dict:
     arguments = dict(arguments)
     if arguments.pop("critic", False):
         arguments["critic"] = own_critic
-    options = TrainingSettings(**({"epochs": 2, "batch_size": 100} | settings))
+    given = {"epochs": 2, "batch_size": 100, "ema_decay": 0.999}
+    options = TrainingSettings(**(given | settings))
     model = TabularModel(
         options, generator_dim=(64, 64), discriminator_dim=(64, 64), random_state=3, **arguments
     )

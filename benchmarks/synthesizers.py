@@ -287,6 +287,8 @@ ABLATION = {
         f"mfs-{distance}": {"meta_features": "auto", "meta_feature_distance": distance}
         for distance in ("product", "transport", "sinkhorn", "sliced", "wasserstein_1d")
     },
+    # As many steps for every table, as the first releases made.
+    "long": {"epochs": 200, "batch_size": 500, "ema_decay": 0.999},
     "batch-1000": {"batch_size": 1000},
     "width-512": {"generator_dim": (512, 512), "discriminator_dim": (512, 512)},
     "one-critic-step": {"discriminator_steps": 1},

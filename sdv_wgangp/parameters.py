@@ -20,6 +20,8 @@ from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.options import Options
 from sdv_wgangp.values import (
+    AUTO,
+    Auto,
     Betas,
     Choice,
     Column,
@@ -121,7 +123,8 @@ class Parameter:
             >>> PARAMETERS["generator_dim"].from_text("64,64")
             (64, 64)
         """
-        value = (self.read or self.kind.read)(text)
+        is_auto = isinstance(self.kind, Auto) and text == AUTO
+        value = text if is_auto else (self.read or self.kind.read)(text)
         self.check(value)
         return value
 
@@ -185,7 +188,8 @@ _TABLE = (
         "discriminator_decay", 1e-6, Number(), TRAINING, "L2 penalty on the critic's weights",
     ),
     Parameter(
-        "batch_size", 500, Whole(least=2), TRAINING, "rows in a step; a multiple of --pac", "rows",
+        "batch_size", AUTO, Auto(given=Whole(least=2)), TRAINING,
+        "rows in a step, a multiple of --pac; auto for fewer in a small table", "rows",
     ),
     Parameter(
         "discriminator_steps", 2, Whole(least=1), TRAINING,
@@ -199,7 +203,8 @@ _TABLE = (
         "verbose", False, Flag(), OUTPUT, "show progress also where there is no terminal",
     ),
     Parameter(
-        "epochs", 200, Whole(least=0), TRAINING, "passes over the table", read=count,
+        "epochs", AUTO, Auto(given=Whole(least=0)), TRAINING,
+        "passes over the table; auto for as many as its rows need", read=count,
     ),
     Parameter(
         "pac", 1, Whole(least=1), NETWORKS, "rows that the critic judges together", "rows",
@@ -246,8 +251,8 @@ _TABLE = (
         "joint_entropy look at its pairs first",
     ),
     Parameter(
-        "ema_decay", 0.999, Number(most=1, ends="[)", zero="it"), TRAINING,
-        "decay of the moving average of the generator's weights",
+        "ema_decay", AUTO, Auto(given=Number(most=1, ends="[)", zero="it")), TRAINING,
+        "decay of the moving average of the generator's weights; auto follows the steps",
     ),
     Parameter(
         "calibrate", True, Flag(), SAMPLES,
@@ -379,7 +384,9 @@ def check_values(values: Mapping[str, Any]) -> None:
             PARAMETERS[name].check(value)
 
 
-def check_together(batch_size: int, pac: int, target: str | None, columns: Iterable[str]) -> None:
+def check_together(
+    batch_size: int | str, pac: int, target: str | None, columns: Iterable[str]
+) -> None:
     """Refuse parameters that do not go with each other, or with the table.
 
     Those of the training `TrainingSettings` compares: objective and penalty, meta-features, their
@@ -398,7 +405,7 @@ def check_together(batch_size: int, pac: int, target: str | None, columns: Itera
         ...
         ValueError: batch_size must be a multiple of pac: 500 is none of 3
     """
-    if batch_size % pac:
+    if not isinstance(batch_size, str) and batch_size % pac:
         raise ValueError(f"batch_size must be a multiple of pac: {batch_size} is none of {pac}")
     if target is not None and target not in list(columns):
         raise ValueError(f"target must be None or a column of the metadata, not {target!r}")

@@ -11,6 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+# What follows from the table. Whatever follows is of a parameter's own type, so for type checkers
+# this is, too.
+AUTO: Any = "auto"
+
 
 def is_whole(value: Any, least: int) -> bool:
     """Whether it is a whole number of at least so much."""
@@ -318,3 +322,22 @@ class Weights(Kind):
                 raise ValueError(f"{name.strip()} has two weights: leave one out")
             weights[name.strip()] = number(weight, f"weight of {name.strip()}")
         return weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auto(Kind):
+    """ "auto", for what follows from the table, or a value of another kind."""
+
+    given: Kind
+
+    def _fault(self, value: Any) -> str | None:
+        if isinstance(value, str) and value == AUTO:
+            return None
+        wanted = self.given._fault(value)
+        return None if wanted is None else f"be {AUTO!r} or {wanted.removeprefix('be ')}"
+
+    def _hint(self) -> str:
+        return self.given._hint()
+
+    def read(self, text: str) -> Any:
+        return text if text == AUTO else self.given.read(text)

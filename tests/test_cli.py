@@ -885,7 +885,7 @@ def test_demo_data_without_internet(capsys, monkeypatch, tmp_path):
 def test_a_batch_that_the_synthesizer_refuses(fitted, capsys, tmp_path):
     model = tmp_path / "m.pkl"
     error = fails(capsys, "fit", fitted / "people.csv", "--model", model, "--batch-size", 1)
-    assert "batch_size must be a whole number of at least 2" in error
+    assert "batch_size must be 'auto' or a whole number of at least 2" in error
 
 
 def test_diverged_training_leaves_the_last_good_model(fitted, capsys, tmp_path, monkeypatch):

@@ -215,7 +215,7 @@ def test_parameters_reach_every_table_and_can_be_changed_for_one():
         "table_parameters": {"epochs": 3, "pac": 2},
         "verbose": False,
     }
-    with pytest.raises(SynthesizerInputError, match="epochs must be a whole number"):
+    with pytest.raises(SynthesizerInputError, match="epochs must be 'auto' or a whole number"):
         synthesizer.set_table_parameters("users", {"epochs": -1})
     with pytest.raises(SynthesizerInputError, match="table_parameters has no parameter 'epoch'"):
         synthesizer.set_table_parameters("users", {"epoch": 1})

@@ -183,13 +183,16 @@ def test_texts_that_say_nothing_of_use(name, text, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epochs": True}, "epochs must be a whole number of at least 0, not True"),
+        ({"epochs": True}, "epochs must be 'auto' or a whole number of at least 0, not True"),
         ({"meta_features": [1]}, r"meta_features must be None, 'auto' or a list of names, not"),
         ({"locales": [1]}, "locales must be None or a locale or a list of locales, not"),
         ({"weight_clip": 0}, "weight_clip must be None or a finite number above 0, not 0"),
         ({"min_steps_per_epoch": 0}, "min_steps_per_epoch must be a whole number of at least 1"),
         ({"discriminator_dropout": 1}, r"discriminator_dropout must lie in \[0, 1\), not 1$"),
-        ({"ema_decay": "x"}, r"ema_decay must lie in \[0, 1\), not 'x'; 0 switches it off$"),
+        (
+            {"ema_decay": "x"},
+            r"ema_decay must be 'auto' or lie in \[0, 1\), not 'x'; 0 switches it off$",
+        ),
         ({"gradient_penalty": "r3"}, "gradient_penalty must be one of None, wgan-gp, .* not 'r3'"),
         ({"precision": "low"}, "precision must be one of medium, highest, not 'low'"),
     ],

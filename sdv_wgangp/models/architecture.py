@@ -126,6 +126,7 @@ def new_training(
     Raises:
         ValueError: A setting does not fit the table, or the critic has nothing to train; names it.
     """
+    settings = settings.for_rows(len(table), architecture.pac)
     settings = settings.for_table(FeatureTable.of(layout, target))
     initial = torch.Generator().manual_seed(weight_seed)
     views = Views(layout)

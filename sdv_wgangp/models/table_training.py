@@ -79,9 +79,10 @@ class TableTraining:
         about: Mapping[str, Any] | None = None,
         norm_batches: int = 50,
     ):
+        pac = getattr(critic, "pac", 1)
+        settings = settings.for_rows(len(table), pac)
         self.settings, self._random = settings, random
         self._norm_batches, device = norm_batches, random.device
-        pac = getattr(critic, "pac", 1)
         table = table.to(device)
         columns = given_columns(layout, settings.conditional_rows(pac))
         sampler = None

@@ -67,6 +67,8 @@ class TabularModel(TableSampling):
 
     # Of models that were fitted before there were others.
     encoding_options: EncodingOptions = ENCODING
+    # The settings as they were given: what is "auto" in them each `fit` decides anew.
+    _asked: TrainingSettings | None = None
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class TabularModel(TableSampling):
             enable_gpu=enable_gpu,
             calibration_options=calibration_options,
         )
+        self._asked = self.settings
         self.embedding_dim = embedding_dim
         self.generator_dim = tuple(generator_dim)
         self.discriminator_dim = tuple(discriminator_dim)
@@ -125,8 +128,8 @@ class TabularModel(TableSampling):
         has a tenth of ``max_seconds``, and a warning says so. Where time is too short for all
         epochs, the number of steps depends on the machine, so the fit is not reproducible.
 
-        With ``early_stopping`` rows are held out from the critic. They count all the same in the
-        encoding and in the calibration.
+        With ``early_stopping`` rows are held out from the critic and from the calibration: what
+        chooses when to stop must not be what samples are fitted to. They count in the encoding.
 
         Args:
             frame: Training rows; missing values are learned as values of their own.
@@ -155,6 +158,7 @@ class TabularModel(TableSampling):
         callbacks = check_callbacks(callbacks)
         discrete_columns, ordinal_columns = tuple(discrete_columns), tuple(ordinal_columns)
         self._conditional_calibration = None
+        self.settings = (self._asked or self.settings).for_rows(len(frame), self.pac)
         fitting.check_settings(self.settings, self.pac)
         held_out_count = 0
         if self.settings.early_stopping:
@@ -200,11 +204,11 @@ class TabularModel(TableSampling):
         if self.settings.max_seconds is not None:
             limit = self.settings.max_seconds
             ending = time_limit.rehearse(
-                *(training, table, self.encoder, self._sampler, stopping, limit),
+                *(training, trained, self.encoder, self._sampler, stopping, limit),
                 self.calibration_options,
             )
             watching.insert(0, time_limit.deadline(started, limit, ending))
-        self._train(training, table, watching, stopping, self.settings.epochs)
+        self._train(training, trained, watching, stopping, self.settings.epochs)
         return self
 
     def _train(
@@ -367,6 +371,7 @@ class TabularModel(TableSampling):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__() | {"_players": None}
+        state.pop("_asked", None)  # only another `fit` would need it
         # A function of the caller's; only another `fit` would need it.
         state["_make_critic"] = None if self._make_critic is None else _forgotten_critic
         return state

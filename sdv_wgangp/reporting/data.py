@@ -250,6 +250,21 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Mode:
+    """A level or a cluster (``kind``) that came with less than half its share, beyond chance.
+
+    ``real`` and ``synthetic`` are shares of the rows, ``rows`` the real ones that stand for it.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    statement: str
+    rows: int
+    real: float
+    synthetic: float
+
+
+@dataclass(frozen=True)
 class Telling:
     """How much AUC boosted trees lose without a column."""
 
@@ -319,6 +334,7 @@ class Content:
     distances: Distances
     violations: tuple[Violation, ...]
     relations: tuple[Relation, ...]
+    modes: tuple[Mode, ...]
     detection: Detection
     losses: Losses | None
     panels: Mapping[str, Any]
@@ -342,7 +358,8 @@ class Content:
         raise KeyError(f"the report has no measure {key!r}")
 
     def verdict(self, key: str) -> Verdict:
-        """The verdict on "fidelity", "utility", "privacy" or, if some are broken, "relations".
+        """The verdict on "fidelity", "utility", "privacy" or, where some are broken or lost,
+        "relations" and "modes".
 
         Raises:
             KeyError: this report has none.

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdv_wgangp.reporting import protection, scores, verdicts
+from sdv_wgangp.reporting import modes, protection, scores, verdicts
 from sdv_wgangp.reporting.data import Measure, Section
 from sdv_wgangp.reporting.scoring import Scores
+
+_FAMILIES = {
+    "pair_trees": (
+        "trees that see differences",
+        "boosted trees that also see the difference of any two numbers: they notice where totals "
+        "do not add up (as many synthetic as held-out rows)",
+    ),
+    "extra_trees": (
+        "extremely randomised trees",
+        "a family that no calibration selects rows by (as many synthetic as held-out rows)",
+    ),
+    "network": (
+        "a small network",
+        "another such family: two hidden layers (as many synthetic as held-out rows)",
+    ),
+}
 
 
 def sections(found: Scores) -> tuple[Section, ...]:
@@ -112,9 +128,17 @@ def sections(found: Scores) -> tuple[Section, ...]:
             )
         )
     result.append(Section("detection", "Detection (boosted trees)", tuple(detection)))
+    unseen_families = {} if found.unseen is None else found.unseen.families
+    families = []
+    for name, (label, meaning) in _FAMILIES.items():
+        own, reference = found.families[name].score, of(unseen_families.get(name), "score")
+        families.append(Measure(f"detection.{name}", label, own, reference, "score", meaning))
+    result.append(Section("families", "Detection (other families)", tuple(families)))
+    unseen_coverage = None if found.unseen is None else found.unseen.coverage
+    result.append(modes.section(found.coverage_equal, unseen_coverage))
     if found.utility is not None:
         result.append(_utility_section(found, found.utility, of))
-    result.append(_privacy_section(found.privacy))
+    result.append(_privacy_section(found.privacy, found.membership))
     result.append(
         Section(
             "validity",
@@ -184,7 +208,7 @@ def _utility_section(found: Scores, own: scores.Utility, of) -> Section:
     return Section("utility", title, tuple(measures))
 
 
-def _privacy_section(found: scores.Privacy) -> Section:
+def _privacy_section(found: scores.Privacy, attack: scores.Membership | None) -> Section:
     measures = []
     if found.nearest_record_share is not None:
         measures = [
@@ -206,6 +230,19 @@ def _privacy_section(found: scores.Privacy) -> Section:
                 "median distance to the closest training row, over the same of held-out rows",
             ),
         ]
+    if attack is not None:
+        measures.append(
+            Measure(
+                "privacy.attack",
+                "membership attack, AUC",
+                attack.auc,
+                attack.control,
+                "score",
+                "trees tell synthetic rows from half of the held-out ones and rank training rows "
+                "against the other half: .5 is a coin (reference: real rows that nobody was "
+                "trained on in the place of the synthetic ones)",
+            )
+        )
     measures += [
         Measure(
             "privacy.copies",

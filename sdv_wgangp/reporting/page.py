@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from sdv_wgangp.plots.style import shortened
-from sdv_wgangp.reporting import figures, relations
+from sdv_wgangp.reporting import figures, modes, relations
 from sdv_wgangp.reporting.data import (
     QUANTILES,
     Bars,
@@ -59,6 +59,7 @@ def render(
         ("detection", "Detection", _detection(content)),
         ("distances", "Distances to training rows", _distances(content)),
         ("rare", "Rare levels", _rare(content)),
+        ("modes", "Lost modes", modes.page(content.modes)),
         ("validity", "Validity", _validity(content)),
         ("relations", "Relations", relations.page(content.relations, "holdout" in content.rows)),
         ("training", "Training", _training(content)),

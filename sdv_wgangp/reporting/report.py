@@ -16,6 +16,7 @@ from sdv_wgangp.reporting import (
     comparison,
     json,
     measures,
+    modes,
     page,
     pairs,
     protection,
@@ -259,6 +260,7 @@ def _content(
     )
     related = relations.describe(real, synthetic, holdout, scored)
     alarm = verdicts.alarm(found.privacy)
+    lost = modes.describe(found.coverage, real, hidden)
     content = Content(
         title=title,
         rows={"real": len(real), "synthetic": len(synthetic)}
@@ -279,6 +281,7 @@ def _content(
             verdicts.utility(found.utility, found.utility_real, holdout is not None, bool(alarm)),
             verdicts.privacy(found.privacy, bool(alarm)),
             *relations.verdicts(related),
+            *modes.verdicts(lost),
         ),
         findings=verdicts.findings(
             quality=found.quality,
@@ -300,6 +303,7 @@ def _content(
         distances=_distances(found.privacy),
         violations=violations,
         relations=related,
+        modes=lost,
         detection=Detection(
             found.detection.rows,
             found.detection.aucs,

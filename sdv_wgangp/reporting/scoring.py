@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from sdv_wgangp.reporting import scores
+from sdv_wgangp.reporting.data import SMALLEST
 from sdv_wgangp.reporting.preparation import Tables
 
 MODEL_ROWS = 50_000  # the trees of detection and utility see at most so many rows of a table
+JUDGED_ROWS = 10_000  # what other families see
+ATTACKED_ROWS = 500  # members that the attack is to rank, so that it is no accident
+# Of detection, beside the boosted trees whose kind selects the rows of a calibrated sample.
+FAMILIES = ("pair_trees", "extra_trees", "network")
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,9 @@ class Scores:
 
     ``quality_all`` is SDMetrics' quality over all pairs, ``detection_unseen`` that of the
     synthetic against the held-out rows, ``utility_real`` that of a model of real rows.
+    ``families`` is detection by other classifiers and ``coverage_equal`` the coverage of modes,
+    both by as many synthetic as held-out rows, where there are these; ``coverage`` is that of all
+    synthetic rows.
     """
 
     quality: scores.Quality
@@ -30,6 +39,10 @@ class Scores:
     utility_real: scores.Utility | None
     detection_unseen: scores.Detection | None
     unseen: Unseen | None
+    families: Mapping[str, scores.Detection]
+    coverage: scores.Coverage
+    coverage_equal: scores.Coverage
+    membership: scores.Membership | None
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,8 @@ class Unseen:
     quality_all: scores.Quality
     diagnostic: scores.Diagnostic
     detection: scores.Detection
+    families: Mapping[str, scores.Detection]
+    coverage: scores.Coverage
 
 
 def score(
@@ -77,7 +92,17 @@ def score(
         arguments = (few(test), target, columns, regression, seed)
         utility = scores.tstr(some_synthetic, *arguments)
         utility_real = known.utility_real if known else scores.tstr(few(known_rows), *arguments)
-    unseen = detection_unseen = None
+    # As many as held-out rows, or these would be judged by other measures.
+    equal = min(len(real), len(synthetic), JUDGED_ROWS, len(real if holdout is None else holdout))
+
+    def few_equal(table: pd.DataFrame) -> pd.DataFrame:
+        return scores.subsample(table, equal, np.random.default_rng(seed))
+
+    def families(table: pd.DataFrame) -> dict[str, scores.Detection]:
+        rows = few_equal(table)
+        return {name: scores.detection(real, rows, columns, name, seed=seed) for name in FAMILIES}
+
+    unseen = detection_unseen = membership = None
     if holdout is not None:
         some_holdout = few(holdout)
         unseen = (known and known.unseen) or Unseen(
@@ -85,8 +110,14 @@ def score(
             quality_all=scores.quality(real, holdout, about, all_pairs=True, seed=seed),
             diagnostic=scores.diagnostic(tables.raw[0], tables.raw[2], about, seed=seed),
             detection=scores.detection(some_real, some_holdout, columns, seed=seed),
+            families=families(holdout),
+            coverage=scores.coverage(real, few_equal(holdout), columns, seed=seed),
         )
         detection_unseen = scores.detection(some_holdout, some_synthetic, columns, seed=seed)
+        if len(holdout) >= 2 * SMALLEST:
+            membership = scores.membership(
+                real, synthetic, holdout, columns, least_rows=ATTACKED_ROWS, seed=seed
+            )
     return Scores(
         quality=scores.quality(real, synthetic, about, seed=seed),
         quality_all=scores.quality(real, synthetic, about, all_pairs=True, seed=seed),
@@ -97,4 +128,8 @@ def score(
         utility_real=utility_real,
         detection_unseen=detection_unseen,
         unseen=unseen,
+        families=families(synthetic),
+        coverage=scores.coverage(real, synthetic, columns, seed=seed),
+        coverage_equal=scores.coverage(real, few_equal(synthetic), columns, seed=seed),
+        membership=membership,
     )

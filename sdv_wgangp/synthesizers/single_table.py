@@ -79,14 +79,17 @@ class WGANGPMFSSynthesizer(
         generator_lr, discriminator_lr: Adam's learning rates; constant for half of the training,
             then falling linearly to 0.
         generator_decay, discriminator_decay: L2 penalties on the weights.
-        batch_size: Rows in a step; a multiple of ``pac``.
+        batch_size: Rows in a step; a multiple of ``pac``. "auto" is 250 up to 8,000 rows
+            and 500 from 17,000 rows on.
         discriminator_steps: Critic steps for each generator step.
         log_frequency: Draw the values that are learned as conditions by the logarithm of their
             frequency, so that rare ones are met often; otherwise by frequency. Rows without
             conditions are trained on as they are, so samples are not biased, as CTGAN's are.
         verbose: Show a progress bar with losses and rows per second.
         epochs: An epoch has ``rows // batch_size`` generator steps, at least 120, and
-            ``discriminator_steps`` times as many critic steps.
+            ``discriminator_steps`` times as many critic steps. "auto" makes half as many
+            generator steps as there are rows, at least 1,500 and at most 7,000, but at least one
+            epoch (`sdv_wgangp.training.by_rows`): small tables are learned by heart in more.
         pac: Rows that the critic judges together (Lin et al. 2018). With a gradient penalty 1
             is best.
         enable_gpu: Train and sample on CUDA where there is a device.
@@ -107,7 +110,8 @@ class WGANGPMFSSynthesizer(
             the steps; "decay", falling to 0 in the last half of them.
         target: Column whose relation to the others matters most: "gravity" needs one, and
             "contingency" and "joint_entropy" look at its pairs first.
-        ema_decay: Decay of the moving average of the generator's weights, in [0, 1).
+        ema_decay: Decay of the moving average of the generator's weights, in [0, 1). "auto" lets
+            it reach over the same part of a short and a long training.
         calibrate: Select among generated rows by how much likelier they are in the training
             table, marginals included, and map numbers by rank (`calibration`). The rows of
             a call are then balanced: their marginals have less noise than those of independent
@@ -194,11 +198,11 @@ class WGANGPMFSSynthesizer(
         generator_decay: float = 1e-6,
         discriminator_lr: float = 1e-3,
         discriminator_decay: float = 1e-6,
-        batch_size: int = 500,
+        batch_size: int | str = "auto",
         discriminator_steps: int = 2,
         log_frequency: bool = True,
         verbose: bool = False,
-        epochs: int = 200,
+        epochs: int | str = "auto",
         pac: int = 1,
         enable_gpu: bool = True,
         gradient_penalty_weight: float = 10.0,
@@ -209,7 +213,7 @@ class WGANGPMFSSynthesizer(
         meta_feature_fraction: float = 0.5,
         meta_feature_schedule: str = "constant",
         target: str | None = None,
-        ema_decay: float = 0.999,
+        ema_decay: float | str = "auto",
         calibrate: bool = True,
         conditional_share: float = 0.1,
         random_state: int | None = None,

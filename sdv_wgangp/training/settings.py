@@ -11,7 +11,9 @@ from sdv_wgangp.objectives.feature_table import FeatureTable
 from sdv_wgangp.objectives.matching import check_weights, sample_size
 from sdv_wgangp.objectives.meta_features import applicable, check_meta_features
 from sdv_wgangp.parameters import check_values
+from sdv_wgangp.training.by_rows import batch_size_for, ema_decay_for, steps_for
 from sdv_wgangp.training.optimizers import NO_MOMENTUM
+from sdv_wgangp.values import AUTO
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,10 @@ class TrainingSettings:
 
     Attributes:
         epochs: An epoch has ``rows // batch_size`` generator steps, and the critic sees the table
-            ``discriminator_steps`` times in it.
+            ``discriminator_steps`` times in it; "auto" for as many as the rows need (`for_rows`).
         min_steps_per_epoch: The least number of generator steps: a small table is seen several
-            times within an epoch, or 200 epochs would be a few hundred steps.
-        batch_size: Rows in a step, a multiple of ``pac``.
+            times within an epoch.
+        batch_size: Rows in a step, a multiple of ``pac``; "auto" for fewer in a small table.
         discriminator_steps: Critic steps for each generator step.
         generator_lr, discriminator_lr: Learning rates, in [0, 1].
         generator_decay, discriminator_decay: L2 penalties on the weights.
@@ -44,7 +46,8 @@ class TrainingSettings:
         optimizer: "adam" or "rmsprop".
         betas: Of Adam; the second is RMSprop's alpha.
         max_grad_norm: Bound of the norm of either player's gradient; None for no bound.
-        ema_decay: Decay of the generator's weight average per step, in [0, 1).
+        ema_decay: Decay of the generator's weight average per step, in [0, 1); "auto" for an
+            average over the same part of every training.
         meta_features: Names of the statistics the generator matches (`objectives.meta_features`);
             "auto" for those of `AUTO_META_FEATURES` that the table can have; none for vanilla
             training.
@@ -92,9 +95,9 @@ class TrainingSettings:
         ValueError: patience must be a whole number of at least 1, not 0
     """
 
-    epochs: int = 200
+    epochs: int = AUTO
     min_steps_per_epoch: int = 120
-    batch_size: int = 500
+    batch_size: int = AUTO
     discriminator_steps: int = 2
     generator_lr: float = 5e-4
     discriminator_lr: float = 1e-3
@@ -108,7 +111,7 @@ class TrainingSettings:
     optimizer: str = "adam"
     betas: tuple[float, float] = NO_MOMENTUM
     max_grad_norm: float | None = None
-    ema_decay: float = 0.999
+    ema_decay: float = AUTO
     meta_features: tuple[str, ...] | str = ()
     meta_feature_weight: float | Mapping[str, float] = 1.0
     meta_feature_distance: str = "tracked"
@@ -134,7 +137,8 @@ class TrainingSettings:
         self.make_objective()
         if names := check_meta_features(self.meta_features):
             check_weights(names, self.meta_feature_weight)
-            self.check_sample_size()
+            if self.batch_size != AUTO:
+                self.check_sample_size()
 
     def make_objective(self) -> Adversarial:
         """What critic and generator are trained for.
@@ -166,6 +170,32 @@ class TrainingSettings:
         """
         plain = self.batch_size - self.conditional_rows(pac)
         sample_size(self.meta_feature_distance, self.meta_feature_fraction, plain)
+
+    def for_rows(self, rows: int, pac: int = 1) -> TrainingSettings:
+        """These settings, with what is "auto" as a table of so many rows has it (`by_rows`).
+
+        Args:
+            rows: Of the table.
+            pac: Rows that the critic scores together.
+
+        Example:
+            >>> found = TrainingSettings().for_rows(1_000)
+            >>> found.epochs * found.steps_per_epoch(1_000), found.batch_size, found.ema_decay
+            (1200, 250, 0.98)
+            >>> TrainingSettings(epochs=7, batch_size=100, ema_decay=0.9).for_rows(1_000).epochs
+            7
+        """
+        batch_size = self.batch_size
+        if batch_size == AUTO:
+            batch_size = batch_size_for(rows, pac)
+        found = replace(self, batch_size=batch_size)
+        epochs = self.epochs
+        if epochs == AUTO:
+            epochs = -(-steps_for(rows) // found.steps_per_epoch(rows))
+        ema_decay = self.ema_decay
+        if ema_decay == AUTO:
+            ema_decay = ema_decay_for(epochs * found.steps_per_epoch(rows))
+        return replace(found, epochs=epochs, ema_decay=ema_decay)
 
     def steps_per_epoch(self, rows: int) -> int:
         """Generator steps of an epoch of so many training rows."""

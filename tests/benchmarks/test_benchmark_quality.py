@@ -449,3 +449,29 @@ def test_the_plot_marks_every_figure():
     assert len(list(root.iter(f"{space}circle"))) == 2 * 5 + 2
     width = float(root.get("width"))
     assert all(0 < float(mark.get("cx")) < width for mark in root.iter(f"{space}circle"))
+
+
+# ------------------------------------------------------------------ other judges
+
+
+def test_other_judges_stand_beside_real_rows_of_equal_size(dataset):
+    real = job.score_sample(dataset, dataset.test, real=True, xgboost=False)["scores"]
+    lacking = dataset.train[dataset.train["kind"] != "b"]
+    own = job.score_sample(dataset, lacking, real=False, xgboost=False)["scores"]
+    for judge in job.JUDGES:
+        assert 0 <= own[f"detection_{judge}"] <= 1
+        assert real[f"detection_{judge}"] > 0.5
+    assert own["lost_levels"] >= 1
+    assert own["lost_modes"] >= 1
+    assert real["lost_modes"] == 0
+    assert real["attack_auc"] is None
+    # Its training rows are most of the sample.
+    assert own["attack_auc"] > own["attack_control"]
+
+
+def test_two_thirds_of_the_rows_are_left_for_an_attack(table, dataset):
+    part = datasets.load(f"{table}@thirds", "outcome")
+    assert (part.name, len(part.train), len(part.test)) == ("small@thirds", 100, 200)
+    rows = [pd.concat([of.train, of.test]) for of in (part, dataset)]
+    keys = [sorted(map(str, of.itertuples(index=False))) for of in rows]
+    assert keys[0] == keys[1]

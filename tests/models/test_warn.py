@@ -17,13 +17,11 @@ from sdv_wgangp.training.settings import TrainingSettings
 def warned(
     frame: pd.DataFrame, rows: int | None = None, many_numbers: int = 1_000, **settings
 ) -> list[str]:
-    encoder = TableEncoder().fit(frame)
+    encoder, rows = TableEncoder().fit(frame), rows or len(frame)
+    settings = TrainingSettings(**settings).for_rows(rows)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_of_cost(
-            *(encoder, Layout.of(encoder), rows or len(frame), TrainingSettings(**settings)),
-            many_numbers=many_numbers,
-        )
+        warn_of_cost(encoder, Layout.of(encoder), rows, settings, many_numbers=many_numbers)
     return [str(warning.message) for warning in caught]
 
 

@@ -89,9 +89,9 @@ def test_get_parameters_gives_back_every_argument():
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"epochs": -1}, "epochs must be a whole number of at least 0, not -1"),
-        ({"epochs": 1.5}, "epochs must be a whole number"),
-        ({"batch_size": 1}, "batch_size must be a whole number of at least 2"),
+        ({"epochs": -1}, "epochs must be 'auto' or a whole number of at least 0, not -1"),
+        ({"epochs": 1.5}, "epochs must be 'auto' or a whole number"),
+        ({"batch_size": 1}, "batch_size must be 'auto' or a whole number of at least 2"),
         ({"pac": 7}, "batch_size must be a multiple of pac: 60 is none of 7"),
         ({"generator_dim": ()}, "generator_dim must list the widths"),
         ({"discriminator_dim": (0,)}, "discriminator_dim must list the widths"),
@@ -100,7 +100,7 @@ def test_get_parameters_gives_back_every_argument():
             {"gradient_penalty_weight": float("nan")},
             "gradient_penalty_weight must be a finite number",
         ),
-        ({"ema_decay": 1.0}, r"ema_decay must lie in \[0, 1\)"),
+        ({"ema_decay": 1.0}, r"ema_decay must be 'auto' or lie in \[0, 1\)"),
         ({"meta_features": ["meen"]}, "unknown meta-feature 'meen': choose from mean"),
         ({"random_state": -1}, "random_state must be"),
         ({"generator_dim": 256}, r"generator_dim must list .* like \(256, 256\), not 256"),

@@ -53,3 +53,26 @@ def test_settings_are_plain_for_those_who_write_them_down():
     assert plain["betas"] == [0.0, 0.9]
     assert plain["meta_features"] == ["mean"]
     assert plain["meta_feature_weight"] == {"mean": 2.0}
+
+
+def test_what_is_auto_follows_the_rows_of_the_table():
+    settings = TrainingSettings()
+    found = {rows: settings.for_rows(rows) for rows in (60, 1_000, 10_000, 1_000_000)}
+    steps = {rows: each.epochs * each.steps_per_epoch(rows) for rows, each in found.items()}
+    assert steps == {60: 1_200, 1_000: 1_200, 10_000: 6_000, 1_000_000: 24_000}
+    assert [each.batch_size for each in found.values()] == [250, 250, 500, 500]
+    assert [round(each.ema_decay, 4) for each in found.values()] == [0.98, 0.98, 0.996, 0.999]
+    assert found[1_000].for_rows(10_000) == found[1_000]
+    # A batch is a whole number of packs, and has two of them.
+    assert settings.for_rows(1_000, pac=4).batch_size == 248
+    assert settings.for_rows(1_000, pac=300).batch_size == 600
+
+
+def test_numbers_that_are_given_are_taken():
+    given = TrainingSettings(epochs=200, batch_size=500, ema_decay=0.999)
+    assert given.for_rows(400) == given
+    assert given.epochs * given.steps_per_epoch(400) == 24_000
+    # Statistics are taken of a batch, whose size "auto" leaves open until there are rows.
+    assert TrainingSettings(meta_features="auto").for_rows(400).batch_size == 250
+    with pytest.raises(ValueError, match="epochs must be 'auto' or a whole number"):
+        TrainingSettings(epochs="all")
