@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from sdv_wgangp.reporting.scores.tables import (
     used,
     without_hollow,
 )
-from sdv_wgangp.statistics.two_sample import Fold, cross_fitted
+from sdv_wgangp.statistics.two_sample import Fold, Probability, cross_fitted
 
 
 @dataclass(frozen=True)
@@ -91,18 +91,31 @@ def detection(
     return Detection(score, tuple(aucs), classifier, rows, telling)
 
 
+def boosted_trees(
+    categorical: np.ndarray, seed: int
+) -> Callable[[np.ndarray, np.ndarray], Probability]:
+    """scikit-learn's histogram boosting with its defaults, for `cross_fitted`.
+
+    Args:
+        categorical: Which features are codes, ``[features]``.
+        seed: Of the trees.
+    """
+
+    def fit(features, labels):
+        (filled,) = without_hollow(features)
+        trees = HistGradientBoostingClassifier(
+            categorical_features=categorical, random_state=seed
+        ).fit(filled, labels)
+        return lambda rows: trees.predict_proba(without_hollow(features, rows)[1])[:, 1]
+
+    return fit
+
+
 def _classifier(name: str, categorical: np.ndarray, seed: int):
     """``fit(features, labels) -> (features -> probability of label 1)``."""
     if name == "hist_gradient_boosting":
-
-        def fit(features, labels):
-            (filled,) = without_hollow(features)
-            trees = HistGradientBoostingClassifier(
-                categorical_features=categorical, random_state=seed
-            ).fit(filled, labels)
-            return lambda rows: trees.predict_proba(without_hollow(features, rows)[1])[:, 1]
-
-    elif name == "xgboost":
+        return boosted_trees(categorical, seed)
+    if name == "xgboost":
         try:
             from xgboost import XGBClassifier
         except ImportError as error:
@@ -125,6 +138,5 @@ def _classifier(name: str, categorical: np.ndarray, seed: int):
             trees.fit(table(features), labels)
             return lambda rows: trees.predict_proba(table(rows))[:, 1]
 
-    else:
-        raise ValueError(f"unknown classifier {name!r}: use 'hist_gradient_boosting' or 'xgboost'")
-    return fit
+        return fit
+    raise ValueError(f"unknown classifier {name!r}: use 'hist_gradient_boosting' or 'xgboost'")
