@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,20 @@ from sdv_wgangp.reporting import (
     relations,
     rows,
     scores,
+    sequences,
     text,
     verdicts,
 )
 from sdv_wgangp.reporting.data import Content, Detection, Distances, Losses, Telling, Violation
 from sdv_wgangp.reporting.preparation import EMPTY, Tables, read_tables
 from sdv_wgangp.reporting.scores.privacy import CURVE
+from sdv_wgangp.reporting.scores.sequences import SequenceScores
 from sdv_wgangp.reporting.scoring import Scores, score
 from sdv_wgangp.reporting.style import TABLES
 
 CURVE_POINTS = 500
+# Of one report, for the next one beside the same real rows.
+Known = tuple[Content, Scores, SequenceScores | None]
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,9 @@ def build_report(
     model: Any | None = None,
     files: Mapping[str, str | Path] | None = None,
     fit_seconds: float | None = None,
+    sequence_key: str | None = None,
+    sequence_index: str | None = None,
+    context_columns: Sequence[str] = (),
 ) -> Report:
     """Score a synthetic table against the real rows it was made from.
 
@@ -129,6 +136,9 @@ def build_report(
         model: The synthesizer, for its parameters and versions.
         files: ``role -> path`` of the files that the tables are from, for their SHA-256.
         fit_seconds: That the fit took.
+        sequence_key: The column that says which rows are one sequence; by default the metadata's.
+        sequence_index: The column that orders them; by default the metadata's.
+        context_columns: What is constant in a sequence.
 
     Returns:
         The report: `Report.to_text`, `Report.to_html`, `Report.to_json`, and the records that
@@ -145,9 +155,10 @@ def build_report(
         >>> report.content.measure("privacy.copies").value
         0.0
     """
-    content, _ = _content(
+    content, *_ = _content(
         real, synthetic, metadata, target, holdout, loss_values, title, seed, model, files,
-        fit_seconds,
+        fit_seconds, sequence_key=sequence_key, sequence_index=sequence_index,
+        context_columns=context_columns,
     )  # fmt: skip
     return Report(content)
 
@@ -162,6 +173,9 @@ def build_comparison(
     title: str = "Synthetic tables side by side",
     seed: int = 0,
     files: Mapping[str, str | Path] | None = None,
+    sequence_key: str | None = None,
+    sequence_index: str | None = None,
+    context_columns: Sequence[str] = (),
 ) -> Comparison:
     """Score several synthetic tables of one real table, with the same rows, seed and models.
 
@@ -169,6 +183,7 @@ def build_comparison(
         real: The rows that all synthesizers were fitted to.
         tables: ``name -> synthetic rows`` of two to six tables with the columns of ``real``.
         metadata, target, holdout, title, seed: As of `build_report`.
+        sequence_key, sequence_index, context_columns: As of `build_report`.
         files: ``role -> path`` of the files that the tables are from; the role of a synthetic
             table is its name.
 
@@ -198,7 +213,8 @@ def build_comparison(
         try:
             known = _content(
                 real, synthetic, metadata, target, holdout, title=name, seed=seed,
-                files=shared | own, known=known,
+                files=shared | own, known=known, sequence_key=sequence_key,
+                sequence_index=sequence_index, context_columns=context_columns,
             )  # fmt: skip
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
@@ -218,13 +234,21 @@ def _content(
     model: Any | None = None,
     files: Mapping[str, str | Path] | None = None,
     fit_seconds: float | None = None,
-    known: tuple[Content, Scores] | None = None,
-) -> tuple[Content, Scores]:
+    known: Known | None = None,
+    sequence_key: str | None = None,
+    sequence_index: str | None = None,
+    context_columns: Sequence[str] = (),
+) -> Known:
     """What a report says, and the scores that it says it from.
 
     ``known`` is that of another synthetic table beside the same real and held-out rows.
     """
-    tables = read_tables(real, synthetic, holdout, metadata, target)
+    about = scores.single_table(metadata)
+    keys = sequences.keys_of(about, sequence_key, sequence_index, context_columns)
+    if keys is not None and keys.key in about["columns"]:
+        # A key says which rows belong together; its values are not compared.
+        about["columns"] = {**about["columns"], keys.key: {"sdtype": "id"}}
+    tables = read_tables(real, synthetic, holdout, about, target)
     real, synthetic, holdout = tables.real, tables.synthetic, tables.holdout
     described, scored, empty = tables.described, tables.scored, tables.empty
     # Where another synthetic table left other columns empty, held-out rows score otherwise.
@@ -258,6 +282,12 @@ def _content(
         None if unseen is None else unseen.quality_all.pairs,
     )
     related = relations.describe(real, synthetic, holdout, scored)
+    followed = paths = None
+    if keys is not None:
+        followed = sequences.score(
+            real, synthetic, holdout, scored, keys, seed, known[2] if known and alike else None
+        )
+        paths = sequences.describe(followed, real, synthetic, keys)
     alarm = verdicts.alarm(found.privacy)
     content = Content(
         title=title,
@@ -279,6 +309,7 @@ def _content(
             verdicts.utility(found.utility, found.utility_real, holdout is not None, bool(alarm)),
             verdicts.privacy(found.privacy, bool(alarm)),
             *relations.verdicts(related),
+            *sequences.verdicts(paths, bool(alarm)),
         ),
         findings=verdicts.findings(
             quality=found.quality,
@@ -291,7 +322,11 @@ def _content(
             alarmed=bool(alarm),
             empty=empty,
         ),
-        sections=(*measures.sections(found), *relations.sections(related)),
+        sections=(
+            *measures.sections(found),
+            *relations.sections(related),
+            *sequences.sections(paths),
+        ),
         columns=column_records,
         left_out=_left_out(tables),
         pairs=pair_records,
@@ -302,6 +337,7 @@ def _content(
         distances=_distances(found.privacy),
         violations=violations,
         relations=related,
+        sequences=paths,
         detection=Detection(
             found.detection.rows,
             found.detection.aucs,
@@ -317,7 +353,7 @@ def _content(
             seconds=fit_seconds,
         ),
     )
-    return content, found
+    return content, found, followed
 
 
 def _left_out(tables: Tables) -> dict[str, str]:

@@ -9,7 +9,9 @@ from sdv_wgangp.reporting.scores.sequences.panel import Panel, bins_of, few_leve
 
 LAGS = 20
 # Sequences that a lag needs for its mean: of fewer the mean is their chance.
-LEAST = 5
+LEAST = 10
+# ``kind -> column -> [lags]``
+Curves = dict[str, dict[str, np.ndarray]]
 KINDS = ("levels", "changes", "absolute changes")
 
 
@@ -32,7 +34,7 @@ def autocorrelation(panel: Panel, values: np.ndarray, lags: np.ndarray) -> np.nd
     .. math:: r_l = \sum_t (x_t - \bar x)(x_{t+l} - \bar x) / \sum_t (x_t - \bar x)^2
 
     over those of at least ``2 l`` rows that are not constant; what is missing adds nothing. NaN
-    where they are fewer than five, and fewer than all.
+    where they are fewer than ten, and fewer than all.
 
     Example:
         >>> import pandas as pd
@@ -74,9 +76,9 @@ def persistence(panel: Panel, codes: np.ndarray, lags: np.ndarray) -> np.ndarray
     return np.array(found)
 
 
-def curves(panel: Panel, lags: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+def curves(panel: Panel, lags: np.ndarray) -> Curves:
     """``kind -> column -> [lags]``: `autocorrelation` of `KINDS`, and `persistence`."""
-    found: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in (*KINDS, "categories")}
+    found: Curves = {kind: {} for kind in (*KINDS, "categories")}
     for name, values in panel.numbers.items():
         steps = changes(panel, values)
         for kind, series in zip(KINDS, (values, steps, np.abs(steps)), strict=True):
@@ -87,9 +89,7 @@ def curves(panel: Panel, lags: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def curve_errors(
-    real: dict[str, dict[str, np.ndarray]], other: dict[str, dict[str, np.ndarray]]
-) -> dict[str, dict[str, float]]:
+def curve_errors(real: Curves, other: Curves) -> dict[str, dict[str, float]]:
     """``kind -> column ->`` mean over lags of the squared difference; of categories absolute.
 
     Lags without a value on either side do not count.

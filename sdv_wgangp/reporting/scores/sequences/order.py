@@ -16,10 +16,14 @@ LEAST_STEPS = 50  # that a rule of all real steps must stand for
 
 @dataclass(frozen=True)
 class Rule:
-    """What all real rows or steps keep: ``statement``, and the share of the others that do."""
+    """What all real rows keep, or all steps to the next row (``over_time``).
+
+    ``kept`` is the share of the others' that do.
+    """
 
     statement: str
     kept: float
+    over_time: bool = False
 
 
 def index_steps(real: Panel, other: Panel) -> dict[str, float]:
@@ -71,7 +75,7 @@ def trends(real: Panel, other: Panel) -> list[Rule]:
         >>> other = pd.DataFrame({"who": 1, "age": [0, 1, 0, 3, 3]})
         >>> panels = read_panels({"real": real, "other": other}, "who")
         >>> trends(panels["real"], panels["other"])
-        [Rule(statement='age rises with every row', kept=0.5)]
+        [Rule(statement='age rises with every row', kept=0.5, over_time=True)]
     """
     found = []
     tests = (
@@ -91,6 +95,6 @@ def trends(real: Panel, other: Panel) -> list[Rule]:
             continue
         for text, test in tests:
             if test(steps[0]).all():
-                found.append(Rule(f"{name} {text}", float(test(steps[1]).mean())))
+                found.append(Rule(f"{name} {text}", float(test(steps[1]).mean()), True))
                 break
     return found

@@ -30,6 +30,7 @@ class Subject:
         columns: ``key -> column -> value`` behind the means.
         rules: What all real rows or steps keep, and how often this table does.
         aucs: Of each detection, fold by fold.
+        curves: ``kind -> column -> [lags]`` (`dependence.curves`).
     """
 
     sequences: int
@@ -38,6 +39,7 @@ class Subject:
     columns: Mapping[str, Mapping[str, float]] = field(repr=False)
     rules: tuple[Rule, ...] = field(repr=False)
     aucs: Mapping[str, tuple[float, ...]] = field(repr=False)
+    curves: Mapping[str, Mapping[str, tuple[float, ...]]] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,17 @@ class SequenceScores:
 
     Attributes:
         subjects: ``"synthetic"``, ``"holdout"`` (where given) and the baselines.
-        lags: Of the autocorrelations.
+        sequences: Of the real table.
+        curves: Of the real sequences, as of a `Subject`.
+        lags: Of the curves.
         window: Rows of the windows that trees see.
         seed: Of everything random.
     """
 
     subjects: Mapping[str, Subject]
-    lags: int
+    sequences: int
+    curves: Mapping[str, Mapping[str, tuple[float, ...]]] = field(repr=False)
+    lags: tuple[int, ...]
     window: int
     seed: int
 
@@ -80,6 +86,7 @@ def score_sequences(
     most_sequences: int = 10_000,
     seed: int = 0,
     judges: bool = False,
+    known: SequenceScores | None = None,
 ) -> SequenceScores:
     """Score synthetic sequences against real ones.
 
@@ -100,6 +107,8 @@ def score_sequences(
         most_sequences: Of each table; of more a sample is scored.
         seed: Of everything random.
         judges: Also the recurrent judges and Context-FID, which take minutes.
+        known: Scores of other synthetic sequences beside the same real and held-out ones, with the
+            same arguments: those of held-out sequences and baselines are taken from them.
 
     Returns:
         `SequenceScores`: a value that is not there could not be measured.
@@ -128,11 +137,10 @@ def score_sequences(
         tables["train"] = train
     naming = sequence_key, sequence_index, context_columns, columns
     rng = np.random.default_rng(seed)
-    known = read_panels({"real": real}, *naming)["real"].at_most(most_sequences, rng)
-    if "independent_rows" in baselines:
-        tables["independent_rows"] = independent_rows(known, sequence_key, seed=seed)
-    if "copula_over_time" in baselines:
-        tables["copula_over_time"] = copula_over_time(known, sequence_key, seed=seed)
+    if known is None and baselines:
+        fitted = read_panels({"real": real}, *naming)["real"].at_most(most_sequences, rng)
+        make = {"independent_rows": independent_rows, "copula_over_time": copula_over_time}
+        tables |= {name: make[name](fitted, sequence_key, seed=seed) for name in baselines}
     panels = {
         name: panel.at_most(most_sequences, rng)
         for name, panel in read_panels(tables, *naming).items()
@@ -140,11 +148,14 @@ def score_sequences(
     base, test = panels.pop("real"), panels.get("holdout")
     fitted = panels.pop("train", base)
     lags = dependence.lags_of(base)
+    curves = dependence.curves(base, lags)
+    if known is not None:
+        panels = {"synthetic": panels["synthetic"]}
     reference = _Reference(
-        curves=dependence.curves(base, lags),
+        curves=curves,
         cross=tuple(dependence.cross_correlation(base, lag) for lag in (0, 1)),
         pooled=dependence.pooled_correlation(base),
-    ) if len(_numbers(base)) else _Reference(dependence.curves(base, lags))  # fmt: skip
+    ) if len(_numbers(base)) else _Reference(curves)  # fmt: skip
     kept = order.row_relations(base, list(panels.values()))
     subjects = {}
     for (name, panel), relations in zip(panels.items(), kept, strict=True):
@@ -158,9 +169,26 @@ def score_sequences(
         if judges:
             _add_judges(judged, base, panel, window, seed)
         subjects[name] = Subject(
-            len(panel), panel.rows, judged.values, judged.columns, tuple(judged.rules), judged.aucs
-        )
-    return SequenceScores(subjects, len(lags), window_length(base, window), seed)
+            len(panel), panel.rows, judged.values, judged.columns, tuple(judged.rules),
+            judged.aucs, _plain(judged.curves),
+        )  # fmt: skip
+    if known is not None:
+        subjects = {**known.subjects, **subjects}
+    return SequenceScores(
+        subjects,
+        len(base),
+        _plain(curves),
+        tuple(lags.tolist()),
+        window_length(base, window),
+        seed,
+    )
+
+
+def _plain(curves: dependence.Curves) -> dict[str, dict[str, tuple[float, ...]]]:
+    return {
+        kind: {name: tuple(values.tolist()) for name, values in columns.items()}
+        for kind, columns in curves.items()
+    }
 
 
 def _numbers(panel: Panel) -> list[str]:
@@ -171,7 +199,7 @@ def _numbers(panel: Panel) -> list[str]:
 class _Reference:
     """What of the real sequences every comparison needs."""
 
-    curves: dict[str, dict[str, np.ndarray]]
+    curves: dependence.Curves
     cross: tuple[np.ndarray, ...] = ()
     pooled: np.ndarray | None = None
 
@@ -182,6 +210,7 @@ class _Found:
     columns: dict[str, dict[str, float]] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
     aucs: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    curves: dependence.Curves = field(default_factory=dict)
 
     def add(self, key: str, value: float | None) -> None:
         if value is not None and np.isfinite(value):
@@ -207,7 +236,8 @@ def _measure(
     found = _Found()
     found.mean("marginals.shape", marginals.shapes(real, other))
     found.mean("marginals.distance", marginals.distances(real, other))
-    errors = dependence.curve_errors(reference.curves, dependence.curves(other, lags))
+    found.curves = dependence.curves(other, lags)
+    errors = dependence.curve_errors(reference.curves, found.curves)
     for kind, columns in errors.items():
         found.mean(f"autocorrelation.{kind.replace(' ', '_')}", columns)
     for lag, matrix in enumerate(reference.cross):
