@@ -225,7 +225,7 @@ def _is_asked(key: str, found: SequenceScores, keys: Keys) -> bool:
         return bool(keys.context)
     if key in ("order.back", "order.repeats", "order.steps"):
         return keys.index is not None
-    if key.startswith("judges."):
+    if key.startswith("judges.") or key in ("order.trends", "order.relations"):
         return any(key in each.values for each in found.subjects.values())
     if key.startswith("utility.") or key in _FIXED:
         return "holdout" in found.subjects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from sdv_wgangp.reporting.scores.sequences.panel import Panel
 from sdv_wgangp.reporting.scores.tables import MAX_LEVELS
 from sdv_wgangp.statistics.two_sample import cross_fitted
 
+KINDS = ("rows", "pairs", "sequences", "windows")
 MOST_ROWS = 50_000
 LEAST_SEQUENCES = 20
 COMPONENTS = 20  # of principal components of a window
@@ -88,6 +89,18 @@ def pair_features(panel: Panel) -> Features:
         found.code(f"next {name}", codes[rows + 1])
     found.attributes(panel, panel.owner[rows])
     return found.done(panel.owner[rows])
+
+
+def one_of_each(features: Features, seed: int = 0) -> Features:
+    """One of the rows or pairs of each sequence, and nothing that is computed of two rows."""
+    order = np.random.default_rng(seed).permutation(len(features.owner))
+    _, first = np.unique(features.owner[order], return_index=True)
+    kept = [k for k, name in enumerate(features.names) if not name.startswith("change of ")]
+    names = tuple(features.names[k] for k in kept)
+    rows = order[first]
+    return Features(
+        features.values[rows][:, kept], features.categorical[kept], features.owner[rows], names
+    )
 
 
 def sequence_features(panel: Panel, with_attributes: bool = True) -> Features:
@@ -250,15 +263,26 @@ def told_apart(
     return Told(score, min(len(part) for part in parts), aucs)
 
 
+_FEATURES: dict[str, Callable[[Panel], Features]] = {
+    "rows": row_features,
+    "pairs": pair_features,
+    "sequences": sequence_features,
+    "one_row": lambda panel: one_of_each(row_features(panel)),
+    "one_pair": lambda panel: one_of_each(pair_features(panel)),
+}
+
+
 def detection(
     real: Panel,
     other: Panel,
     seed: int = 0,
     window: int = 24,
-    kinds: Sequence[str] = ("rows", "pairs", "sequences", "windows"),
+    kinds: Sequence[str] = KINDS,
 ) -> dict[str, Told]:
     """`told_apart` by each kind of features, of as many sequences of both.
 
+    Kinds are those of `KINDS`, and "one_row" and "one_pair": of each sequence one row, or one plain
+    pair, whatever its length.
     Kinds of which there are too few sequences (windows of longer ones, pairs of sequences of one
     row) are left out.
     """
@@ -271,12 +295,7 @@ def detection(
             length = window_length(real, window)
             both = [window_features(panel, length, real, rng) for panel in (real, other)]
         else:
-            features = {
-                "rows": row_features,
-                "pairs": pair_features,
-                "sequences": sequence_features,
-            }[kind]
-            both = [features(panel) for panel in (real, other)]
+            both = [_FEATURES[kind](panel) for panel in (real, other)]
         told = told_apart(both[0], both[1], seed=seed)
         if told is not None:
             found[kind] = told

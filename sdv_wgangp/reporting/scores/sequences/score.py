@@ -11,7 +11,7 @@ import pandas as pd
 
 from sdv_wgangp.reporting.scores.sequences import dependence, marginals, order
 from sdv_wgangp.reporting.scores.sequences.baselines import copula_over_time, independent_rows
-from sdv_wgangp.reporting.scores.sequences.detection import detection, window_length
+from sdv_wgangp.reporting.scores.sequences.detection import KINDS, detection, window_length
 from sdv_wgangp.reporting.scores.sequences.order import Rule
 from sdv_wgangp.reporting.scores.sequences.panel import Panel, read_panels
 from sdv_wgangp.reporting.scores.sequences.privacy import Nearness, nearness
@@ -82,6 +82,7 @@ def score_sequences(
     train: pd.DataFrame | None = None,
     columns: Mapping[str, str] | None = None,
     baselines: Sequence[str] = BASELINES,
+    detections: Sequence[str] = KINDS,
     window: int = 24,
     most_sequences: int = 10_000,
     seed: int = 0,
@@ -103,6 +104,7 @@ def score_sequences(
         train: Rows of the fit, for privacy, where ``real`` are others.
         columns: ``name -> sdtype``; without it what the types of ``real`` suggest.
         baselines: Of `BASELINES`, fitted to ``real``.
+        detections: Kinds of features that trees are given (`detection.detection`).
         window: Rows of the windows that trees and judges see, at most.
         most_sequences: Of each table; of more a sample is scored.
         seed: Of everything random.
@@ -159,7 +161,7 @@ def score_sequences(
     kept = order.row_relations(base, list(panels.values()))
     subjects = {}
     for (name, panel), relations in zip(panels.items(), kept, strict=True):
-        judged = _measure(base, panel, reference, lags, relations, window, seed)
+        judged = _measure(base, panel, reference, lags, relations, window, seed, detections)
         if name == "holdout":
             _add_privacy(judged, nearness(fitted, panel, None, window, seed=seed))
         else:
@@ -232,6 +234,7 @@ def _measure(
     relations: list[Rule],
     window: int,
     seed: int,
+    detections: Sequence[str],
 ) -> _Found:
     found = _Found()
     found.mean("marginals.shape", marginals.shapes(real, other))
@@ -255,7 +258,7 @@ def _measure(
     found.mean("attributes.effects", marginals.attribute_effects(real, other))
     if real.attribute_numbers or real.attribute_codes:
         found.add("attributes.varying", other.varying)
-    for kind, told in detection(real, other, seed, window).items():
+    for kind, told in detection(real, other, seed, window, detections).items():
         found.add(f"detection.{kind}", told.score)
         found.aucs[kind] = told.aucs
     for kind, value in order.index_steps(real, other).items():
