@@ -1,6 +1,6 @@
 """How faithful are synthetic sequences? Fit, sample and score synthesizers on real sequences.
 
-    python benchmarks/sequences.py --data fielding nasdaq100_2019 stock --synthesizers copula_over_time doppelganger
+    python benchmarks/sequences.py --data fielding stock --synthesizers copula_over_time par
 
 Protocol. Sequences with keys are split by key (fielding as published, others 80/20), one long
 series by time (80/20), cut into windows of 24 rows that do not cross the cut. Every (data,

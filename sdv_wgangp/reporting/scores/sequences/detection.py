@@ -281,11 +281,17 @@ def detection(
 ) -> dict[str, Told]:
     """`told_apart` by each kind of features, of as many sequences of both.
 
-    Kinds are those of `KINDS`, and "one_row" and "one_pair": of each sequence one row, or one plain
-    pair, whatever its length.
-    Kinds of which there are too few sequences (windows of longer ones, pairs of sequences of one
-    row) are left out.
+    Kinds are those of `KINDS`, and "one_row" and "one_pair": of each sequence one row, or one
+    plain pair, whatever its length. Those of which there are too few sequences (windows of longer
+    ones, pairs of sequences of one row) are left out.
+
+    Raises:
+        ValueError: A kind is unknown.
     """
+    unknown = [kind for kind in kinds if kind != "windows" and kind not in _FEATURES]
+    if unknown:
+        known = ", ".join((*_FEATURES, "windows"))
+        raise ValueError(f"unknown kind of detection {unknown[0]!r}: give some of {known}")
     rng = np.random.default_rng(seed)
     least = min(len(real), len(other))
     real, other = real.at_most(least, rng), other.at_most(least, rng)
