@@ -1,4 +1,4 @@
-"""Fit or sample TabularARGN (``mostlyai-engine``): run by sequences.py in an environment of its own.
+"""Fit or sample TabularARGN (``mostlyai-engine``), for sequences.py, in its own environment.
 
 A folder holds ``train.parquet``; ``fit`` leaves workspaces in it, ``sample`` writes
 ``synthetic.parquet``. Context columns are a table of subjects that is learned first, by a flat

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from sdv_wgangp.reporting.scores.sequences.marginals import ks, moments, total_variation
@@ -127,7 +129,8 @@ def pooled_correlation(panel: Panel) -> np.ndarray:
     """Correlation of the columns of numbers over all rows, ``[n, n]``."""
     names = [name for name in panel.numbers if name != panel.index]
     values = np.stack([panel.numbers[name] for name in names], axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns that hold nothing
         values = values - np.nanmean(values, axis=0)
         values = np.nan_to_num(values / np.nanstd(values, axis=0))
     return values.T @ values / len(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -215,7 +216,10 @@ def _windows(panel: Panel, length: int, rng: np.random.Generator) -> tuple[np.nd
 
 def _components(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Principal components of standardized windows, missing at the mean, ``[n, components]``."""
-    with np.errstate(invalid="ignore", divide="ignore"):
+    if not len(known):
+        return np.zeros((len(asked), 0))
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns that hold nothing
         mean, sd = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
         unit, its = (np.nan_to_num((v - mean) / sd, posinf=0, neginf=0) for v in (known, asked))
     _, vectors = np.linalg.eigh(unit.T @ unit)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
 
+from sdv_wgangp.reporting.scores.sequences.dependence import changes
 from sdv_wgangp.reporting.scores.sequences.panel import Panel, few_levels
 
 MOST_SEQUENCES = 3_000
@@ -45,9 +46,9 @@ def nearness(
 ) -> Nearness:
     """Distances and copies.
 
-    Distances are those of the first ``steps`` rows: normal scores of numbers by the training rows,
-    nine levels of categories and missing or ended as columns of 0 and 1, whitened by the principal
-    components that explain 95 % of the training sequences' variance.
+    Distances are those of the first ``steps`` rows: normal scores of numbers, of the index those
+    of its steps, nine levels of categories and missing or ended as columns of 0 and 1, whitened
+    by the principal components that explain 95 % of the training sequences' variance.
 
     Args:
         train: What the synthesizer was fitted to.
@@ -85,8 +86,8 @@ def _paths(panel: Panel, train: Panel, steps: int) -> np.ndarray:
     there = np.arange(steps) < panel.lengths[:, None]
     place = np.where(there, place, 0)
     parts = [there.astype(float)]
-    for name, values in panel.numbers.items():
-        scores = normal_scores(train.numbers[name], values)[place]
+    for name in panel.numbers:
+        scores = normal_scores(*(_moving(each, name) for each in (train, panel)))[place]
         known = there & np.isfinite(scores)
         parts += [np.where(known, scores, 0.0), (there & ~known).astype(float)]
     for codes in panel.codes.values():
@@ -98,6 +99,12 @@ def _paths(panel: Panel, train: Panel, steps: int) -> np.ndarray:
         heads += [(few_levels(codes) == level).astype(float) for level in range(11)]
     parts += [np.nan_to_num(head)[:, None] for head in heads]
     return np.concatenate(parts, axis=1)
+
+
+def _moving(panel: Panel, name: str) -> np.ndarray:
+    """A column; of the index its steps, so that a copy that is moved in time stays one."""
+    values = panel.numbers[name]
+    return changes(panel, values) if name == panel.index else values
 
 
 def normal_scores(real: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -67,8 +67,8 @@ class SequenceScores:
         return self.subjects["synthetic"].values.get(key)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as dictionaries, for JSON."""
-        return asdict(self)
+        """Everything as dictionaries and lists, for JSON; what is unknown is None."""
+        return _known(asdict(self))
 
 
 def score_sequences(
@@ -191,6 +191,14 @@ def _plain(curves: dependence.Curves) -> dict[str, dict[str, tuple[float, ...]]]
         kind: {name: tuple(values.tolist()) for name, values in columns.items()}
         for kind, columns in curves.items()
     }
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _known(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _numbers(panel: Panel) -> list[str]:
