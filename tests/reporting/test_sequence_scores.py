@@ -244,9 +244,8 @@ def test_lengths_attributes_and_effects():
     assert found["lengths.ks"] < 0.12
     assert found["attributes.jsd"] < 0.01
     women = real[real["sex"] == "f"]
-    longer = score_sequences(
-        women, visits(300, 1, lengths=24), **KEYS, baselines=(), detections=()
-    )
+    none = {"baselines": (), "detections": ()}
+    longer = score_sequences(women, visits(300, 1, lengths=24), **KEYS, **none)
     assert longer["lengths.w1"] == pytest.approx(6, abs=1.5)
     # Men are half of them: (1, 0) against (1/2, 1/2).
     assert longer["attributes.jsd"] == pytest.approx(0.311, abs=0.03)
