@@ -164,15 +164,6 @@ def test_autocorrelation_and_changes_by_hand():
     assert np.isnan(dependence.autocorrelation(panel, x, np.array([4]))).all()
 
 
-def test_autocorrelation_is_a_mean_over_sequences_not_over_rows():
-    short = pd.DataFrame({"who": np.repeat(np.arange(20), 4), "x": [1.0, -1.0, 1.0, -1.0] * 20})
-    long = pd.DataFrame({"who": 99, "x": np.repeat([1.0, -1.0], 500)})
-    panel = read_panels({"real": pd.concat([short, long])}, "who")["real"]
-    (found,) = dependence.autocorrelation(panel, panel.numbers["x"], np.array([1]))
-    # Of the long one 998 of 1,000 products are 1, and one -1.
-    assert found == pytest.approx((20 * -0.75 + 0.998 - 0.001 + 0.001 - 0.0) / 21, abs=1e-3)
-
-
 def test_persistence_by_hand():
     rows = pd.DataFrame({"who": 1, "kind": ["a", "a", "b", "b"]})
     panel = read_panels({"real": rows}, "who")["real"]

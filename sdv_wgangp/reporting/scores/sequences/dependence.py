@@ -8,6 +8,7 @@ import numpy as np
 
 from sdv_wgangp.reporting.scores.sequences.marginals import ks, moments, total_variation
 from sdv_wgangp.reporting.scores.sequences.panel import Panel, bins_of, few_levels
+from sdv_wgangp.statistics.autocorrelation import mean_autocorrelation, standardized
 
 LAGS = 20
 # Sequences that a lag needs for its mean: of fewer the mean is their chance.
@@ -31,33 +32,8 @@ def changes(panel: Panel, values: np.ndarray) -> np.ndarray:
 
 
 def autocorrelation(panel: Panel, values: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    r"""Mean over sequences of their autocorrelation at each lag, ``[lags]``.
-
-    .. math:: r_l = \sum_t (x_t - \bar x)(x_{t+l} - \bar x) / \sum_t (x_t - \bar x)^2
-
-    over those of at least ``2 l`` rows that are not constant; what is missing adds nothing. NaN
-    where they are fewer than ten, and fewer than all.
-
-    Example:
-        >>> import pandas as pd
-        >>> from sdv_wgangp.reporting.scores.sequences.panel import read_panels
-        >>> rows = pd.DataFrame({"who": 1, "x": [1.0, -1.0, 1.0, -1.0]})
-        >>> panel = read_panels({"real": rows}, "who")["real"]
-        >>> autocorrelation(panel, panel.numbers["x"], np.array([1, 2])).tolist()
-        [-0.75, 0.5]
-    """
-    unit, known = _standardized(panel, values)
-    least = min(LEAST, len(panel))
-    found = []
-    for lag in lags:
-        used = known & (panel.lengths >= 2 * lag)
-        if used.sum() < least:
-            found.append(np.nan)
-            continue
-        rows = panel.before(lag)
-        rows = rows[used[panel.owner[rows]]]
-        found.append(float((unit[rows] * unit[rows + lag]).sum() / used.sum()))
-    return np.array(found)
+    """`mean_autocorrelation` of a column of a panel."""
+    return mean_autocorrelation(values, panel.lengths, lags, LEAST)
 
 
 def persistence(panel: Panel, codes: np.ndarray, lags: np.ndarray) -> np.ndarray:
@@ -114,7 +90,7 @@ def cross_correlation(panel: Panel, lag: int) -> np.ndarray:
     Of the columns of numbers without the index; NaN where one of the two is constant in each.
     """
     names = [name for name in panel.numbers if name != panel.index]
-    pairs = [_standardized(panel, panel.numbers[name]) for name in names]
+    pairs = [standardized(panel.numbers[name], panel.owner, len(panel)) for name in names]
     units = np.stack([unit for unit, _ in pairs], axis=1)
     known = np.stack([each for _, each in pairs], axis=1).astype(float)
     long = panel.lengths > lag + 1
@@ -197,17 +173,3 @@ def _deviation(panel: Panel, values: np.ndarray) -> np.ndarray:
     count = np.bincount(panel.owner, np.isfinite(values), minlength=len(panel))
     correction = np.where(count > 1, count / np.maximum(count - 1, 1), np.nan)
     return moments(panel, values)[1] * np.sqrt(correction)
-
-
-def _standardized(panel: Panel, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each sequence centred and of length 1, 0 where missing; and which are not constant."""
-    there = np.isfinite(values)
-    count = np.bincount(panel.owner, there, minlength=len(panel))
-    total = np.bincount(panel.owner, np.where(there, values, 0.0), minlength=len(panel))
-    mean = total / np.maximum(count, 1)
-    centred = np.where(there, values - mean[panel.owner], 0.0)
-    square = np.bincount(panel.owner, centred**2, minlength=len(panel))
-    # A constant leaves rounding errors of its size behind.
-    known = square > 1e-18 * np.maximum(count, 1) * (1 + mean**2)
-    scale = np.where(known, np.sqrt(np.where(known, square, 1.0)), np.inf)
-    return centred / scale[panel.owner], known
