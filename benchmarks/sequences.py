@@ -2,7 +2,8 @@
 
     python benchmarks/sequences.py --data fielding stock --synthesizers copula_over_time par
 
-Protocol. Sequences with keys are split by key (fielding as published, others 80/20), one long
+Protocol. Sequences with keys are split by key (fielding as published, without the half of its test
+players who are training players, others 80/20), one long
 series by time (80/20), cut into windows of 24 rows that do not cross the cut. Every (data,
 synthesizer, seed) is fitted in a process of its own, so that time and peak memory are its own, and
 asked for as many sequences as it was trained on. The scores, against training sequences:
@@ -114,7 +115,7 @@ def fit(
         "dataset": dataset.name,
         "synthesizer": name,
         "seed": seed,
-        "data": job.data_digest(dataset.train),
+        "data": data_digest(dataset),
         "epochs_override": settings.epochs if name in ("par", "doppelganger") else None,
         "sequences": int(sample[dataset.key].nunique()),
         "rows": len(sample),
@@ -198,6 +199,12 @@ def price_gaps(real: pd.DataFrame, sample: pd.DataFrame) -> list[float] | None:
     return [float(((t["Open"] - t["Close"]) / t["Close"]).abs().median()) for t in tables]
 
 
+def data_digest(dataset: sequence_datasets.SequenceDataset) -> str:
+    """Of training and held-out rows."""
+    parts = [dataset.train, *([] if dataset.test is None else [dataset.test])]
+    return "-".join(map(job.data_digest, parts))
+
+
 def score_identity(
     dataset: sequence_datasets.SequenceDataset, where: Path, judges: bool, most: int
 ) -> dict:
@@ -205,7 +212,7 @@ def score_identity(
     return {
         "protocol": PROTOCOL,
         "sample": job.file_digest(where / job.SAMPLE),
-        "data": job.data_digest(dataset.train),
+        "data": data_digest(dataset),
         "judges": judges,
         "most_sequences": most,
     }
@@ -249,9 +256,11 @@ def run(options: argparse.Namespace) -> list[dict]:
                 entry = {"dataset": data, "synthesizer": name, "seed": seed}
                 error = None
                 record = job.read_json(where / job.FIT)
-                if record is not None and record["data"] != job.data_digest(dataset.train):
-                    raise SystemExit(f"{where} is of other training rows: --fresh fits again")
-                if record is None or options.fresh:
+                if options.fresh:
+                    record = None
+                elif record is not None and record["data"] != data_digest(dataset):
+                    raise SystemExit(f"{where} is of other rows: --fresh fits again")
+                if record is None:
                     error = _run("fit", data, name, seed, options)
                 if error is None:
                     identity = score_identity(

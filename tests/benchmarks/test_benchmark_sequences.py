@@ -19,19 +19,9 @@ def folder(tmp_path):
     for symbol in range(60):
         close = 50 + symbol + rng.normal(size=12).cumsum()
         sector = "IT" if symbol % 2 else "Health"
-        rows.append(
-            pd.DataFrame(
-                {
-                    "Symbol": f"S{symbol}",
-                    "Date": days,
-                    "Open": close + 0.1,
-                    "Close": close,
-                    "Volume": rng.integers(1, 99, 12),
-                    "Sector": sector,
-                    "Industry": sector,
-                }
-            )  # fmt: skip
-        )
+        prices = {"Open": close + 0.1, "Close": close, "Volume": rng.integers(1, 99, 12)}
+        about = {"Symbol": f"S{symbol}", "Sector": sector, "Industry": sector}
+        rows.append(pd.DataFrame({"Date": days, **prices, **about}))
     for name, table in (
         ("nasdaq100_2019", pd.concat(rows)),
         ("oil", pd.DataFrame({"Date": days[0], "Price": rng.normal(size=200).cumsum()})),
@@ -61,6 +51,16 @@ def test_a_series_is_split_by_time_and_no_window_crosses_the_cut(folder):
     published = sequence_datasets.load("oil@published", folder)
     assert published.train["window"].nunique() == 200 - 23
     assert published.test is None
+
+
+def test_players_of_both_published_parts_are_no_held_out_players(folder):
+    (folder / "fielding").mkdir()
+    for part, players in (("train", "ab"), ("test", "bc")):
+        table = pd.DataFrame({"playerID": list(players), "yearID": 1990})
+        table.to_csv(folder / "fielding" / f"fielding_{part}.csv", index=False)
+    found = sequence_datasets.load("fielding", folder)
+    assert found.train["playerID"].tolist() == ["a", "b"]
+    assert found.test["playerID"].tolist() == ["c"]
 
 
 def test_unknown_data_and_missing_files_are_named(folder):
