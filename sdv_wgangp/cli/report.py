@@ -28,6 +28,8 @@ def add(commands: Any) -> None:
             "--target income --model people.safetensors --html report.html",
             "report people.train.csv ours.csv ctgan.csv --holdout people.holdout.csv "
             "--html page.html",
+            "report visits.train.csv synthetic.csv --holdout visits.holdout.csv "
+            "--sequence-key patient --sequence-index date --context-columns sex,born",
         ],
     )
     parser.add_argument("real", metavar="REAL", help="the rows that the synthesizer was fitted to")
@@ -52,6 +54,21 @@ def add(commands: Any) -> None:
         "--holdout",
         metavar="FILE",
         help="real rows that the synthesizer never saw: reference values and nearest-record share",
+    )
+    parser.add_argument(
+        "--sequence-key",
+        metavar="COLUMN",
+        help="rows with the same value are a sequence: adds scores of what comes after what",
+    )
+    parser.add_argument(
+        "--sequence-index", metavar="COLUMN", help="the number or date that orders a sequence"
+    )
+    parser.add_argument(
+        "--context-columns",
+        metavar="A,B,...",
+        type=names_of_columns,
+        default=(),
+        help="what is constant in a sequence",
     )
     parser.add_argument("--model", metavar="M", help="the model, for its loss curves on the page")
     parser.add_argument("--html", metavar="OUT.html", help="also write a page with plots")
@@ -104,7 +121,11 @@ def run(options: argparse.Namespace) -> int:
         "holdout": tables.pop("holdout", None),
         "seed": options.seed or 0,
         "files": inputs,
+        "sequence_key": options.sequence_key,
+        "sequence_index": options.sequence_index,
+        "context_columns": options.context_columns,
     }
+    _check_sequences(options, real)
     result: Any
     with calm():
         if several:
@@ -125,6 +146,29 @@ def run(options: argparse.Namespace) -> int:
         written.append(f"json    {result.to_json(options.json)}")
     print("\n\n".join([result.to_text(), *written]))
     return 0
+
+
+def names_of_columns(text: str) -> tuple[str, ...]:
+    """Names with commas between them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _check_sequences(options: argparse.Namespace, real: Any) -> None:
+    """Refuse columns of sequences that are not there, before anything is scored.
+
+    Raises:
+        UserError: One is missing, or an index or context is given without a key.
+    """
+    named = {
+        "--sequence-key": [options.sequence_key],
+        "--sequence-index": [options.sequence_index],
+        "--context-columns": list(options.context_columns),
+    }
+    for option, names in named.items():
+        for name in names:
+            if name is not None and name not in real:
+                known = ", ".join(map(str, real))
+                raise UserError(f"{option}: {options.real} has no column {name!r}, only {known}")
 
 
 def _names(options: argparse.Namespace) -> list[str]:

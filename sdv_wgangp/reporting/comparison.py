@@ -111,6 +111,7 @@ def _best(line: Measure, contents: Contents) -> float | None:
     """The highest value of a measure of which more is better; copies do not count."""
     section = line.key.split(".")[0]
     higher = section in HIGHER or line.key in ("detection.score", "detection.unseen")
+    higher = higher or line.key.startswith("sequences.detection.")
     if not higher or line.kind != "score":
         return None
     values = [c.measure(line.key).value for c in contents.values() if not c.alarm]

@@ -265,6 +265,65 @@ class Mode:
 
 
 @dataclass(frozen=True)
+class Line:
+    """One score of sequences, of every table of them by its name: None where unknown."""
+
+    key: str
+    label: str
+    kind: str
+    meaning: str
+    values: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class SequenceCurve:
+    """A mean over sequences by lag; ``error`` is the mean absolute difference.
+
+    ``kind`` is "levels", "changes" or "absolute changes" (autocorrelation), or "categories"
+    (how often one is that of so many rows before).
+    """
+
+    column: str
+    kind: str
+    lags: tuple[int, ...]
+    real: tuple[float | None, ...]
+    synthetic: tuple[float | None, ...]
+    holdout: tuple[float | None, ...] | None
+    error: float | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What all real rows or steps keep, and the shares of the others that do."""
+
+    statement: str
+    synthetic: float | None
+    holdout: float | None
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Rows as sequences.
+
+    ``counts`` and ``mean_lengths`` are of "real", "synthetic", "holdout" and the baselines;
+    ``columns`` is ``key of a line -> column -> value`` of the synthetic sequences; ``lengths``
+    None where there are too few.
+    """
+
+    key: str
+    index: str | None
+    context: tuple[str, ...]
+    counts: Mapping[str, int]
+    mean_lengths: Mapping[str, float]
+    window: int
+    lines: tuple[Line, ...]
+    columns: Mapping[str, Mapping[str, float]]
+    curves: tuple[SequenceCurve, ...]
+    lengths: Histogram | None
+    rules: tuple[Kept, ...]
+
+
+@dataclass(frozen=True)
 class Telling:
     """How much AUC boosted trees lose without a column."""
 
@@ -335,6 +394,7 @@ class Content:
     violations: tuple[Violation, ...]
     relations: tuple[Relation, ...]
     modes: tuple[Mode, ...]
+    sequences: Sequences | None
     detection: Detection
     losses: Losses | None
     panels: Mapping[str, Any]
@@ -358,8 +418,8 @@ class Content:
         raise KeyError(f"the report has no measure {key!r}")
 
     def verdict(self, key: str) -> Verdict:
-        """The verdict on "fidelity", "utility", "privacy" or, where some are broken or lost,
-        "relations" and "modes".
+        """The verdict on "fidelity", "utility", "privacy", "sequences" or, where some are broken or
+        lost, "relations" and "modes".
 
         Raises:
             KeyError: this report has none.

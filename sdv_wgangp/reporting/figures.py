@@ -22,6 +22,7 @@ from sdv_wgangp.reporting.data import (
     Histogram,
     Losses,
     Scatter,
+    SequenceCurve,
     Telling,
 )
 from sdv_wgangp.reporting.formats import counted, number, percent
@@ -578,6 +579,31 @@ def _distances(found: Mapping[str, Distances], kinds: Sequence[str]) -> str:
         y_name="share of rows within it",
     )
     return drawn + values_of("Values", table(heads, rows, "Distances to the closest training row"))
+
+
+def lag_curves(figure: SequenceCurve) -> str:
+    """What is left of a value after so many rows, real, synthetic and held-out, and its table."""
+    given = [("real", "real", figure.real), ("synthetic", "synthetic", figure.synthetic)]
+    if figure.holdout is not None:
+        given.append(("held-out", "critic", figure.holdout))
+    lines = []
+    for name, kind, values in given:
+        points = zip(figure.lags, values, strict=True)
+        known = [(float(lag), value) for lag, value in points if value is not None]
+        lines.append((name, kind, [lag for lag, _ in known], [value for _, value in known]))
+    rows = [
+        [
+            f"{lag}",
+            *("&ndash;" if each[place] is None else f"{each[place]:.3f}" for *_, each in given),
+        ]
+        for place, lag in enumerate(figure.lags)
+    ]
+    heads = ["lag", *(name for name, *_ in given)]
+    what = "Persistence" if figure.kind == "categories" else f"Autocorrelation of {figure.kind}"
+    label = f"{what} of {figure.column} by lag; the values are in the table below"
+    return curves(lines, label, x_name="rows between", y_name="mean over sequences") + values_of(
+        "Values", table(heads, rows, f"{what} of {figure.column}")
+    )
 
 
 def losses(figure: Losses) -> str:

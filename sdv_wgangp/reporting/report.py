@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sdv_wgangp.reporting import (
     provenance,
     relations,
     scores,
+    sequences,
     text,
     verdicts,
 )
@@ -30,10 +31,13 @@ from sdv_wgangp.reporting.data import Content, Detection, Distances, Losses, Tel
 from sdv_wgangp.reporting.panels import PANELS
 from sdv_wgangp.reporting.preparation import EMPTY, Tables, read_tables
 from sdv_wgangp.reporting.scores.privacy import CURVE
+from sdv_wgangp.reporting.scores.sequences import SequenceScores
 from sdv_wgangp.reporting.scoring import Scores, score
 from sdv_wgangp.reporting.style import TABLES
 
 CURVE_POINTS = 500
+# Of one report, for the next one beside the same real rows.
+Known = tuple[Content, Scores, SequenceScores | None]
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,9 @@ def build_report(
     model: Any | None = None,
     files: Mapping[str, str | Path] | None = None,
     fit_seconds: float | None = None,
+    sequence_key: str | None = None,
+    sequence_index: str | None = None,
+    context_columns: Sequence[str] = (),
 ) -> Report:
     """Score a synthetic table against the real rows it was made from.
 
@@ -130,6 +137,9 @@ def build_report(
         model: The synthesizer, for its parameters and versions.
         files: ``role -> path`` of the files that the tables are from, for their SHA-256.
         fit_seconds: That the fit took.
+        sequence_key: The column that says which rows are one sequence; by default the metadata's.
+        sequence_index: The column that orders them; by default the metadata's.
+        context_columns: What is constant in a sequence.
 
     Returns:
         The report: `Report.to_text`, `Report.to_html`, `Report.to_json`, and the records that
@@ -146,9 +156,10 @@ def build_report(
         >>> report.content.measure("privacy.copies").value
         0.0
     """
-    content, _ = _content(
+    content, *_ = _content(
         real, synthetic, metadata, target, holdout, loss_values, title, seed, model, files,
-        fit_seconds,
+        fit_seconds, sequence_key=sequence_key, sequence_index=sequence_index,
+        context_columns=context_columns,
     )  # fmt: skip
     return Report(content)
 
@@ -163,6 +174,9 @@ def build_comparison(
     title: str = "Synthetic tables side by side",
     seed: int = 0,
     files: Mapping[str, str | Path] | None = None,
+    sequence_key: str | None = None,
+    sequence_index: str | None = None,
+    context_columns: Sequence[str] = (),
 ) -> Comparison:
     """Score several synthetic tables of one real table, with the same rows, seed and models.
 
@@ -170,6 +184,7 @@ def build_comparison(
         real: The rows that all synthesizers were fitted to.
         tables: ``name -> synthetic rows`` of two to six tables with the columns of ``real``.
         metadata, target, holdout, title, seed: As of `build_report`.
+        sequence_key, sequence_index, context_columns: As of `build_report`.
         files: ``role -> path`` of the files that the tables are from; the role of a synthetic
             table is its name.
 
@@ -199,7 +214,8 @@ def build_comparison(
         try:
             known = _content(
                 real, synthetic, metadata, target, holdout, title=name, seed=seed,
-                files=shared | own, known=known,
+                files=shared | own, known=known, sequence_key=sequence_key,
+                sequence_index=sequence_index, context_columns=context_columns,
             )  # fmt: skip
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
@@ -219,13 +235,21 @@ def _content(
     model: Any | None = None,
     files: Mapping[str, str | Path] | None = None,
     fit_seconds: float | None = None,
-    known: tuple[Content, Scores] | None = None,
-) -> tuple[Content, Scores]:
+    known: Known | None = None,
+    sequence_key: str | None = None,
+    sequence_index: str | None = None,
+    context_columns: Sequence[str] = (),
+) -> Known:
     """What a report says, and the scores that it says it from.
 
     ``known`` is that of another synthetic table beside the same real and held-out rows.
     """
-    tables = read_tables(real, synthetic, holdout, metadata, target)
+    about = scores.single_table(metadata)
+    keys = sequences.keys_of(about, sequence_key, sequence_index, context_columns)
+    if keys is not None and keys.key in about["columns"]:
+        # A key says which rows belong together; its values are not compared.
+        about["columns"] = {**about["columns"], keys.key: {"sdtype": "id"}}
+    tables = read_tables(real, synthetic, holdout, about, target)
     real, synthetic, holdout = tables.real, tables.synthetic, tables.holdout
     described, scored, empty = tables.described, tables.scored, tables.empty
     # Where another synthetic table left other columns empty, held-out rows score otherwise.
@@ -259,6 +283,12 @@ def _content(
         None if unseen is None else unseen.quality_all.pairs,
     )
     related = relations.describe(real, synthetic, holdout, scored)
+    followed = paths = None
+    if keys is not None:
+        followed = sequences.score(
+            real, synthetic, holdout, scored, keys, seed, known[2] if known and alike else None
+        )
+        paths = sequences.describe(followed, real, synthetic, keys)
     alarm = verdicts.alarm(found.privacy)
     lost = modes.describe(found.coverage, real, hidden)
     content = Content(
@@ -282,6 +312,7 @@ def _content(
             verdicts.privacy(found.privacy, bool(alarm)),
             *relations.verdicts(related),
             *modes.verdicts(lost),
+            *sequences.verdicts(paths, bool(alarm)),
         ),
         findings=verdicts.findings(
             quality=found.quality,
@@ -294,7 +325,11 @@ def _content(
             alarmed=bool(alarm),
             empty=empty,
         ),
-        sections=(*measures.sections(found), *relations.sections(related)),
+        sections=(
+            *measures.sections(found),
+            *relations.sections(related),
+            *sequences.sections(paths),
+        ),
         columns=column_records,
         left_out=_left_out(tables),
         pairs=pair_records,
@@ -304,6 +339,7 @@ def _content(
         violations=violations,
         relations=related,
         modes=lost,
+        sequences=paths,
         detection=Detection(
             found.detection.rows,
             found.detection.aucs,
@@ -320,7 +356,7 @@ def _content(
             seconds=fit_seconds,
         ),
     )
-    return content, found
+    return content, found, followed
 
 
 def _left_out(tables: Tables) -> dict[str, str]:

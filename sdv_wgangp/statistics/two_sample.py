@@ -33,6 +33,7 @@ def cross_fitted(
     fit: Callable[[np.ndarray, np.ndarray], Probability],
     folds: int,
     seed: int,
+    groups: np.ndarray | None = None,
 ) -> Iterator[Fold]:
     """Score each fold by a classifier of the others.
 
@@ -44,6 +45,8 @@ def cross_fitted(
         fit: Learns from rows and these flags, and gives the probabilities of others.
         folds: Stratified and shuffled.
         seed: Of the shuffle.
+        groups: A whole number for each row, ``[n]``: those of one (the rows of a sequence), which
+            are all real or all generated, are in one fold.
 
     Example:
         >>> rows = np.arange(20.0)[:, None]
@@ -51,8 +54,27 @@ def cross_fitted(
         >>> [fold.area for fold in folds]
         [1.0, 1.0]
     """
-    splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, is_real)
+    if groups is None:
+        splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, is_real)
+    else:
+        splits = _splits_of_groups(is_real, groups, folds, seed)
     for train, test in splits:
         probability = fit(rows[train], is_real[train])
         area = float(roc_auc_score(is_real[test], probability(rows[test])))
         yield Fold(area, test, probability)
+
+
+def _splits_of_groups(
+    is_real: np.ndarray, groups: np.ndarray, folds: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Train and test rows of each fold; of either kind all folds get as many groups."""
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    kind = np.asarray(is_real, dtype=bool)[first]
+    fold = np.empty(len(first), dtype=np.int64)
+    random = np.random.default_rng(seed)
+    for each in (False, True):
+        members = np.flatnonzero(kind == each)
+        fold[random.permutation(members)] = np.arange(len(members)) % folds
+    of_row = fold[group]
+    for number in range(folds):
+        yield np.flatnonzero(of_row != number), np.flatnonzero(of_row == number)

@@ -119,6 +119,37 @@ def test_sequences():
 
 
 @pytest.mark.filterwarnings("error")
+def test_memory_lengths_and_transitions_of_sequences():
+    real = RANDOM.normal(size=(40, 12, 3)).cumsum(1)
+    real[3, 5:], real[4] = np.nan, np.nan
+    real[:, :, 2] = 1.0
+    figure = sequences.autocorrelations(real, torch.randn(20, 12, 3), ["a", "b", "c"])
+    size(figure)
+    walk, noise = (line.get_ydata() for line in figure.axes[0].lines[1:])
+    assert len(walk) == len(noise) == 6
+    # Sums of noise remember, noise does not.
+    assert walk[0] > 0.4 > 0.1 > noise[0]
+    size(sequences.autocorrelations(real[:, :2, 0], real[:5, :2, 0]))
+    figure = sequences.transitions(real, np.random.default_rng(0).normal(size=(9, 12, 3)))
+    size(figure)
+    shares = [np.asarray(cell.images[0].get_array()) for cell in figure.axes[:2]]
+    assert [each.shape for each in shares] == [(10, 10)] * 2
+    assert [each.sum() for each in shares] == pytest.approx([1, 1])
+    assert np.trace(shares[0]) > 1.5 * np.trace(shares[1])
+    size(sequences.transitions(np.full((2, 4, 1), np.nan), np.zeros((2, 4, 1))))
+    (cell,) = sequences.lengths([1, 2, 2, 5], [3]).axes
+    assert [patch.get_data().values.tolist() for patch in cell.patches] == [
+        [0.25, 0.5, 0, 0, 0.25], [0, 0, 1, 0, 0],
+    ]  # fmt: skip
+    size(sequences.lengths(np.arange(1, 500), [7, 7]))
+    for draw in (sequences.autocorrelations, sequences.transitions):
+        with pytest.raises(ValueError, match="same features, got 3 and 2"):
+            draw(real, real[:, :, :2])
+        with pytest.raises(ValueError, match="of one time"):
+            draw(real[:, :1], real[:, :1])
+
+
+@pytest.mark.filterwarnings("error")
 def test_trainings():
     logs = [
         EpochLog.of(k, 3, {"critic/loss": -1.0, "generator/adversarial": 0.1 * k}, step=8 * k)

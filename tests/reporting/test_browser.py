@@ -78,7 +78,19 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     )  # fmt: skip
     tables = {"ours": people(500, 3), "a generator with a long name": wrong, "copy": real}
     several = build_comparison(real, tables, metadata, files={"ours": __file__}, **common)
+    week = pd.to_timedelta(np.arange(500) // 50 * 7, "D")
+    visits = [
+        table.assign(
+            key=np.arange(500) % 50 + 1_000 * seed, since=pd.Timestamp("2020-01-01") + week
+        )
+        for seed, table in enumerate((people(500, 0), wrong, people(500, 2)))
+    ]
+    by_key = build_report(
+        *visits[:2], metadata | {"primary_key": None}, holdout=visits[2], sequence_key="key",
+        sequence_index="since",
+    )  # fmt: skip
     return {
+        "sequences": by_key.to_html(folder / "sequences.html"),
         "full": full.to_html(folder / "full.html"),
         "copy": build_report(real, real, metadata, **common).to_html(folder / "copy.html"),
         "several": several.to_html(folder / "several.html"),
@@ -117,11 +129,13 @@ def look(browser, pages):
         context.close()
 
 
-NAMES = ("full", "several")
+NAMES = ("full", "several", "sequences")
 # What the others have beside the full page are its alarm, and more colours.
 VIEWS = [
     *zip(["full"] * 3, WIDTHS, ("dark", "light", "dark"), strict=True),
     *itertools.product(["copy", "several"], [768], SCHEMES),
+    ("sequences", 375, "light"),
+    ("sequences", 1600, "dark"),
 ]
 
 

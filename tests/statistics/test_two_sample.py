@@ -51,5 +51,25 @@ def test_every_row_is_scored_once_by_what_has_not_seen_it():
     assert sorted(scored) == rows[:, 0].tolist()
 
 
+def test_groups_are_whole_and_folds_have_as_many_of_either_kind():
+    groups = np.repeat(np.arange(18), 5)
+    rows, is_real, scored = groups[:, None].astype(float), groups < 9, []
+
+    def fit(learned, flags):
+        # Six of nine groups of each kind are learned from.
+        assert (flags.sum(), (~flags).sum()) == (30, 30)
+
+        def probability(others):
+            assert not set(others[:, 0]) & set(learned[:, 0])
+            scored.extend(others[:, 0])
+            return others[:, 0]
+
+        return probability
+
+    found = list(cross_fitted(rows, is_real, fit, 3, 0, groups))
+    assert sorted(scored) == rows[:, 0].tolist()
+    assert [fold.area for fold in found] == [0.0] * 3
+
+
 def test_examples():
     assert doctest.testmod(two_sample) == (0, 3)

@@ -21,7 +21,7 @@ Fit = Callable[[np.ndarray, np.ndarray], Probability]
 
 def boosted_trees(columns: Mapping[str, str], seed: int) -> Fit:
     """scikit-learn's histogram gradient boosting with its defaults, categories declared."""
-    return _boosted(_categorical(columns), seed)
+    return histogram_boosting(_categorical(columns), seed)
 
 
 def pair_trees(columns: Mapping[str, str], seed: int, most_pairs: int = 500) -> Fit:
@@ -51,7 +51,7 @@ def pair_trees(columns: Mapping[str, str], seed: int, most_pairs: int = 500) -> 
             return np.hstack([rows, rows[:, chosen[:, 0]] - rows[:, chosen[:, 1]]])
 
         wide = np.concatenate([categorical, np.zeros(len(chosen), bool)])
-        probability = _boosted(wide, seed)(widened(features), labels)
+        probability = histogram_boosting(wide, seed)(widened(features), labels)
         return lambda rows: probability(widened(rows))
 
     return fit
@@ -176,7 +176,14 @@ def _categorical(columns: Mapping[str, str]) -> np.ndarray:
     return np.array([sdtype in CATEGORIES for sdtype in columns.values()])
 
 
-def _boosted(categorical: np.ndarray, seed: int) -> Fit:
+def histogram_boosting(categorical: np.ndarray, seed: int) -> Fit:
+    """scikit-learn's trees with their defaults.
+
+    Args:
+        categorical: Which features are codes, bool ``[features]``.
+        seed: Of the trees.
+    """
+
     def fit(features: np.ndarray, labels: np.ndarray) -> Probability:
         (filled,) = without_hollow(features)
         trees = HistGradientBoostingClassifier(
