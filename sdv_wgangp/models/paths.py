@@ -319,7 +319,10 @@ def _segments(
     """Segments ``[segments, times, channels]`` of sequences, and whose each is."""
     begins = np.cumsum(lengths) - lengths
     starts = np.concatenate(
-        [begin + np.arange(length - times + 1) for begin, length in zip(begins, lengths)]
+        [
+            begin + np.arange(length - times + 1)
+            for begin, length in zip(begins, lengths, strict=True)
+        ]
     )
     owners = np.repeat(np.arange(len(lengths)), lengths - times + 1)
     keep = np.arange(0, len(starts), -(-len(starts) // most))

@@ -40,9 +40,11 @@ class SequenceSettings:
         most_frequent: And where no value is in more than this share of the rows.
     """
 
-    head: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=60))
-    steps: StepSettings = StepSettings()
-    paths: PathSettings = PathSettings()
+    head: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(epochs=60, min_steps_per_epoch=40)
+    )
+    steps: StepSettings = field(default_factory=StepSettings)
+    paths: PathSettings = field(default_factory=PathSettings)
     least_path: int = 12
     most_frequent: float = 0.05
 
@@ -59,7 +61,7 @@ class SequenceSettings:
             30
         """
         return cls(
-            TrainingSettings(**{"epochs": max(3 * epochs, 1), **head}),
+            TrainingSettings(**{"epochs": max(3 * epochs, 1), "min_steps_per_epoch": 40, **head}),
             StepSettings(epochs=epochs),
             PathSettings(epochs=epochs),
         )

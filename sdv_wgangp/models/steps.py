@@ -17,8 +17,10 @@ from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.networks.steps import StepBatch, StepNetwork
+from sdv_wgangp.ops import uses_bfloat16
 from sdv_wgangp.players.terms import Likelihood
 from sdv_wgangp.training.loop import train
+from sdv_wgangp.training.precision import matmul_precision
 from sdv_wgangp.training.run import Run
 from sdv_wgangp.training.runs import run_of
 from sdv_wgangp.training.sources import TensorSource
@@ -252,10 +254,13 @@ class StepModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self.new_network()
+        with matmul_precision("medium"):
+            low = torch.bfloat16 if uses_bfloat16(torch.device("cpu")) else None
         run = run_of(
             network, {}, {}, seed=seed, noise=_given, lr=own.lr, betas=(0.9, 0.99),
             decay=own.decay, ema_decay=own.ema_decay, max_grad_norm=1.0,
             terms={"likelihood": Likelihood(_negative)},
+            autocast=low,
         )  # fmt: skip
         size = min(own.batch_size, len(steps))
         source = TensorSource(batch, size, steps_per_epoch=max(len(steps) // size, own.min_steps))
