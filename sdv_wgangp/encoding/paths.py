@@ -111,7 +111,8 @@ class PathEncoder:
     def _channel(
         self, column: pd.Series, values: dict[str, np.ndarray], lengths: np.ndarray
     ) -> Channel:
-        own, name = values[column.name], column.name
+        name = str(column.name)
+        own = values[name]
         log = bool(own.min() > 0)
         told = np.log(own) if log else own
         within = _variance_within(told, lengths)

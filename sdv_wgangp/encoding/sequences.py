@@ -63,10 +63,10 @@ class SequenceAssembler:
         index: Column with the time of each step, numbers or datetimes; None for none.
         context_columns: Columns that do not change within a sequence.
         segment_size: Cut sequences into segments of so many steps, or of so much time (a
-            `pandas.Timedelta`, with an index of datetimes); each is then a sequence. Of steps, a
-            remainder is left out where there is a whole segment before it. A series without a key
-            is cut into overlapping windows, of `WINDOW` steps unless said otherwise. None:
-            sequences stay whole.
+            `pandas.Timedelta`, with an index of datetimes or nanoseconds); each is then a
+            sequence. Of steps, a remainder is left out where there is a whole segment before it.
+            A series without a key is cut into overlapping windows, of `WINDOW` steps unless said
+            otherwise. None: sequences stay whole.
 
     Attributes:
         length_name, start_name: What the columns of length and start are called in the head.
@@ -178,7 +178,7 @@ class SequenceAssembler:
             gaps = steps[self.index].diff()
             if pd.api.types.is_unsigned_integer_dtype(steps[self.index].dtype):
                 gaps = steps[self.index].astype("int64").diff()
-            gaps.iloc[begins] = pd.NaT if gaps.dtype.kind == "m" else np.nan
+            gaps = gaps.mask(np.isin(np.arange(len(gaps)), begins))
             steps[self.index] = gaps
         head[self.length_name] = lengths
         keys = frame.loc[begins, self.keys].reset_index(drop=True) if self.keys else None
@@ -252,8 +252,10 @@ class SequenceAssembler:
         for name in wanted:
             if name not in frame.columns:
                 raise ValueError(f"column {name!r} is not in the table: add it")
-        for name, what in [*((key, "key") for key in self.keys), (self.index, "index")]:
-            if name is not None and frame[name].isna().any():
+        told = [(key, "key") for key in self.keys]
+        told += [] if self.index is None else [(self.index, "index")]
+        for name, what in told:
+            if frame[name].isna().any():
                 rows = int(frame[name].isna().sum())
                 raise ValueError(
                     f"sequence {what} {name!r} is missing in {rows} rows: fill it, or drop them"
@@ -289,14 +291,14 @@ class SequenceAssembler:
     def _timed_segments(
         self, frame: pd.DataFrame, lengths: np.ndarray, size: pd.Timedelta
     ) -> np.ndarray:
-        if self.index is None or self._kind != "M":
+        if self.index is None or self._kind == "f":
             raise ValueError(
-                "segment_size is a length of time, which needs a sequence index of datetimes: "
-                "give a number of steps"
+                "segment_size is a length of time, which needs a sequence index of datetimes or "
+                "of whole nanoseconds: give a number of steps"
             )
         begins, owners = np.cumsum(lengths) - lengths, np.repeat(np.arange(len(lengths)), lengths)
         since = frame[self.index] - frame[self.index].iloc[begins[owners]].to_numpy()
-        part = (since // size).to_numpy()
+        part = (since // (size if self._kind == "M" else size.value)).to_numpy()
         new = np.ones(len(frame), dtype=bool)
         new[1:] = (part[1:] != part[:-1]) | (owners[1:] != owners[:-1])
         return np.diff(np.append(np.flatnonzero(new), len(frame)))

@@ -116,7 +116,7 @@ class HeadModel:
         assert self.model is not None
         rows: dict[tuple, tuple[dict[str, Any], list[int]]] = {}
         for place, row in enumerate(given.to_dict("records")):
-            native = self.model.native_conditions(row)
+            native = self.model.native_conditions({str(n): v for n, v in row.items()})
             native = {n: None if pd.isna(v) else v for n, v in native.items()}
             rows.setdefault(tuple(native.items()), (native, []))[1].append(place)
         return [(conditions, np.array(places)) for conditions, places in rows.values()]

@@ -156,6 +156,12 @@ class PathModel:
     def __init__(self, settings: PathSettings | None = None):
         self.settings = settings or PathSettings()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: each for name, each in vars(self).items() if name != "_scores"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
     def learn_encoding(self, steps: pd.DataFrame, lengths: np.ndarray) -> pd.DataFrame:
         """Learn how columns are told; the summaries of each sequence, for the head."""
         self.encoder = PathEncoder().fit(steps, lengths)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.encoding.columns import NumericColumn
 from sdv_wgangp.encoding.sequences import SequenceAssembler, Sequences
 from sdv_wgangp.encoding.table import TableEncoder
@@ -152,7 +153,7 @@ class SequenceModel:
         self.calendar = self._shared_calendar(sequences)
         names = list(sequences.steps.columns)
         if self.calendar is not None:
-            names.remove(self.assembler.index)
+            names = [name for name in names if name != self.assembler.index]
         paths = self._path_columns(sequences, [*discrete, *ordinal])
         others = [name for name in names if name not in paths]
         self._checkpoints, self._resume = checkpoints, resume
@@ -183,7 +184,7 @@ class SequenceModel:
         if others:
             self._fit_steps(sequences, paths, others, discrete, ordinal, callbacks, logs)
         tell_stage(callbacks, "heads")
-        self.head_model = HeadModel(self._tabular()).fit(
+        self.head_model = HeadModel(self._tabular(len(head))).fit(
             head,
             [name for name in discrete if name in head],
             [name for name in ordinal if name in head],
@@ -233,9 +234,18 @@ class SequenceModel:
         self.step_model.finish(run)
         logs += run.logs
 
-    def _tabular(self) -> TabularModel:
+    def _tabular(self, sequences: int) -> TabularModel:
+        # Few heads are no reason to draw a million more to choose among.
+        pool = int(np.clip(64 * sequences, 2**12, 2**21))
+        options = CalibrationOptions(
+            max_pool_rows=pool, first_rows=min(pool, 2**16), max_kept_rows=min(pool, 2**18)
+        )
+        head = self.settings.head
+        if sequences >= 1000:  # enough to learn more from
+            head = replace(head, min_steps_per_epoch=3 * head.min_steps_per_epoch)
         return TabularModel(
-            self.settings.head,
+            head,
+            calibration_options=options,
             rounded=self.rounded,
             enable_gpu=self.enable_gpu,
             random_state=self._seeds.weights,
@@ -272,7 +282,7 @@ class SequenceModel:
         if index is None:
             return None
         gaps = sequences.steps[index]
-        own = gaps.iloc[sequences.times > 0].reset_index(drop=True)
+        own = gaps.loc[sequences.times > 0].reset_index(drop=True)
         if len(own) and own.nunique() == 1:
             return own.iloc[:1].to_frame()
         lengths, count = sequences.lengths, len(sequences)
@@ -308,6 +318,20 @@ class SequenceModel:
             ],
             axis=1,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What a fit alone needs, and random numbers, which are no data.
+        left_out = {"_checkpoints", "_resume", "_fingerprint", "_seeds", "_random"}
+        state = {name: each for name, each in vars(self).items() if name not in left_out}
+        if self.can_sample:
+            state["_random_state"] = self._random.get_state()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if (random_state := self.__dict__.pop("_random_state", None)) is not None:
+            self._random = torch.Generator()
+            self._random.set_state(random_state)
 
     # ----------------------------------------------------------------- drawing
 
@@ -495,4 +519,4 @@ def _woven(
     return both.iloc[order].reset_index(drop=True)
 
 
-__all__ = ["SequenceModel", "SequenceSettings", "replace"]
+__all__ = ["SequenceModel", "SequenceSettings"]

@@ -31,6 +31,9 @@ STEP_ENCODING = EncodingOptions(
 )
 
 
+_LAID_OUT = {"_layout", "_head_layout", "_ordered", "_first_levels", "_nothing"}
+
+
 @dataclass(frozen=True)
 class StepSettings:
     """Hyper-parameters of the steps' network and its training.
@@ -106,6 +109,15 @@ class StepModel:
         self.settings = settings or StepSettings()
         self.gap = gap
         self.encoder = TableEncoder(discrete_columns, ordinal_columns, rounded, STEP_ENCODING)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # It follows from the encoders.
+        return {name: each for name, each in vars(self).items() if name not in _LAID_OUT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "head_encoder" in state:
+            self._lay_out()
 
     # ----------------------------------------------------------------- what the network reads
 
@@ -193,9 +205,9 @@ class StepModel:
         """All rows with what came before them."""
         table = self.encoder.encode(steps, random)
         codes, ranks = table.codes.long(), self._ranks_of(table, self._layout)
-        begins = np.cumsum(lengths) - lengths
+        begins = torch.from_numpy(np.cumsum(lengths) - lengths)
         owners = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
-        times = torch.arange(len(codes)) - torch.from_numpy(begins)[owners]
+        times = torch.arange(len(codes)) - begins[owners]
         own_levels, ordered = codes + self._first_levels, ranks[:, self._ordered]
 
         def before(of_rows: Tensor, nothing: Tensor, count: int) -> Tensor:
@@ -206,11 +218,11 @@ class StepModel:
 
         zero = torch.zeros(ordered.shape[1])
         sums = ordered.double().cumsum(0) - ordered
-        sums = (sums - sums[torch.from_numpy(begins)][owners]).float()
+        sums = (sums - sums[begins][owners]).float()
         moment = np.zeros(len(codes)) if when is None else when
         started = torch.from_numpy(moment)
-        last = before(started[:, None], torch.zeros(1, dtype=started.dtype), 1)[:, 0]
-        last = torch.where(times > 0, last, started).numpy()
+        earlier = before(started[:, None], torch.zeros(1, dtype=started.dtype), 1)[:, 0]
+        last = torch.where(times > 0, earlier, started).numpy()
         past = Past(
             torch.stack([before(own_levels, self._nothing, count) for count in (1, 2)]),
             torch.stack([before(ordered, zero, count) for count in (1, 2)]),
@@ -221,7 +233,9 @@ class StepModel:
             past, torch.from_numpy(lengths)[owners], head_ranks[owners],
             torch.from_numpy(beside.astype(np.float32)),
         )  # fmt: skip
-        return StepBatch(levels[owners], *past.levels, values, self._moments(moment), codes, ranks)
+        last_row, second_row = past.levels[0], past.levels[1]
+        moments = self._moments(moment)
+        return StepBatch(levels[owners], last_row, second_row, values, moments, codes, ranks)
 
     # ----------------------------------------------------------------- learning
 
@@ -332,6 +346,7 @@ class StepModel:
             self._begin_after(past, *prefix)
         beside = np.zeros((total, 0)) if beside is None else beside
         wanted, made = torch.from_numpy(lengths), np.zeros(total, dtype=bool)
+        none = torch.empty(0)
         for time in range(int(lengths.max(initial=0))):
             active = np.flatnonzero((lengths > time) & (given <= time))
             if not len(active):
@@ -344,7 +359,9 @@ class StepModel:
                 torch.from_numpy(beside[rows].astype(np.float32)),
             )  # fmt: skip
             drawn = self._draw_rows(
-                StepBatch(levels[index], *own.levels, values, *[torch.empty(0)] * 3),
+                StepBatch(
+                    levels[index], own.levels[0], own.levels[1], values, none, none, none
+                ),
                 own, positions[rows], time, random, gap_numbers,
             )  # fmt: skip
             codes[rows], new_when = drawn
@@ -401,8 +418,9 @@ class StepModel:
             known = self._layout.ranks[chosen + self._layout.offsets[place]]
             ranks = torch.full((len(chosen),), 0.5)
             if isinstance(column, NumericColumn):
-                inside = 0 if own is None else positions[:, own]
-                ranks = known[:, 0] + known[:, 1] * inside
+                ranks = known[:, 0].clone()
+                if own is not None:
+                    ranks += known[:, 1] * positions[:, own]
             before = before + self.network.embedded(place, chosen, ranks)
             if place == 0:
                 if column.name == self.gap and gap_numbers is not None:

@@ -82,6 +82,8 @@ class PathCritic(nn.Module):
         width: Of the hidden layers.
     """
 
+    whitening: Tensor
+
     def __init__(self, times: int, channels: int, head: int, whitening: Tensor, width: int = 256):
         super().__init__()
         self.register_buffer("whitening", whitening)

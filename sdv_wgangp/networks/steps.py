@@ -60,6 +60,8 @@ class StepNetwork(nn.Module):
         torch.Size([1])
     """
 
+    offsets: Tensor
+
     def __init__(
         self,
         widths: Sequence[int],

@@ -161,6 +161,12 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
                 "segment_size must be None, a whole number of at least 1 or a positive "
                 f"pandas.Timedelta, not {size!r}."
             )
+        index = columns.get(self._sequence_index, {}).get("sdtype")
+        if timed and index != "datetime":
+            raise SynthesizerInputError(
+                "segment_size is a length of time, which needs a sequence index of datetimes: "
+                "give a number of rows."
+            )
 
     def get_parameters(self) -> dict[str, Any]:
         """The arguments that the synthesizer was made with."""
@@ -276,14 +282,11 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
             if name not in key
         ]
         ordinal = [name for name in discrete if sdtypes.get(name) == "ordinal"]
-        size = self.segment_size
-        if isinstance(size, pd.Timedelta) and self._sequence_index is not None:
-            modelled = modelled.copy()
         self._model = SequenceModel(
             self._sequence_key,
             self._sequence_index,
             [name for name in self.context_columns if name not in made_up],
-            size,
+            self.segment_size,
             settings=SequenceSettings.of(self.epochs),
             rounded=self.enforce_rounding,
             enable_gpu=self.enable_gpu,
@@ -481,7 +484,7 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
         if not given.shape[1]:
             return None
         learned = [
-            name
+            str(name)
             for name in given
             if self._data_processor._hyper_transformer.field_transformers.get(name) is not None
         ]
@@ -497,12 +500,17 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
         if self._context_synthesizer is None:
             return pd.DataFrame(index=range(count))
         processor = self._context_synthesizer._data_processor
-        made = processor.reverse_transform(pd.DataFrame(index=range(count)))
-        names = [*(self._sequence_key or []), *self._id_context_columns()]
-        for name in names:
+        made = processor.generate_keys(count)
+        transformers = processor._hyper_transformer.field_transformers
+        others = [name for name in self._id_context_columns() if transformers.get(name)]
+        if others:
+            made[others] = processor._hyper_transformer.create_anonymized_columns(
+                num_rows=count, column_names=others
+            )
+        for name in self._sequence_key or []:
             if name not in made:
                 made[name] = np.arange(count)
-        return made[names].reset_index(drop=True)
+        return made.reset_index(drop=True)
 
     def _decoded(self, drawn: pd.DataFrame):
         restored = self._data_processor.reverse_transform(drawn)
@@ -567,4 +575,6 @@ class _data_errors:
             raise InvalidDataError([f"{error}."]) from error
 
 
+# SDV's synthesizer of keys, whose data processor makes them.
+register(GaussianCopulaSynthesizer)
 register(DoppelGANgerSynthesizer, without=WATCHING)
