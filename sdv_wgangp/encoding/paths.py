@@ -18,8 +18,9 @@ from scipy.special import ndtr, ndtri
 from sdv_wgangp.encoding.grid import decimals_of
 from sdv_wgangp.encoding.quantiles import QuantileMap
 
-# The share of the variance within sequences that steps have, below which a column is a walk.
-WALK = 0.1
+# A column is a walk where its steps have less than this share of its variance within sequences, or
+# than these times what they have of it in a random walk of as many steps, 6 / T.
+WALK, WALKS = 0.1, 1.5
 # And that what remains beside another column has, below which it is told relative to that.
 BESIDE = 0.2
 # Steps beyond this many are no news about the spread of a normal score.
@@ -127,7 +128,8 @@ class PathEncoder:
                     break
         inner = _inner(lengths)
         changes = np.diff(told, prepend=told[0])[inner]
-        walk = bool(np.mean(changes**2) < WALK * within) if len(changes) else False
+        share = max(WALK, WALKS * 6 / float(np.median(lengths)))
+        walk = bool(np.mean(changes**2) < share * within) if len(changes) else False
         decimals = decimals_of(np.unique(own), np.dtype(np.float64))
         return Channel(
             name, log, beside, walk, own.min(), own.max(), decimals, column.to_numpy().dtype

@@ -221,7 +221,7 @@ class SequenceAssembler:
         sums: Any = values.cumsum()
         sums = sums - np.repeat(sums[begins], lengths)
         if self._kind == "M":
-            return starts + pd.to_timedelta(sums, unit="ns")
+            return (starts + pd.to_timedelta(sums, unit="ns")).astype(self._dtype)
         if self._kind in "iu":
             return (starts.astype("int64") + sums).astype(self._dtype)
         total = starts.astype(np.float64) + sums

@@ -24,6 +24,7 @@ from sdv_wgangp.synthesizers.keys import seed_keys
 from sdv_wgangp.synthesizers.saved_classes import register
 from sdv_wgangp.synthesizers.saving import Saved
 from sdv_wgangp.synthesizers.transformers import (
+    NumberFormatter,
     TimestampEncoder,
     impossible_columns,
     in_stable_dtypes,
@@ -49,7 +50,8 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
 
     Rows of a sequence are sorted by the sequence index, if there is one; gaps between them are
     learned, so that time never goes back, and does not stand still unless it does in the data.
-    Metadata without a sequence key describe one long series: it is learned in windows.
+    Metadata without a sequence key describe one long series: it is learned in windows, and the
+    first column of dates that never goes back is its index.
 
     Args:
         metadata: SDV metadata of the one table.
@@ -252,12 +254,17 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
     def _free_index(self, processor) -> None:
         """Let the index leave its training range: sequences may be longer than any."""
         transformers = processor._hyper_transformer.field_transformers
-        for each in (
-            transformers.get(self._sequence_index),
-            processor.formatters.get(self._sequence_index),
-        ):
-            if getattr(each, "enforce_min_max_values", False):
-                each.enforce_min_max_values = False
+        self._free(transformers.get(self._sequence_index))
+        self._free(processor.formatters.get(self._sequence_index))
+
+    @staticmethod
+    def _free(each) -> None:
+        if getattr(each, "enforce_min_max_values", False):
+            each.enforce_min_max_values = False
+        if isinstance(each, TimestampEncoder) and each.span is not None:
+            each._span = each.span[0], pd.Timestamp.max.floor("D").value
+        elif isinstance(each, NumberFormatter):
+            each._span = None  # which it would clip to
 
     def _id_context_columns(self) -> list[str]:
         """Context columns that are made up, not learned."""
@@ -282,9 +289,12 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
             if name not in key
         ]
         ordinal = [name for name in discrete if sdtypes.get(name) == "ordinal"]
+        index = self._index_of(modelled, sdtypes)
+        if index is not None and sdtypes.get(index) == "datetime":
+            modelled = modelled.assign(**{index: modelled[index].astype("int64")})
         self._model = SequenceModel(
             self._sequence_key,
-            self._sequence_index,
+            index,
             [name for name in self.context_columns if name not in made_up],
             self.segment_size,
             settings=SequenceSettings.of(self.epochs),
@@ -303,6 +313,19 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
                 resume=self._resuming,
             )
         self.reset_sampling()
+
+    def _index_of(self, frame: pd.DataFrame, sdtypes: dict[str, str]) -> str | None:
+        """The sequence index. SDV allows none without a key: of one long series the first column
+        of dates that never goes back is taken for it."""
+        if self._sequence_key is not None:
+            return self._sequence_index
+        for name in frame:
+            dates = sdtypes.get(name) == "datetime"
+            if dates and frame[name].notna().all() and frame[name].is_monotonic_increasing:
+                transformer = self._data_processor._hyper_transformer.field_transformers[name]
+                self._free(transformer)
+                return str(name)
+        return None
 
     def _fit_keys(self, processed_data: pd.DataFrame, made_up: list[str]) -> None:
         """Learn what keys and made-up contexts look like."""

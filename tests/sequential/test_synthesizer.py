@@ -288,7 +288,7 @@ def test_smooth_paths_keep_their_level_scale_and_order():
 def test_one_long_series_without_a_key():
     time = pd.date_range("2024-01-01", periods=200, freq="h")
     frame = pd.DataFrame({"t": time, "x": np.sin(np.arange(200) / 5).round(3)})
-    metadata = described({"t": "datetime", "x": "numerical"}, key=None, index="t")
+    metadata = described({"t": "datetime", "x": "numerical"}, key=None)
     synthesizer = fitted(frame, metadata, (), segment_size=20)
     sampled = rows(synthesizer.sample(2))
     assert len(sampled) == 40
