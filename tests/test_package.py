@@ -16,6 +16,7 @@ import sdv_wgangp
 
 SYNTHESIZER = "WGANGPMFSSynthesizer"
 TABLES = "IndependentWGANGPMFSSynthesizer"
+SEQUENCES = "DoppelGANgerSynthesizer"
 
 FLOORS = (
     "statistics",
@@ -59,6 +60,7 @@ def test_unknown_names_are_attribute_errors():
         "import sdv_wgangp",
         "import sdv_wgangp.single_table",
         "import sdv_wgangp.multi_table",
+        "import sdv_wgangp.sequential",
         "import sdv_wgangp.synthesizers.loading",
         "import sdv_wgangp.synthesizers.saving",
         "import sdv_wgangp.synthesizers.sdv_versions",
@@ -85,6 +87,7 @@ with warnings.catch_warnings(record=True) as caught:
     {first}
     from sdv.single_table import {SYNTHESIZER} as from_sdv
     from sdv.multi_table import {TABLES} as tables_from_sdv
+    from sdv.sequential import {SEQUENCES} as sequences_from_sdv
 failed = [str(w.message) for w in caught if "Failed to load" in str(w.message)]
 assert not failed, failed
 from sdv_wgangp import {SYNTHESIZER} as from_package
@@ -93,6 +96,9 @@ assert from_sdv is from_package is from_module
 from sdv_wgangp import {TABLES} as tables_from_package
 from sdv_wgangp.multi_table import {TABLES} as tables_from_module
 assert tables_from_sdv is tables_from_package is tables_from_module
+from sdv_wgangp import {SEQUENCES} as sequences_from_package
+from sdv_wgangp.sequential import {SEQUENCES} as sequences_from_module
+assert sequences_from_sdv is sequences_from_package is sequences_from_module
 """
     result = run(code)
     assert result.returncode == 0, result.stderr
