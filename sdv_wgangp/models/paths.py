@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import ndtri
 from torch import Tensor
 
 from sdv_wgangp.encoding.paths import PathEncoder
@@ -157,7 +158,9 @@ class PathModel:
         self.settings = settings or PathSettings()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: each for name, each in vars(self).items() if name != "_scores"}
+        return {
+            name: each for name, each in vars(self).items() if name not in ("_scores", "_drawing")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -208,6 +211,7 @@ class PathModel:
             critic_steps=own.critic_steps,
         )  # fmt: skip
         data = PathBatch(torch.from_numpy(segments).float(), torch.from_numpy(head).float())
+        self._drawing = draw, data
         source = TensorSource(
             data, min(own.batch_size, len(segments)), own.critic_steps, own.steps_per_epoch
         )
@@ -235,6 +239,31 @@ class PathModel:
         network = copy.deepcopy(run.average.update_bn([]))
         assert isinstance(network, PathNetwork)
         self.network = network.eval().requires_grad_(False)
+        self._learn_marginals()
+
+    @torch.no_grad()
+    def _learn_marginals(self, steps: int = 40_000, knots: int = 512) -> None:
+        """What makes normal scores of each channel's generated ones, so that its marginal is that
+        of the data: what a critic misses first are the tails."""
+        (draw, data), random = self._drawing, torch.Generator().manual_seed(0)
+        del self._drawing
+        rows = min(max(steps // data.scores.shape[1], 64), 4096)
+        chosen = torch.randint(len(data.head), (rows,), generator=random)
+        real = PathBatch(data.scores[chosen], data.head[chosen])
+        made = self.network(*draw(real, random)).scores.double().flatten(0, 1).numpy()
+        ranks = (np.arange(knots) + 0.5) / knots
+        self._known, self._normal = np.quantile(made, ranks, axis=0), ndtri(ranks)
+
+    def _to_normal(self, scores: np.ndarray) -> np.ndarray:
+        """Generated scores ``[..., channels]`` with normal marginals; tails go on in parallel."""
+        found = np.empty_like(scores)
+        for channel, known in enumerate(self._known.T):
+            own = scores[..., channel]
+            mapped = np.interp(own, known, self._normal)
+            mapped = np.where(own < known[0], self._normal[0] + own - known[0], mapped)
+            mapped = np.where(own > known[-1], self._normal[-1] + own - known[-1], mapped)
+            found[..., channel] = mapped
+        return found
 
     def fit(
         self, steps: pd.DataFrame, lengths: np.ndarray, seed: int = 0,
@@ -266,7 +295,9 @@ class PathModel:
             chosen = np.flatnonzero(lengths == length)
             path = torch.from_numpy(self.process.draw(len(chosen), int(length), own)).float()
             noise = torch.randn(len(chosen), int(length), self.network.noise, generator=random)
-            changed = self.network(path, noise, head[chosen]).scores.double().numpy()
+            changed = self._to_normal(
+                self.network(path, noise, head[chosen]).scores.double().numpy()
+            )
             rows = begins[chosen][:, None] + np.arange(length)
             scores[rows.ravel()] = changed.reshape(-1, changed.shape[2])
         return self.encoder.decode(scores, summaries, lengths)
@@ -296,7 +327,7 @@ class PathModel:
             path = np.concatenate([known, self.process.after(past, more, own)[0]])
             noise = torch.randn(1, len(path), self.network.noise, generator=random)
             changed = self.network(torch.from_numpy(path).float()[None], noise, head[[place]])
-            built.append(changed.scores[0, length - 1 :].double().numpy())
+            built.append(self._to_normal(changed.scores[0, length - 1 :].double().numpy()))
         # Walks start at the last value that is given.
         last = steps.iloc[np.cumsum(lengths) - 1]
         _, at_last = self.encoder.encode(last, np.ones(len(lengths), np.int64))

@@ -254,8 +254,9 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
     def _free_index(self, processor) -> None:
         """Let the index leave its training range: sequences may be longer than any."""
         transformers = processor._hyper_transformer.field_transformers
-        self._free(transformers.get(self._sequence_index))
-        self._free(processor.formatters.get(self._sequence_index))
+        if self._sequence_index is not None:
+            self._free(transformers.get(self._sequence_index))
+            self._free(processor.formatters.get(self._sequence_index))
 
     @staticmethod
     def _free(each) -> None:
