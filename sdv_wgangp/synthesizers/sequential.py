@@ -315,7 +315,7 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
             )
         self.reset_sampling()
 
-    def _index_of(self, frame: pd.DataFrame, sdtypes: dict[str, str]) -> str | None:
+    def _index_of(self, frame: pd.DataFrame, sdtypes: dict[Any, str]) -> str | None:
         """The sequence index. SDV allows none without a key: of one long series the first column
         of dates that never goes back is taken for it."""
         if self._sequence_key is not None:
@@ -323,8 +323,7 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
         for name in frame:
             dates = sdtypes.get(name) == "datetime"
             if dates and frame[name].notna().all() and frame[name].is_monotonic_increasing:
-                transformer = self._data_processor._hyper_transformer.field_transformers[name]
-                self._free(transformer)
+                self._free(self._data_processor._hyper_transformer.field_transformers[name])
                 return str(name)
         return None
 

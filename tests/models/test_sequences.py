@@ -29,14 +29,15 @@ def turns(sequences: int = 200, seed: int = 0) -> pd.DataFrame:
 def model() -> SequenceModel:
     settings = SequenceSettings.of(4)
     settings = SequenceSettings(
-        settings.head, StepSettings(epochs=15, min_steps=20, batch_size=128, dropout=0.0)
+        settings.head,
+        StepSettings(epochs=15, min_steps=60, batch_size=128, width=64, narrow=32, dropout=0.0),
     )
     return SequenceModel("who", "day", ["way"], settings=settings, random_state=0).fit(turns())
 
 
 def test_steps_follow_the_rows_before_and_the_head(model):
     sampled = model.sample(300)
-    change = sampled.groupby("who").level.diff().dropna()
+    change = sampled.groupby("who")["level"].diff().dropna()
     way = sampled.way.loc[change.index]
     assert (change[way == "up"] == 1).mean() > 0.9
     assert (change[way == "down"] == -1).mean() > 0.9
