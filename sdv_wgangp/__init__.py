@@ -20,9 +20,11 @@ moved.install()
 if TYPE_CHECKING:
     from sdv_wgangp.synthesizers.loading import load, load_model
     from sdv_wgangp.synthesizers.multi_table import IndependentWGANGPMFSSynthesizer
+    from sdv_wgangp.synthesizers.sequential import DoppelGANgerSynthesizer
     from sdv_wgangp.synthesizers.single_table import WGANGPMFSSynthesizer
 
 __all__ = [
+    "DoppelGANgerSynthesizer",
     "IndependentWGANGPMFSSynthesizer",
     "WGANGPMFSSynthesizer",
     "__version__",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 # What needs SDV, and where it is.
 _LAZY = {
+    "DoppelGANgerSynthesizer": "synthesizers.sequential",
     "IndependentWGANGPMFSSynthesizer": "synthesizers.multi_table",
     "WGANGPMFSSynthesizer": "synthesizers.single_table",
     "load": "synthesizers.loading",

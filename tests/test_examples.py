@@ -36,6 +36,15 @@ def check_table(output: str) -> None:
     assert all(abs(float(real) - float(synthetic)) < 12 for _, real, synthetic in found)
 
 
+def check_sequences(output: str) -> None:
+    assert re.search(r"^\d+ rows of 200 machines, 0 steps back in time$", output, re.MULTILINE)
+    line = r"^old (\w+) +wear a check: real ([\d.]+), synthetic ([\d.]+)$"
+    found = re.findall(line, output, re.MULTILINE)
+    assert [name for name, *_ in found] == ["False", "True"]
+    assert all(abs(float(real) - float(synthetic)) < 0.8 for _, real, synthetic in found)
+    assert "machine 1 after" in output
+
+
 def check_stop_and_resume(output: str) -> None:
     assert "stopped after 1 whole epochs" in output
     assert "resumed:  4 epochs" in output

@@ -17,6 +17,7 @@ import sdv_wgangp
 
 SYNTHESIZER = "WGANGPMFSSynthesizer"
 TABLES = "IndependentWGANGPMFSSynthesizer"
+SEQUENCES = "DoppelGANgerSynthesizer"
 
 FLOORS = (
     "statistics",
@@ -58,6 +59,7 @@ ORDERS = (
     "import sdv_wgangp",
     "import sdv_wgangp.single_table",
     "import sdv_wgangp.multi_table",
+    "import sdv_wgangp.sequential",
     "import sdv_wgangp.synthesizers.loading",
     "import sdv_wgangp.synthesizers.saving",
     "import sdv_wgangp.synthesizers.sdv_versions",
@@ -94,6 +96,7 @@ def found(first):
         exec(first, {{}})
         from sdv.single_table import {SYNTHESIZER} as from_sdv
         from sdv.multi_table import {TABLES} as tables_from_sdv
+        from sdv.sequential import {SEQUENCES} as sequences_from_sdv
     failed = [str(w.message) for w in caught if "Failed to load" in str(w.message)]
     assert not failed, failed
     from sdv_wgangp import {SYNTHESIZER} as from_package
@@ -102,6 +105,9 @@ def found(first):
     from sdv_wgangp import {TABLES} as tables_from_package
     from sdv_wgangp.multi_table import {TABLES} as tables_from_module
     assert tables_from_sdv is tables_from_package is tables_from_module
+    from sdv_wgangp import {SEQUENCES} as sequences_from_package
+    from sdv_wgangp.sequential import {SEQUENCES} as sequences_from_module
+    assert sequences_from_sdv is sequences_from_package is sequences_from_module
 
 wrong = []
 for first in {ORDERS!r}:

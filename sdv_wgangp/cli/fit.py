@@ -16,10 +16,15 @@ from sdv_wgangp.cli.options import (
     add_reading,
     fraction,
     given_format,
-    given_parameters,
     reading,
 )
 from sdv_wgangp.cli.output import calm, printer, shows_progress
+from sdv_wgangp.cli.sequences import (
+    add_sequences,
+    check_sequences,
+    synthesizer_of,
+    with_sequences,
+)
 from sdv_wgangp.cli.termination import system_default
 from sdv_wgangp.user_errors import UserError, one_line
 from sdv_wgangp.values import count, number
@@ -41,6 +46,8 @@ def add(commands: Any) -> None:
             "--meta-feature-weight mean=1,cor=0.5",
             "fit people.csv --model m.safetensors --objective hinge --gradient-penalty r1 "
             "--generator-dim 512,512",
+            "fit visits.csv --model m.safetensors --sequence-key patient --sequence-index day "
+            "--context-columns sex,age",
             "fit people.csv --model m.safetensors --seed 1 --checkpoints m.checkpoints --resume",
         ],
         "Ctrl-C ends the training early and keeps what was learnt. With --checkpoints so does a "
@@ -69,6 +76,7 @@ def add(commands: Any) -> None:
     )
     add_loudness(parser)
     add_reading(parser, "DATA")
+    add_sequences(parser)
     add_parameters(parser)
     saved = parser.add_argument_group("checkpoints")
     saved.add_argument(
@@ -135,10 +143,10 @@ def run(options: argparse.Namespace) -> int:
         write_table,
     )
     from sdv_wgangp.models.tabular import NonFiniteLossError
-    from sdv_wgangp.single_table import WGANGPMFSSynthesizer
     from sdv_wgangp.synthesizers import sdv_versions
 
     say = printer(options)
+    check_sequences(options)
     model = Path(options.model)
     held = []
     if options.holdout is not None:
@@ -160,15 +168,18 @@ def run(options: argparse.Namespace) -> int:
     if given is not None:
         check_columns(given, options.metadata, frame)
     metadata = detected(frame, model, say) if given is None else given
+    metadata = with_sequences(metadata, options, frame)
     kept_metadata = without_ranges(metadata) if given is None else metadata
     if options.holdout is not None:
-        frame, rest = split(frame, options.holdout, options.random_state or 0)
+        frame, rest = split(
+            frame, options.holdout, options.random_state or 0, options.sequence_key
+        )
         for path, table in zip(held, (frame, rest), strict=True):
             write_table(table, path)
     with warnings.catch_warnings():
         # They are written with the model.
         warnings.filterwarnings("ignore", "We strongly recommend saving the metadata")
-        synthesizer = WGANGPMFSSynthesizer(metadata, **given_parameters(options))
+        synthesizer = synthesizer_of(metadata, options)
     check_model_file(synthesizer, sdv_versions.as_fit_input(metadata, frame), model)
     _set_checkpoints(synthesizer, options)
     if not shows_progress(options):

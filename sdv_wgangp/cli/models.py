@@ -93,30 +93,61 @@ def load_model(path: str | Path) -> Any:
     return model
 
 
-def split(frame: pd.DataFrame, fraction: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split(
+    frame: pd.DataFrame, fraction: float, seed: int, key: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows to fit and rows to hold out, at random, each in the order of the table.
+
+    Args:
+        frame: The table.
+        fraction: Of the rows, to be held out.
+        seed: Of the choice.
+        key: Rows with the same value of this column stay together, and count as one.
 
     Raises:
         UserError: either part would be empty.
     """
-    held = round(fraction * len(frame))
-    if not 0 < held < len(frame):
+    units = np.arange(len(frame)) if key is None else pd.factorize(frame[key])[0]
+    count = int(units.max(initial=-1)) + 1
+    held = round(fraction * count)
+    if not 0 < held < count:
         raise UserError(
-            f"--holdout {fraction:g} of {len(frame)} rows leaves one part empty; "
-            "give a share between 0 and 1, such as 0.1"
+            f"--holdout {fraction:g} of {count} {'rows' if key is None else 'sequences'} leaves "
+            "one part empty; give a share between 0 and 1, such as 0.1"
         )
-    order = np.random.default_rng(seed).permutation(len(frame))
+    order = np.random.default_rng(seed).permutation(count)
     train, holdout = (
-        frame.iloc[np.sort(rows)].reset_index(drop=True) for rows in (order[held:], order[:held])
+        frame.loc[np.isin(units, chosen)].reset_index(drop=True)
+        for chosen in (order[held:], order[:held])
     )
     return train, holdout
 
 
-def sample_chunks(synthesizer: Any, rows: int, chunk: int = CHUNK) -> Iterator[pd.DataFrame]:
-    """``rows`` rows in frames of at most ``chunk``."""
+def sample_chunks(
+    synthesizer: Any, rows: int, chunk: int = CHUNK, length: int | None = None
+) -> Iterator[pd.DataFrame]:
+    """``rows`` rows, or sequences of a synthesizer of such, in frames of about ``chunk`` rows.
+
+    Args:
+        synthesizer: Fitted.
+        rows: How many.
+        chunk: Rows of a frame, at most, but for a single sequence of more.
+        length: Rows of each sequence; None draws lengths.
+
+    Raises:
+        UserError: A length is given, and there are no sequences.
+    """
+    sequences = hasattr(synthesizer, "sample_sequences")
+    if length is not None and not sequences:
+        raise UserError("--sequence-length is for models of sequences: leave it out")
+    if sequences:
+        chunk = max(chunk // (length or synthesizer.model.longest), 1)
     while rows > 0:
         count = min(rows, chunk)
-        yield sdv_versions.as_frame(synthesizer.sample(num_rows=count))
+        if sequences:
+            yield sdv_versions.as_frame(synthesizer.sample_sequences(count, length))
+        else:
+            yield sdv_versions.as_frame(synthesizer.sample(num_rows=count))
         rows -= count
 
 

@@ -32,7 +32,17 @@ def add(commands: Any) -> None:
         "runs code when it is loaded: only take one whose origin you trust",
     )
     parser.add_argument(
-        "--rows", type=reading(count), required=True, metavar="N", help="how many rows"
+        "--rows",
+        type=reading(count),
+        required=True,
+        metavar="N",
+        help="how many rows; of a model of sequences, how many of these",
+    )
+    parser.add_argument(
+        "--sequence-length",
+        type=reading(count),
+        metavar="N",
+        help="rows of each sequence (default: as they are in the data)",
     )
     parser.add_argument(
         "--output",
@@ -73,9 +83,11 @@ def run(options: argparse.Namespace) -> int:
         with TableWriter(options.output) as out:
             shown = {"total": options.rows, "unit": " rows", "unit_scale": True, "leave": False}
             with tqdm(disable=not shows_progress(options), **shown) as bar:
-                for frame in models.sample_chunks(synthesizer, options.rows):
+                length, written = options.sequence_length, 0
+                for frame in models.sample_chunks(synthesizer, options.rows, length=length):
                     out.write(frame)
                     bar.update(len(frame))
+                    written += len(frame)
     seconds = time.perf_counter() - started
-    say(f"{options.rows:,} rows in {seconds:.1f} s: {options.output}")
+    say(f"{written:,} rows in {seconds:.1f} s: {options.output}")
     return 0

@@ -418,8 +418,8 @@ class Content:
         raise KeyError(f"the report has no measure {key!r}")
 
     def verdict(self, key: str) -> Verdict:
-        """The verdict on "fidelity", "utility", "privacy", "sequences" or, where some are broken or
-        lost, "relations" and "modes".
+        """The verdict on "fidelity", "utility", "privacy", "sequences" or, where some are broken
+        or lost, "relations" and "modes".
 
         Raises:
             KeyError: this report has none.

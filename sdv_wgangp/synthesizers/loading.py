@@ -8,7 +8,13 @@ from typing import Any
 from sdv_wgangp.persistence.container import is_tensor_file
 
 # So that they have registered themselves as what a file may hold.
-from sdv_wgangp.synthesizers import multi_table, pickles, sdv_versions, single_table  # noqa: F401
+from sdv_wgangp.synthesizers import (
+    multi_table,  # noqa: F401
+    pickles,
+    sdv_versions,
+    sequential,  # noqa: F401
+    single_table,  # noqa: F401
+)
 from sdv_wgangp.synthesizers.saving import SUFFIX, ModelFileError, read_model
 
 __all__ = ["ModelFileError", "load", "load_model"]

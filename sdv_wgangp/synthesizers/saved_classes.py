@@ -31,8 +31,14 @@ from sdv_wgangp.encoding.derived import DerivedColumn
 from sdv_wgangp.encoding.grid import DateGrid, Grid
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.options import EncodingOptions
+from sdv_wgangp.encoding.paths import Channel, PathEncoder
 from sdv_wgangp.encoding.quantiles import QuantileMap
+from sdv_wgangp.encoding.sequences import SequenceAssembler
 from sdv_wgangp.encoding.table import TableEncoder
+from sdv_wgangp.models.heads import HeadModel
+from sdv_wgangp.models.paths import GaussianProcess, PathModel, PathSettings
+from sdv_wgangp.models.sequences import SequenceModel, SequenceSettings
+from sdv_wgangp.models.steps import StepModel, StepSettings
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.persistence.container import ModelFileError
 from sdv_wgangp.persistence.graph import Kind, check_attribute
@@ -46,6 +52,8 @@ PLAIN = (
     *(Calibration, Cells, DensityRatio, RefinedRatio, Raking),
     *(ValueCalibration, BinMap, RareAtoms),
     *(TrainingSettings, EpochLog),
+    *(SequenceAssembler, PathEncoder, Channel, GaussianProcess, HeadModel),
+    *(SequenceSettings, StepSettings, PathSettings),
     *(DataProcessor, DatetimeFormatter, NumericalFormatter, NumberFormatter),
     *(rdt.HyperTransformer, NullTransformer),
     *(sdv.cag.FixedCombinations, sdv.cag.FixedIncrements, sdv.cag.Inequality),
@@ -90,6 +98,8 @@ def _known() -> tuple[Kind, ...]:
         Kind(CalibrationOptions, make=lambda state: CalibrationOptions(**state)),
     ]
     found.append(Kind(TabularModel, _model_state, _make_model))
+    found += [Kind(cls, _network_state, _network_maker(cls)) for cls in (PathModel, StepModel)]
+    found.append(Kind(SequenceModel, SequenceModel.__getstate__, _make_sequences))
     metadata = Metadata()
     metadata.add_table("table")
     found += [Kind(Metadata), Kind(type(metadata.tables["table"]))]
@@ -179,6 +189,41 @@ def _make_model(state: dict[str, Any]) -> TabularModel:
     model.__setstate__(
         {"generator": generator.eval().requires_grad_(False), "_random": ("", None)}
     )
+    return model
+
+
+def _network_state(model: PathModel | StepModel) -> dict[str, Any]:
+    state = model.__getstate__()
+    return state | {"network": dict(state["network"].state_dict())}
+
+
+def _network_maker(cls: type[PathModel] | type[StepModel]):
+    """Makes models of one class; their networks follow from settings and encoding."""
+
+    def make(state: dict[str, Any]) -> PathModel | StepModel:
+        weights = state.pop("network")
+        if not all(torch.isfinite(weight).all() for weight in weights.values()):
+            raise ValueError("weights that are not finite")
+        for name in state:
+            check_attribute(cls, name)
+        model = object.__new__(cls)
+        for name in ("encoder", "head_encoder"):
+            if isinstance(state.get(name), TableEncoder):
+                _check_columns(state[name])
+        model.__setstate__(state)
+        network = model.new_network()
+        network.load_state_dict(weights)
+        model.network = network.eval().requires_grad_(False)
+        return model
+
+    return make
+
+
+def _make_sequences(state: dict[str, Any]) -> SequenceModel:
+    for name in state:
+        check_attribute(SequenceModel, name)
+    model = object.__new__(SequenceModel)
+    model.__setstate__(state)
     return model
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "table_name",
     "takes_cuda",
     "takes_dictionaries",
+    "with_sequences",
 ]
 
 TABLE = "table"
@@ -131,6 +132,34 @@ def detect_metadata(
     if errors := undetectable_columns(frame):
         raise InvalidMetadataError("\n".join(errors))
     return Metadata.detect_from_dataframes({name: readable(frame)}, infer_keys=infer_keys)
+
+
+def with_sequences(metadata: Metadata, key: str, index: str | None) -> Metadata:
+    """Metadata of one table whose rows are steps of sequences; the given ones stay.
+
+    Args:
+        metadata: A primary key that is one of the columns is none.
+        key: Column that tells the sequences apart.
+        index: Column with the time of each row, or None.
+
+    Raises:
+        InvalidMetadataError: A column cannot be what it is to be.
+    """
+    described = metadata.to_dict()
+    table = described["tables"][table_name(metadata)]
+    if table.get("primary_key") in (key, index):
+        del table["primary_key"]
+    about = table["columns"][key]
+    if about.get("sdtype") != "id" and not about.get("pii"):
+        table["columns"][key] = {"sdtype": "id"}
+    if index is not None and table["columns"][index]["sdtype"] not in ("numerical", "datetime"):
+        table["columns"][index] = {"sdtype": "numerical"}
+    table["sequence_key"] = key
+    if index is not None:
+        table["sequence_index"] = index
+    changed = Metadata.load_from_dict(described)
+    changed.validate()
+    return changed
 
 
 @contextmanager

@@ -113,8 +113,10 @@ def update(run: Run, drawn: Any) -> Losses:
     """
     found, steps_before = [], run.step * run.critic_steps
     reals = run.source.batches(drawn, run.random)
-    fakes = run.generator.fakes(reals, run.random)
-    for number, (real, fake) in enumerate(zip(reals, fakes, strict=True)):
+    # Where a generator follows its terms alone, there is nobody to show rows to.
+    shown = reals if run.critics else []
+    fakes = run.generator.fakes(shown, run.random)
+    for number, (real, fake) in enumerate(zip(shown, fakes, strict=True)):
         losses = []
         for name, critic in run.critics.items():
             gradients, own = critic.player.step(
@@ -123,7 +125,7 @@ def update(run: Run, drawn: Any) -> Losses:
             run.move(name, gradients, number)
             losses.append(own.within(name))
         found.append(Losses.joined(losses))
-    losses = [Losses.mean(found)]
+    losses = [Losses.mean(found)] if found else []
     real, found = run.generator.given(reals[-1]), []
     for number in range(run.generator_steps):
         generated = run.generator.forward(real, run.random)

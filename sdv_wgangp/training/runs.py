@@ -42,7 +42,8 @@ def run_of(
 
     Args:
         generator: A module, on the device of the training, or a player of one.
-        critics: Likewise; several by names that begin with "critic".
+        critics: Likewise; several by names that begin with "critic". Without any, ``{}``, the
+            generator follows its terms alone.
         objectives: Of all critics, or of each by its name (`objectives.adversarial.objective`).
         seed: Of all randomness of the training. The weights are as they are given.
         noise: Width of the generator's noise, or what draws its inputs
@@ -83,10 +84,12 @@ def run_of(
         raise ValueError("noise is given, but the generator is a player that draws its own")
     if not isinstance(critics, Mapping):
         critics = {"critic": critics}
-    if not critics or not all(name.startswith("critic") for name in critics):
+    if not all(name.startswith("critic") for name in critics):
         raise ValueError(
-            f"critics must have names that begin with 'critic', got {', '.join(critics) or 'none'}"
+            f"critics must have names that begin with 'critic', got {', '.join(critics)}"
         )
+    if not critics and not terms:
+        raise ValueError("there is nothing to learn from: give a critic, or terms")
     objectives = _by_name(objectives, "objectives", critics)
     if critics.keys() - objectives.keys():
         raise ValueError(

@@ -577,11 +577,21 @@ def test_players_are_taken_as_they_are():
         run_of(*players, objective("gan"), noise=4, seed=0)
 
 
+def test_a_generator_without_a_critic_follows_its_terms():
+    generator, _ = networks(8)
+    term = Reconstruction(1.0, nn.functional.mse_loss)
+    run = run_of(generator, {}, {}, noise=4, seed=0, lr=1e-2, terms={"near": term})
+    logs = train(run, TensorSource(torch.zeros(64, 2), 16), 40).logs
+    assert list(logs[0].losses) == ["generator/reconstruction"]
+    assert logs[-1].generator_loss < logs[0].generator_loss / 2
+    assert logs[-1].discriminator_loss == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"noise": None}, "noise must be given with a module"),
-        ({"critics": {}}, "critics must have names that begin with 'critic', got none"),
+        ({"critics": {}}, "there is nothing to learn from: give a critic, or terms"),
         ({"critics": {"judge": nn.Linear(2, 1)}}, "begin with 'critic', got judge"),
         (
             {"objectives": {"critc": objective("gan")}},
