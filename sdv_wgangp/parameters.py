@@ -312,6 +312,26 @@ class MetaFeatures(Kind):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RelationsToKeep(Kind):
+    """"auto", "off", or statements of relations; which ones hold the table knows."""
+
+    metavar: ClassVar[str] = "auto|off|STATEMENT;..."
+
+    def check(self, name: str, value: Any) -> None:
+        listed = is_list(value) and all(isinstance(each, str) for each in value)
+        if value not in ("auto", "off") and not listed:
+            raise ValueError(
+                f"{name} must be 'auto', 'off' or a list of statements like 'total = net + tax', "
+                f"not {value!r}"
+            )
+
+    def read(self, text: str) -> str | list[str]:
+        if text in ("auto", "off"):
+            return text
+        return [statement.strip() for statement in text.split(";") if statement.strip()]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Weights(Kind):
     """A weight from 0 on, or one by name for each."""
 
@@ -639,6 +659,16 @@ _TABLE = (
     Parameter(
         "sliced_projections", 32, Whole(least=1), MATCHING,
         "random directions of the distance sliced", later=True,
+    ),
+    Parameter(
+        "marginal_control", 0.3, Number(), TRAINING,
+        "gain of the controller that keeps rare values alive in training; 0 switches it off",
+        later=True,
+    ),
+    Parameter(
+        "relations", "auto", RelationsToKeep(), TRAINING,
+        "exact relations between columns, such as sums, to keep in every row: auto (those found), "
+        "off, or statements with semicolons between them", later=True,
     ),
     Parameter(
         "encoding_options", None, Named(options=EncodingOptions), TRAINING,

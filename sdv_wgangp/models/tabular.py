@@ -57,6 +57,7 @@ class TabularModel(TableSampling):
         target: Column that meta-features like "gravity" relate the others to.
         critic: Makes another critic: called with the width of a packed one-hot row, returns a
             module from rows ``[n, width]`` to scores ``[n]``.
+        relations: Exact relations between columns that rows keep (`TableEncoder`).
         encoding_options: Hyper-parameters of the encoding.
         calibration_options: Those of the calibration.
 
@@ -67,6 +68,7 @@ class TabularModel(TableSampling):
 
     # Of models that were fitted before there were others.
     encoding_options: EncodingOptions = ENCODING
+    relations: str | tuple[str, ...] = "off"
 
     def __init__(
         self,
@@ -83,6 +85,7 @@ class TabularModel(TableSampling):
         random_state: int | None = None,
         target: str | None = None,
         critic: Callable[[int], nn.Module] | None = None,
+        relations: str | Sequence[str] = "off",
         encoding_options: EncodingOptions = ENCODING,
         calibration_options: CalibrationOptions = CALIBRATION,
     ):
@@ -98,6 +101,7 @@ class TabularModel(TableSampling):
         self.pac = pac
         self.dropout = dropout
         self.rounded = rounded
+        self.relations = relations if isinstance(relations, str) else tuple(relations)
         self.encoding_options = encoding_options
         self.random_state = random_state
         self.target = target
@@ -176,7 +180,11 @@ class TabularModel(TableSampling):
         seeds = fitting.Seeds.of(seed)
         self._reference_seed = seeds.reference
         self.encoder = TableEncoder(
-            discrete_columns, ordinal_columns, self.rounded, self.encoding_options
+            discrete_columns,
+            ordinal_columns,
+            self.rounded,
+            self.encoding_options,
+            self.relations,
         ).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(seeds.encoding))
         self.layout = Layout.of(self.encoder)
@@ -315,6 +323,7 @@ class TabularModel(TableSampling):
             **self._architecture.plain(),
             "encoding_options": self.encoding_options.changed(),
             "calibration_options": self.calibration_options.changed(),
+            "relations": self.relations,
             "target": self.target,
             "rows": len(frame),
             "columns": len(frame.columns),
@@ -358,6 +367,7 @@ class TabularModel(TableSampling):
             "settings": self.settings,
             **self._architecture.plain(),
             "rounded": self.rounded,
+            "relations": self.relations,
             "encoding_options": self.encoding_options.changed(),
             "target": self.target,
             "random_state": self.random_state,
