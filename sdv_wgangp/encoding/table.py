@@ -65,12 +65,14 @@ class TableEncoder:
         options: Hyper-parameters.
         relations: Exact relations between columns that decoded rows keep: "auto" for those that
             are found, "off", or statements of some of them (`encoding.relations`).
+        fixed_columns: Columns that are modelled in any case, and whose values no relation changes.
     """
 
     # Of encoders that were fitted before there were others.
     options: EncodingOptions = DEFAULT
     relations: str | tuple[str, ...] = "off"
     held = HeldRelations()
+    rebuilt: Sequence[CategoricalColumn | NumericColumn] = ()
 
     def __init__(
         self,
@@ -79,12 +81,14 @@ class TableEncoder:
         rounded: bool = True,
         options: EncodingOptions = DEFAULT,
         relations: str | Sequence[str] = "off",
+        fixed_columns: Iterable[str] = (),
     ):
         self.discrete_columns = tuple(discrete_columns)
         self.ordinal_columns = tuple(ordinal_columns)
         self.rounded = rounded
         self.options = options
         self.relations = relations if isinstance(relations, str) else tuple(relations)
+        self.fixed_columns = tuple(fixed_columns)
 
     def fit(self, frame: pd.DataFrame) -> TableEncoder:
         """Learn levels, atoms, bins and quantiles, one column at a time.
@@ -124,9 +128,10 @@ class TableEncoder:
             frame,
             {column.name: column for column in self._all_columns()},
             derived=follows,
-            fixed=self.ordinal_columns,
+            fixed={*self.ordinal_columns, *self.fixed_columns},
         )
         rebuilt = set(self.held.rebuilt)
+        self.rebuilt = [column for column in self.columns if column.name in rebuilt]
         self.columns = [column for column in self.columns if column.name not in rebuilt]
         place = {column.name: index for index, column in enumerate(self.columns)}
         self.derived = [
@@ -221,12 +226,12 @@ class TableEncoder:
                 )
 
     def column(self, name) -> CategoricalColumn | NumericColumn:
-        """The column of that name, modelled or derived.
+        """The column of that name: modelled, derived, or rebuilt from others.
 
         Raises:
-            KeyError: There is none, or it is rebuilt from others.
+            KeyError: There is none.
         """
-        return {column.name: column for column in self._all_columns()}[name]
+        return {column.name: column for column in [*self._all_columns(), *self.rebuilt]}[name]
 
     @property
     def widths(self) -> list[int]:

@@ -185,6 +185,7 @@ class TabularModel(TableSampling):
             self.rounded,
             self.encoding_options,
             self.relations,
+            [] if self.target is None else [self.target],
         ).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(seeds.encoding))
         self.layout = Layout.of(self.encoder)
