@@ -313,7 +313,7 @@ class MetaFeatures(Kind):
 
 @dataclass(frozen=True, kw_only=True)
 class RelationsToKeep(Kind):
-    """"auto", "off", or statements of relations; which ones hold the table knows."""
+    """ "auto", "off", or statements of relations; which ones hold the table knows."""
 
     metavar: ClassVar[str] = "auto|off|STATEMENT;..."
 

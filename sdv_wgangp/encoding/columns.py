@@ -155,8 +155,9 @@ class NumericColumn:
         absent = int(missing.sum())
         self.missing_code = len(self.atoms) + self.bins if absent else None
         in_bins = np.diff(np.linspace(0, self.rest_rows, self.bins + 1))
-        own = [counts[atoms], in_bins, [absent] if absent else [], copied]
-        self.counts = np.concatenate(own)
+        self.counts: np.ndarray = np.concatenate(
+            [counts[atoms], in_bins, [absent] if absent else [], copied]
+        )
         places = self.quantile_map.ranks(self.atoms) if self.bins else np.zeros(len(self.atoms))
         self.axis = RankAxis(counts[atoms], places, self.bins, self.rest_rows)
         self.ranks = self._ranks()

@@ -124,16 +124,24 @@ class Copies:
         rows.sort(key=lambda row: (row[0], row[4]))
         ends = [i + 1 for i, row in enumerate(rows)
                 if i + 1 == len(rows) or rows[i + 1][0] != row[0]]  # fmt: skip
-        _, level, index, place, target, how, pair, line, bounds = zip(*rows, strict=True)
+        parts = list(zip(*rows, strict=True))
+        level_of, column_of, place_of, target_of, how_of, sources_of = map(
+            torch.tensor, parts[1:7]
+        )
         return cls(
-            *(torch.tensor(each) for each in (level, index, place, target, how, pair)),
-            torch.tensor(line, dtype=torch.float64),
-            torch.tensor(bounds, dtype=torch.float64),
-            tuple(ends),
-            torch.tensor(known),
-            torch.tensor(places),
-            torch.tensor(missing),
-            torch.from_numpy(values),
+            levels=level_of,
+            columns=column_of,
+            places=place_of,
+            targets=target_of,
+            how=how_of,
+            sources=sources_of,
+            line=torch.tensor(parts[7], dtype=torch.float64),
+            bounds=torch.tensor(parts[8], dtype=torch.float64),
+            rounds=tuple(ends),
+            known=torch.tensor(known),
+            known_places=torch.tensor(places),
+            missing=torch.tensor(missing),
+            values=torch.from_numpy(values),
         )
 
     def to(self, device) -> Copies:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,7 +145,9 @@ class TableEncoder:
     def _wanted_relations(self, frame: pd.DataFrame) -> Relations:
         if self.relations == "off":
             return Relations((), len(frame), 0, 0.0)
-        discrete = [name for name in frame if isinstance(self.column(name), CategoricalColumn)]
+        discrete: list[Any] = [
+            name for name in frame if isinstance(self.column(name), CategoricalColumn)
+        ]
         found = find_relations(frame, categories=discrete)
         if self.relations == "auto":
             return found
@@ -158,7 +161,7 @@ class TableEncoder:
                 )
         return replace(found, relations=tuple(said[each] for each in self.relations))
 
-    def _numeric(self, frame: pd.DataFrame, name: str, continuous: bool = False) -> NumericColumn:
+    def _numeric(self, frame: pd.DataFrame, name: Any, continuous: bool = False) -> NumericColumn:
         """A column of numbers, fitted to what is no copy in it."""
         copies = len(self.held.copies(name))
         return NumericColumn(
@@ -266,12 +269,12 @@ class TableEncoder:
         positions = np.empty((len(frame), sum(c.has_positions for c in self.columns)), np.float32)
         copied = set(self.held.copied_columns())
         for column, index, place in self.indexed_columns:
-            name = column.name
-            if isinstance(column, NumericColumn) and name in copied:
-                marks = self.held.marks(frame, name)
-                codes[:, index], inside = column.encode(frame[name], random, marks)
+            own = frame[column.name]
+            if isinstance(column, NumericColumn) and column.name in copied:
+                marks = self.held.marks(frame, column.name)
+                codes[:, index], inside = column.encode(own, random, marks)
             else:
-                codes[:, index], inside = column.encode(frame[name], random)
+                codes[:, index], inside = column.encode(own, random)
             if place is not None:
                 positions[:, place] = inside
         return EncodedTable(torch.from_numpy(codes), torch.from_numpy(positions))
@@ -329,7 +332,7 @@ class TableEncoder:
             self._keep_relations(decoded, codes)
         return pd.DataFrame({name: decoded[name] for name in self.names})
 
-    def _keep_relations(self, decoded: dict[str, pd.Series], codes: np.ndarray) -> None:
+    def _keep_relations(self, decoded: dict[Any, pd.Series], codes: np.ndarray) -> None:
         marks = {
             column.name: codes[:, index].astype(np.int64) - column.first_copy
             for column, index, _ in self.indexed_columns

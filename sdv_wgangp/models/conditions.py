@@ -64,46 +64,53 @@ def drawn_until_met(
 ) -> pd.DataFrame:
     """Rows that meet their conditions after they were made to keep the table's relations.
 
+    Rows that break a relation in spite of that are drawn anew, too, and stay if that does not
+    help.
+
     Args:
         encoder: Of the table.
         wanted: Conditions, and how many rows are to meet each, as of `draw_each`.
         draw: Draws so many rows for each condition, decoded.
-        most_draws: How often what does not meet its condition is drawn anew.
+        most_draws: How often rows are drawn anew.
 
     Raises:
-        UnmetConditionError: Some rows never do; names the condition and the relation.
+        UnmetConditionError: Some rows never meet theirs; names the condition and the relation.
     """
     counts = [rows for _, rows in wanted]
     frame = draw(counts)
-    mended = {step.target: step.relation for step in encoder.held.steps if step.how == MENDED}
-    watched = [
-        {i: codes for i, codes in allowed.items() if encoder.columns[i].name in mended}
+    held = encoder.held
+    if not held.steps and not held.watched:
+        return frame
+    mended = {step.target: step.relation for step in held.steps if step.how == MENDED}
+    conditions = [
+        {i: codes for i, codes in allowed.items() if str(encoder.columns[i].name) in mended}
         for allowed, _ in wanted
     ]
-    if not any(watched):
-        return frame
     ends = np.cumsum(counts)
+    parts = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
     for _ in range(most_draws):
         unmet = np.zeros(len(frame), dtype=bool)
-        for allowed, end, count in zip(watched, ends, counts, strict=True):
-            part = slice(end - count, end)
+        for allowed, part in zip(conditions, parts, strict=True):
             for index, codes in allowed.items():
                 column = encoder.columns[index]
                 unmet[part] |= ~np.isin(column.encode(frame[column.name].iloc[part])[0], codes)
-        if not unmet.any():
+        again = unmet | held.bad(frame)
+        if not again.any():
             return frame
-        missing = [int(unmet[end - c : end].sum()) for end, c in zip(ends, counts, strict=True)]
-        fresh = draw(missing)
+        fresh = draw([int(again[part].sum()) for part in parts])
         take = np.arange(len(frame))
-        take[unmet] = len(frame) + np.arange(len(fresh))
+        take[again] = len(frame) + np.arange(len(fresh))
         frame = pd.concat([frame, fresh], ignore_index=True).take(take).reset_index(drop=True)
+    if not unmet.any():
+        return frame
     number = int(np.searchsorted(ends, unmet.argmax(), side="right"))
-    index, codes = next(iter(watched[number].items()))
+    index, codes = next(iter(conditions[number].items()))
     column = encoder.columns[index]
+    value = column.decode(codes[:1]).tolist()[0]
     raise UnmetConditionError(
-        f"{UNABLE}: column {column.name!r} is to be {column.decode(codes[:1]).iloc[0]!r}, and with "
-        f"the other conditions rows that the model makes then break "
-        f"{mended[column.name].statement!r}, which holds in the training table: change one of them"
+        f"{UNABLE}: column {column.name!r} is to be {value!r}, and with the other conditions the "
+        f"rows of the model then break {mended[str(column.name)].statement!r}, which holds in the "
+        "training table: change one of them"
     )
 
 

@@ -118,6 +118,10 @@ class TableSampling:
         """
         if conditions:
             return self.sample_each([(conditions, rows)])
+        return drawn_until_met(self.encoder, [({}, rows)], lambda counts: self._draw(*counts))
+
+    def _draw(self, rows: int) -> pd.DataFrame:
+        """Rows without conditions."""
         generate = self._generate(self._random)
         if self.calibrated:
             table = self._calibration.draw(rows, generate, self._random)

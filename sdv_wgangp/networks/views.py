@@ -147,9 +147,7 @@ class Views(nn.Module):
         resolved = self._resolved(levels, positions)
         if resolved is None:
             return row_views_backward(gradient, levels, positions, self.known)
-        to_positions, slopes = row_views_backward(
-            gradient, levels, resolved.positions, self.known
-        )
+        to_positions, slopes = row_views_backward(gradient, levels, resolved.positions, self.known)
         self._follow_copies(resolved, levels, to_positions, slopes, to_codes)
         return to_positions, slopes
 

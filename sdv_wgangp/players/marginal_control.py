@@ -87,8 +87,7 @@ class MarginalControl(Term[GeneratorPlayer]):
         gain = self.gain * min(1.0, 2 * (1 - phase))
         drawn = self._drawn / self._rows.clamp_min(1)
         moves = ((self._wanted + self.floor) / (drawn + self.floor)).log() * gain
-        with torch.no_grad():
-            self._bias += moves.clamp(-self.largest_move, self.largest_move)
+        self._bias.data.add_(moves.clamp(-self.largest_move, self.largest_move))
         self._drawn *= self.memory
         self._rows *= self.memory
 

@@ -219,8 +219,8 @@ def _check_columns(encoder: TableEncoder) -> None:
         if not {step.target, *step.relation.columns} <= set(encoder.names):
             raise ValueError(f"a relation of columns that there are not: {step.target!r}")
     for column in modelled:
-        copies = [step.copy for step in held.copies(column.name)]
-        if copies != list(range(getattr(column, "copies", 0))):
+        places = [step.copy for step in held.copies(column.name)]
+        if places != list(range(getattr(column, "copies", 0))):
             raise ValueError(f"column {column.name!r} with copies of nothing")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -106,13 +107,17 @@ class ValuesOf:
         known = self.quantiles
         if without_zero:
             known = known[known != 0]
-        sides = ("right", "left") if strict else ("left", "right")
-        begin = np.searchsorted(known, np.broadcast_to(least, rows), side=sides[0])
-        end = np.searchsorted(known, np.broadcast_to(most, rows), side=sides[1])
-        count = end - begin
-        chosen = begin + (random.random(rows) * count).astype(np.int64)
         if not len(known):
             return np.full(rows, np.nan)
+        before, behind = np.broadcast_to(least, rows), np.broadcast_to(most, rows)
+        if strict:
+            begin = np.searchsorted(known, before, side="right")
+            end = np.searchsorted(known, behind, side="left")
+        else:
+            begin = np.searchsorted(known, before, side="left")
+            end = np.searchsorted(known, behind, side="right")
+        count = end - begin
+        chosen = begin + (random.random(rows) * count).astype(np.int64)
         return np.where(count > 0, known[np.minimum(chosen, len(known) - 1)], np.nan)
 
 
@@ -177,17 +182,20 @@ class HeldRelations:
     Attributes:
         steps: In the order in which rows are made to keep them: a source before its targets.
         values: Of the columns of numbers and dates that take part, by name.
+        watched: Relations of numbers that hold in all rows, whether a step holds them or not:
+            what two of them ask of a row may be too much for the column that is mended.
     """
 
     steps: tuple[Held, ...] = ()
     values: Mapping[str, ValuesOf] = field(default_factory=dict)
+    watched: tuple[Relation, ...] = ()
 
     @property
     def rebuilt(self) -> tuple[str, ...]:
         """Columns that are not modelled."""
         return tuple(step.target for step in self.steps if step.how == REBUILT)
 
-    def copies(self, name: str) -> tuple[Held, ...]:
+    def copies(self, name: Any) -> tuple[Held, ...]:
         """The copies of a column, in the order of their codes."""
         own = [s for s in self.steps if s.target == name and s.how in (COPIED, ALWAYS_COPIED)]
         return tuple(sorted(own, key=lambda step: step.copy))
@@ -196,7 +204,7 @@ class HeldRelations:
         """Columns that have copies."""
         return tuple(dict.fromkeys(step.target for step in self.steps if step.copy >= 0))
 
-    def marks(self, frame: pd.DataFrame, name: str) -> np.ndarray:
+    def marks(self, frame: pd.DataFrame, name: Any) -> np.ndarray:
         """Which copy the rows of a column are, or -1; int64 ``[n]``.
 
         Args:
@@ -210,8 +218,25 @@ class HeldRelations:
             found[said & held] = step.copy
         return found
 
+    def bad(self, frame: pd.DataFrame) -> np.ndarray:
+        """Rows that break a relation all the same, or a rebuilt value's range; bool ``[n]``."""
+        numbers: dict[str, np.ndarray] = {}
+
+        def of(name: str) -> np.ndarray:
+            if name not in numbers:
+                numbers[name] = self.values[name].read(frame[name])
+            return numbers[name]
+
+        bad = np.zeros(len(frame), dtype=bool)
+        for name in self.rebuilt:
+            bad |= ~np.isnan(of(name)) & ~self.values[name].inside(of(name))
+        for relation in self.watched:
+            said, held = relation.check([of(name) for name in relation.columns])
+            bad |= said & ~held
+        return bad
+
     def broken(self, frame: pd.DataFrame) -> tuple[Held, int] | None:
-        """A rebuilt column of a table that does not follow as it did, and a row; None if all do."""
+        """A rebuilt column that does not follow as it did, and a row where; None if all do."""
         for step in self.steps:
             if step.how != REBUILT:
                 continue
@@ -224,11 +249,11 @@ class HeldRelations:
 
     def keep(
         self,
-        columns: dict[str, pd.Series],
-        marks: Mapping[str, np.ndarray],
-        known: Mapping[str, Column],
+        columns: dict[Any, pd.Series],
+        marks: Mapping[Any, np.ndarray],
+        known: Mapping[Any, Column],
         random: np.random.Generator,
-        derived: Sequence[tuple[str, DerivedColumn]] = (),
+        derived: Sequence[tuple[Any, DerivedColumn]] = (),
     ) -> None:
         """Make decoded rows keep the relations, in place.
 
@@ -253,14 +278,14 @@ class _Rows:
     def __init__(
         self,
         held: HeldRelations,
-        columns: dict[str, pd.Series],
-        marks: Mapping[str, np.ndarray],
-        known: Mapping[str, Column],
+        columns: dict[Any, pd.Series],
+        marks: Mapping[Any, np.ndarray],
+        known: Mapping[Any, Column],
         random: np.random.Generator,
     ):
         self.held, self.columns, self.marks = held, columns, marks
         self.known, self.random = known, random
-        self._numbers: dict[str, np.ndarray] = {}
+        self._numbers: dict[Any, np.ndarray] = {}
 
     def numbers(self, name: str) -> np.ndarray:
         if name not in self._numbers:
@@ -275,7 +300,7 @@ class _Rows:
         self.columns[name] = self.columns[name].mask(rows)
         self._numbers.pop(name, None)
 
-    def derive(self, source: str, follower: DerivedColumn) -> None:
+    def derive(self, source: Any, follower: DerivedColumn) -> None:
         codes = self.known[source].encode(self.columns[source])[0]
         name = follower.column.name
         self.columns[name] = follower.column.decode(follower.codes[codes])
@@ -368,7 +393,8 @@ class _Rows:
         return True
 
     def _mend_dependence(self, step: Held) -> bool:
-        assert step.known is not None and step.follows is not None
+        assert step.known is not None
+        assert step.follows is not None
         combined = combination(
             [self.known[name] for name in step.relation.columns[1:]],
             [self.columns[name] for name in step.relation.columns[1:]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,7 @@ from sdv_wgangp.encoding.relations.values import NUMBER, Values
 
 MAKES = (EQUAL, LINEAR, SUM, PRODUCT, RATIO)
 TOGETHER = (ZEROS_TOGETHER, MISSING_TOGETHER)
+WATCHED = (*MAKES, BELOW, AT_MOST, ZERO, ZEROS_TOGETHER, DIFFERENCES)
 OF_MISSING = (MISSING, MISSING_TOGETHER)
 
 Column = CategoricalColumn | NumericColumn
@@ -49,9 +51,9 @@ Column = CategoricalColumn | NumericColumn
 def plan(
     relations: Relations,
     frame: pd.DataFrame,
-    columns: Mapping[str, Column],
+    columns: Mapping[Any, Column],
     *,
-    derived: Mapping[str, str],
+    derived: Mapping[Any, Any],
     fixed: Collection[str] = (),
     copies_of_a_column: int = 8,
     quantiles: int = 1024,
@@ -71,9 +73,7 @@ def plan(
         copies_of_a_column: Copies that a column has at most, the most frequent ones.
         quantiles: Steps of rank at which values of a column are known.
     """
-    return _Plan(
-        relations, frame, columns, derived, fixed, copies_of_a_column, quantiles
-    ).result()
+    return _Plan(relations, frame, columns, derived, fixed, copies_of_a_column, quantiles).result()
 
 
 class _Plan:
@@ -81,8 +81,8 @@ class _Plan:
         self,
         relations: Relations,
         frame: pd.DataFrame,
-        columns: Mapping[str, Column],
-        derived: Mapping[str, str],
+        columns: Mapping[Any, Column],
+        derived: Mapping[Any, Any],
         fixed: Collection[str],
         copies_of_a_column: int,
         quantiles: int,
@@ -116,9 +116,17 @@ class _Plan:
             self._follow(relation)
         depth = {name: self._depth(name) for name in self.parents}
         steps = sorted(self.steps, key=lambda step: depth[step.target])  # stable
-        used = {name for step in steps for name in step.relation.columns}
+        watched = tuple(
+            one
+            for relation in self.relations.of_kind(*WATCHED)
+            if relation.in_all
+            for one in _in_pairs(relation)
+            if all(map(self._has_values, one.columns))
+        )
+        used = {n for step in steps for n in step.relation.columns}
+        used |= {n for relation in watched for n in relation.columns}
         return HeldRelations(
-            tuple(steps), {name: own for name, own in self.values.items() if name in used}
+            tuple(steps), {n: own for n, own in self.values.items() if n in used}, watched
         )
 
     # --- the columns

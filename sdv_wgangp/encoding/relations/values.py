@@ -107,8 +107,9 @@ def numbers_of(series: pd.Series, unit: str, decimals: int | None = None) -> np.
     if pd.api.types.is_timedelta64_dtype(series):
         return series.dt.total_seconds().to_numpy(np.float64) * 1e9 / UNITS[unit]
     numbers = pd.to_numeric(series).to_numpy(np.float64, na_value=np.nan)
-    single = getattr(series.dtype, "itemsize", 8) < 8 and decimals is not None
-    return np.round(numbers, decimals) if single else numbers
+    if decimals is None or getattr(series.dtype, "itemsize", 8) == 8:
+        return numbers
+    return np.round(numbers, decimals)
 
 
 def _kind(values: pd.Series, is_category: bool) -> int:
