@@ -48,7 +48,8 @@ class MarginalControl(Term[GeneratorPlayer]):
         >>> before = generator.logits.bias.detach().clone()
         >>> control = MarginalControl(generator, layout.frequencies, first=0, interval=1)
         >>> drawn = Rows(torch.zeros(100, 1, dtype=torch.int64), torch.zeros(100, 0))
-        >>> _ = control.pull(None, None, drawn, drawn)  # "y" was not drawn
+        >>> control.advance(0.0)  # a step begins
+        >>> _ = control.pull(None, None, drawn, drawn)  # "y" is not drawn in it
         >>> control.advance(0.0)
         >>> [round(move, 2) for move in (generator.logits.bias.detach() - before).tolist()]
         [-0.21, 0.5]
