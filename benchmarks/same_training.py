@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,7 +108,11 @@ def train(name: str) -> dict:
     arguments = dict(arguments)
     if arguments.pop("critic", False):
         arguments["critic"] = own_critic
-    options = TrainingSettings(**({"epochs": 2, "batch_size": 100} | settings))
+    # What a later release added, and has on by default.
+    added = {"marginal_control": 0.0}
+    known = {field.name for field in fields(TrainingSettings)}
+    added = {name: value for name, value in added.items() if name in known}
+    options = TrainingSettings(**({"epochs": 2, "batch_size": 100} | added | settings))
     model = TabularModel(
         options, generator_dim=(64, 64), discriminator_dim=(64, 64), random_state=3, **arguments
     )
