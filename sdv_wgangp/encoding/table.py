@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from sdv_wgangp.encoding.options import DEFAULT, EncodingOptions
 from sdv_wgangp.encoding.relations import Relations, find_relations
 from sdv_wgangp.encoding.relations.holding import HeldRelations
 from sdv_wgangp.encoding.relations.plan import plan
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,19 @@ class TableEncoder:
         discrete: list[Any] = [
             name for name in frame if isinstance(self.column(name), CategoricalColumn)
         ]
-        found = find_relations(frame, categories=discrete)
+        columns, options = len(frame.columns), self.options
+        if columns > options.relation_columns:
+            logger.info(
+                "No relations are looked for: %d columns are more than relation_columns (%d)",
+                *(columns, options.relation_columns),
+            )
+            return Relations((), len(frame), 0, 0.0)
+        found = find_relations(
+            frame,
+            categories=discrete,
+            triples=columns - len(discrete) <= options.triple_columns,
+            dependences_of_two=columns <= options.dependence_columns,
+        )
         if self.relations == "auto":
             return found
         said = {relation.statement: relation for relation in found}
