@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,8 +108,12 @@ def train(name: str) -> dict:
     arguments = dict(arguments)
     if arguments.pop("critic", False):
         arguments["critic"] = own_critic
+    # What a later release added and has on by default, or decides by the rows.
+    added = {"marginal_control": 0.0}
+    known = {field.name for field in fields(TrainingSettings)}
+    added = {name: value for name, value in added.items() if name in known}
     given = {"epochs": 2, "batch_size": 100, "ema_decay": 0.999}
-    options = TrainingSettings(**(given | settings))
+    options = TrainingSettings(**(given | added | settings))
     model = TabularModel(
         options, generator_dim=(64, 64), discriminator_dim=(64, 64), random_state=3, **arguments
     )

@@ -30,6 +30,7 @@ from sdv_wgangp.values import (
     Locales,
     MetaFeatures,
     Number,
+    RelationsToKeep,
     Weights,
     Whole,
     Widths,
@@ -349,6 +350,16 @@ _TABLE = (
     Parameter(
         "sliced_projections", 32, Whole(least=1), MATCHING,
         "random directions of the distance sliced", later=True,
+    ),
+    Parameter(
+        "marginal_control", 0.3, Number(), TRAINING,
+        "gain of the controller that keeps rare values alive in training; 0 switches it off",
+        later=True,
+    ),
+    Parameter(
+        "relations", "auto", RelationsToKeep(), TRAINING,
+        "exact relations between columns, such as sums, to keep in every row: auto (those found), "
+        "off, or statements with semicolons between them", later=True,
     ),
     Parameter(
         "encoding_options", None, Named(options=EncodingOptions), TRAINING,

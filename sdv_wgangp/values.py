@@ -300,6 +300,26 @@ class MetaFeatures(Kind):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RelationsToKeep(Kind):
+    """ "auto", "off", or statements of relations; which ones hold the table knows."""
+
+    metavar: ClassVar[str] = "auto|off|STATEMENT;..."
+
+    def check(self, name: str, value: Any) -> None:
+        listed = is_list(value) and all(isinstance(each, str) for each in value)
+        if value not in (AUTO, "off") and not listed:
+            raise ValueError(
+                f"{name} must be 'auto', 'off' or a list of statements like 'total = net + tax', "
+                f"not {value!r}"
+            )
+
+    def read(self, text: str) -> str | list[str]:
+        if text in (AUTO, "off"):
+            return text
+        return [statement.strip() for statement in text.split(";") if statement.strip()]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Weights(Kind):
     """A weight from 0 on, or one by name for each."""
 

@@ -353,6 +353,8 @@ TEXTS = {
     "sinkhorn_epsilon": "0.1",
     "sinkhorn_iterations": "20",
     "sliced_projections": "8",
+    "marginal_control": "0.1",
+    "relations": "off",
 }
 
 

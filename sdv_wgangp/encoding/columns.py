@@ -108,13 +108,17 @@ class NumericColumn:
         rounded: Whether decoded numbers have no more decimals than those of the training column,
             and keep to its steps.
         options: Hyper-parameters.
+        marks: Which copy of another column a row is, or -1, ``[n]``: copies are codes behind all
+            others, and the rest of the column is as if these rows were not there.
+        copies: How many copies there are.
 
     Raises:
         ValueError: The column holds infinite values or is not numeric.
     """
 
-    # Of columns that were fitted before there were steps.
+    # Of columns that were fitted before there were steps, or copies.
     grid: Grid | DateGrid | None = None
+    copies: int = 0
 
     def __init__(
         self,
@@ -123,9 +127,16 @@ class NumericColumn:
         continuous: bool = False,
         rounded: bool = True,
         options: EncodingOptions = DEFAULT,
+        marks: np.ndarray | None = None,
+        copies: int = 0,
     ):
         self.name = series.name
         self.dtype = series.dtype
+        copied = np.zeros(0, dtype=np.int64)
+        if marks is not None:
+            copied = np.bincount(marks[marks >= 0], minlength=copies)
+            series = series[marks < 0]
+        self.copies = len(copied)
         numbers, missing = _numbers(series)
         values, counts = np.unique(numbers, return_counts=True)
         atoms = _atoms(counts, len(numbers), continuous, options) | atoms_only
@@ -144,7 +155,9 @@ class NumericColumn:
         absent = int(missing.sum())
         self.missing_code = len(self.atoms) + self.bins if absent else None
         in_bins = np.diff(np.linspace(0, self.rest_rows, self.bins + 1))
-        self.counts = np.concatenate([counts[atoms], in_bins, [absent] if absent else []])
+        self.counts: np.ndarray = np.concatenate(
+            [counts[atoms], in_bins, [absent] if absent else [], copied]
+        )
         places = self.quantile_map.ranks(self.atoms) if self.bins else np.zeros(len(self.atoms))
         self.axis = RankAxis(counts[atoms], places, self.bins, self.rest_rows)
         self.ranks = self._ranks()
@@ -158,6 +171,11 @@ class NumericColumn:
         return self.bins > 0
 
     @property
+    def first_copy(self) -> int:
+        """The first code that says "as another column"; ``width`` where there are none."""
+        return self.width - self.copies
+
+    @property
     def quantile_map(self) -> QuantileMap:
         """That of a column with positions; others have none."""
         assert self.quantiles is not None
@@ -166,6 +184,8 @@ class NumericColumn:
     def _ranks(self) -> np.ndarray:
         """Rank of each code's first value and the ranks it spans, ``[width, 2]``, in [0, 1]."""
         ranks = np.full((self.width, 2), (0.5, 0.0))  # of "missing"
+        # A copy may have any rank: its position says which (`networks.copies`).
+        ranks[self.first_copy :] = 0.0, 1.0
         ranks[: self.axis.width] = self.axis.spans()
         atoms = ranks[: len(self.atoms)]  # in the middle of the rows that have their value
         atoms[:, 0] += atoms[:, 1] / 2
@@ -173,11 +193,19 @@ class NumericColumn:
         return ranks
 
     def encode(
-        self, series: pd.Series, random: np.random.Generator | None = None
+        self,
+        series: pd.Series,
+        random: np.random.Generator | None = None,
+        marks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Codes, int64 ``[n]``, and positions, float32 ``[n]`` (None without bins).
 
         Positions of rows on an atom or missing are uniform draws (1/2 without ``random``).
+
+        Args:
+            series: Values.
+            random: Source of what values leave open.
+            marks: Which copy a row is, or -1, ``[n]``; its position is the rank of its value.
 
         Raises:
             ValueError: A value has no code: missing where none was, or not one of the atoms of a
@@ -210,7 +238,11 @@ class NumericColumn:
         codes[present] = np.where(on_atom, found, len(self.atoms) + bins)
         inside = np.flatnonzero(present)[~on_atom]
         positions[inside] = (ranks - bins)[~on_atom]
-        return codes.astype(np.int64), positions
+        codes = codes.astype(np.int64)
+        if marks is not None and (copied := marks >= 0).any():
+            positions[copied] = self.axis.ranks(codes[copied], positions[copied])
+            codes[copied] = self.first_copy + marks[copied]
+        return codes, positions
 
     def _as_fitted(self, numbers: np.ndarray) -> np.ndarray:
         """The numbers in the dtype of the fitted ones, so that equal values compare as equal."""
@@ -228,7 +260,7 @@ class NumericColumn:
         numbers, _ = _numbers(series)
         known = np.concatenate([self.atoms, self.quantile_map.values])
         ends = np.array([known.min(), known.max()])
-        least, most = _restore(ends, np.zeros(2, dtype=bool), self.dtype, self.name)
+        least, most = restore(ends, np.zeros(2, dtype=bool), self.dtype, self.name)
         return int(((numbers < ends[0]) | (numbers > ends[1])).sum()), least, most
 
     def _unseen(self, value) -> ValueError:
@@ -238,7 +270,15 @@ class NumericColumn:
         )
 
     def decode(self, codes: np.ndarray, positions: np.ndarray | None = None) -> pd.Series:
-        """Values of the codes and positions, as a series of the training column's dtype."""
+        """Values of the codes and positions, as a series of the training column's dtype.
+
+        A copy is decoded as the value at the rank that is its position: what it is a copy of,
+        other columns tell (`encoding.relations.holding`).
+        """
+        if self.copies and (copied := codes >= self.first_copy).any():
+            assert positions is not None
+            codes, positions = codes.copy(), positions.copy()
+            codes[copied], positions[copied] = self.axis.cells(positions[copied])
         dtype = self.quantile_map.values.dtype if self.bins else self.atoms.dtype
         numbers = np.zeros(len(codes), dtype=dtype)
         atom = codes < len(self.atoms)
@@ -251,7 +291,7 @@ class NumericColumn:
             numbers[inside] = self._on_grid(self.quantile_map.quantiles(ranks))
         if self.decimals is not None and dtype.kind == "f":
             numbers = np.round(numbers, self.decimals)
-        return _restore(numbers, missing, self.dtype, self.name)
+        return restore(numbers, missing, self.dtype, self.name)
 
     def _on_grid(self, values: np.ndarray) -> np.ndarray:
         if self.grid is None:
@@ -329,7 +369,7 @@ def _grid(values: np.ndarray, dtype, rounded: bool) -> Grid | DateGrid | None:
     return Grid.of(values, precision_of(dtype)) if rounded else None
 
 
-def _restore(numbers: np.ndarray, missing: np.ndarray, dtype, name) -> pd.Series:
+def restore(numbers: np.ndarray, missing: np.ndarray, dtype, name) -> pd.Series:
     """Numbers as a series of ``dtype``, missing where the mask says."""
     series: pd.Series
     if isinstance(dtype, pd.DatetimeTZDtype):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from sdv_wgangp.encoding.columns import NumericColumn
+from sdv_wgangp.encoding.copies import Copies
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 
 
@@ -26,6 +27,7 @@ class Layout:
         positioned: Columns with a position, shape ``[positions]``, int64.
         has_position: Whether a level is an interval, shape ``[levels]``, bool.
         missing: Columns with missing values, int64.
+        copies: What copied cells are copies of; None where nothing is copied.
     """
 
     offsets: torch.Tensor
@@ -35,6 +37,7 @@ class Layout:
     positioned: torch.Tensor
     has_position: torch.Tensor
     missing: torch.Tensor
+    copies: Copies | None = None
 
     @classmethod
     def of(cls, encoder: TableEncoder) -> Layout:
@@ -52,14 +55,16 @@ class Layout:
                 first = len(column.atoms)
                 interval[first : first + column.bins] = True
             intervals.append(interval)
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), widths.cumsum(0)])
         return cls(
-            offsets=torch.cat([torch.zeros(1, dtype=torch.int64), widths.cumsum(0)]),
+            offsets=offsets,
             frequencies=torch.cat([count / count.sum() for count in counts]).float(),
             ranks=torch.cat(ranks),
             ordered=_where(column.ranks is not None for column in columns),
             positioned=_where(column.has_positions for column in columns),
             has_position=torch.cat(intervals),
             missing=_where(column.missing_code is not None for column in columns),
+            copies=Copies.of(encoder, offsets),
         )
 
     @property

@@ -36,6 +36,10 @@ class EncodingOptions(Options):
         min_plateau_frequency: A value is drawn as itself, not interpolated, from this fraction of
             the rows on.
         min_plateau_rows: And from so many rows on.
+        relation_columns: Relations are looked for in tables of at most so many columns.
+        triple_columns: And sums, products and ratios of three columns with at most so many
+            columns of numbers: the time grows with their cube.
+        dependence_columns: And columns that two others determine in tables of so many.
         min_rows_per_level: A level of a column has to be seen so often before "it always goes with
             the same value of another one" says anything.
 
@@ -63,6 +67,9 @@ class EncodingOptions(Options):
     min_plateau_frequency: float = option(1 / 2000, most=1)
     min_plateau_rows: int = option(3, least=2)
     min_rows_per_level: int = option(10, least=1)
+    relation_columns: int = option(300)
+    triple_columns: int = option(200)
+    dependence_columns: int = option(60)
 
 
 DEFAULT = EncodingOptions()

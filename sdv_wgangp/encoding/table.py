@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,11 @@ from sdv_wgangp.encoding.association import strongest_associations
 from sdv_wgangp.encoding.columns import CategoricalColumn, NumericColumn
 from sdv_wgangp.encoding.derived import split_derived
 from sdv_wgangp.encoding.options import DEFAULT, EncodingOptions
+from sdv_wgangp.encoding.relations import Relations, find_relations
+from sdv_wgangp.encoding.relations.holding import HeldRelations
+from sdv_wgangp.encoding.relations.plan import plan
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,10 +67,16 @@ class TableEncoder:
             is used; otherwise the column is discrete.
         rounded: Whether decoded numbers have no more decimals than those of their column.
         options: Hyper-parameters.
+        relations: Exact relations between columns that decoded rows keep: "auto" for those that
+            are found, "off", or statements of some of them (`encoding.relations`).
+        fixed_columns: Columns that are modelled in any case, and whose values no relation changes.
     """
 
     # Of encoders that were fitted before there were others.
     options: EncodingOptions = DEFAULT
+    relations: str | tuple[str, ...] = "off"
+    held = HeldRelations()
+    rebuilt: Sequence[CategoricalColumn | NumericColumn] = ()
 
     def __init__(
         self,
@@ -71,17 +84,22 @@ class TableEncoder:
         ordinal_columns: Iterable[str] = (),
         rounded: bool = True,
         options: EncodingOptions = DEFAULT,
+        relations: str | Sequence[str] = "off",
+        fixed_columns: Iterable[str] = (),
     ):
         self.discrete_columns = tuple(discrete_columns)
         self.ordinal_columns = tuple(ordinal_columns)
         self.rounded = rounded
         self.options = options
+        self.relations = relations if isinstance(relations, str) else tuple(relations)
+        self.fixed_columns = tuple(fixed_columns)
 
     def fit(self, frame: pd.DataFrame) -> TableEncoder:
         """Learn levels, atoms, bins and quantiles, one column at a time.
 
         Raises:
-            ValueError: The frame is empty, or a column cannot be encoded; names the column.
+            ValueError: The frame is empty, a column cannot be encoded, or a relation was named
+                that the table does not have; names it.
         """
         if not len(frame) or not frame.shape[1]:
             raise ValueError("the table has no rows or no columns to learn from: give it data")
@@ -97,8 +115,82 @@ class TableEncoder:
         columns = [self._fit_column(frame[name]) for name in frame.columns]
         self.names = list(frame.columns)
         self.columns, self.derived = split_derived(frame, columns, self.options.min_rows_per_level)
+        self._hold_relations(frame)
         self._make_continuous(frame)
         return self
+
+    def _hold_relations(self, frame: pd.DataFrame) -> None:
+        """Leave out what is rebuilt, and give what is copied in a share of the rows its codes."""
+        found = self._wanted_relations(frame)
+        sources = [self.columns[derived.source].name for derived in self.derived]
+        follows = {
+            derived.column.name: source
+            for derived, source in zip(self.derived, sources, strict=True)
+        }
+        self.held = plan(
+            found,
+            frame,
+            {column.name: column for column in self._all_columns()},
+            derived=follows,
+            fixed={*self.ordinal_columns, *self.fixed_columns},
+        )
+        rebuilt = set(self.held.rebuilt)
+        self.rebuilt = [column for column in self.columns if column.name in rebuilt]
+        self.columns = [column for column in self.columns if column.name not in rebuilt]
+        place = {column.name: index for index, column in enumerate(self.columns)}
+        self.derived = [
+            replace(derived, source=place[source])
+            for derived, source in zip(self.derived, sources, strict=True)
+        ]
+        for name in self.held.copied_columns():
+            self.columns[place[name]] = self._numeric(frame, name)
+
+    def _wanted_relations(self, frame: pd.DataFrame) -> Relations:
+        if self.relations == "off":
+            return Relations((), len(frame), 0, 0.0)
+        discrete: list[Any] = [
+            name for name in frame if isinstance(self.column(name), CategoricalColumn)
+        ]
+        columns, options = len(frame.columns), self.options
+        if columns > options.relation_columns:
+            logger.info(
+                "No relations are looked for: %d columns are more than relation_columns (%d)",
+                *(columns, options.relation_columns),
+            )
+            return Relations((), len(frame), 0, 0.0)
+        found = find_relations(
+            frame,
+            categories=discrete,
+            triples=columns - len(discrete) <= options.triple_columns,
+            dependences_of_two=columns <= options.dependence_columns,
+        )
+        if self.relations == "auto":
+            return found
+        said = {relation.statement: relation for relation in found}
+        for statement in self.relations:
+            if statement not in said:
+                there = "; ".join(said) if said else "none"
+                raise ValueError(
+                    f"relations: {statement!r} is none that the table has: correct it, leave it "
+                    f"out, or choose from those that were found ({there})"
+                )
+        return replace(found, relations=tuple(said[each] for each in self.relations))
+
+    def _numeric(self, frame: pd.DataFrame, name: Any, continuous: bool = False) -> NumericColumn:
+        """A column of numbers, fitted to what is no copy in it."""
+        copies = len(self.held.copies(name))
+        return NumericColumn(
+            frame[name],
+            continuous=continuous,
+            rounded=self.rounded,
+            options=self.options,
+            marks=self.held.marks(frame, name) if copies else None,
+            copies=copies,
+        )
+
+    def _all_columns(self) -> list[CategoricalColumn | NumericColumn]:
+        """Those that have codes: modelled ones, then derived ones."""
+        return [*self.columns, *(derived.column for derived in self.derived)]
 
     def _fit_column(self, series: pd.Series) -> CategoricalColumn | NumericColumn:
         discrete = series.name in self.discrete_columns or _is_discrete(series)
@@ -147,18 +239,17 @@ class TableEncoder:
                 many = column.width > options.max_atoms_unranked and column.name not in fixed
                 becomes_rank = many and association >= options.association_atoms_to_rank
             if becomes_rank:
-                self.columns[place[column.name]] = NumericColumn(
-                    frame[column.name], continuous=True, rounded=self.rounded, options=options
+                self.columns[place[column.name]] = self._numeric(
+                    frame, column.name, continuous=True
                 )
 
     def column(self, name) -> CategoricalColumn | NumericColumn:
-        """The column of that name, modelled or derived.
+        """The column of that name: modelled, derived, or rebuilt from others.
 
         Raises:
             KeyError: There is none.
         """
-        derived = [derived.column for derived in self.derived]
-        return {column.name: column for column in [*self.columns, *derived]}[name]
+        return {column.name: column for column in [*self._all_columns(), *self.rebuilt]}[name]
 
     @property
     def widths(self) -> list[int]:
@@ -191,8 +282,14 @@ class TableEncoder:
         widest = max(self.widths)
         codes = np.empty((len(frame), len(self.columns)), np.int16 if widest < 2**15 else np.int32)
         positions = np.empty((len(frame), sum(c.has_positions for c in self.columns)), np.float32)
+        copied = set(self.held.copied_columns())
         for column, index, place in self.indexed_columns:
-            codes[:, index], inside = column.encode(frame[column.name], random)
+            own = frame[column.name]
+            if isinstance(column, NumericColumn) and column.name in copied:
+                marks = self.held.marks(frame, column.name)
+                codes[:, index], inside = column.encode(own, random, marks)
+            else:
+                codes[:, index], inside = column.encode(own, random)
             if place is not None:
                 positions[:, place] = inside
         return EncodedTable(torch.from_numpy(codes), torch.from_numpy(positions))
@@ -217,6 +314,14 @@ class TableEncoder:
                     f"{frame[source.name].iloc[row]!r}, {column.name!r} = "
                     f"{frame[column.name].iloc[row]!r}): correct that row, or fit anew"
                 )
+        if broken := self.held.broken(frame):
+            step, row = broken
+            name = step.target
+            raise ValueError(
+                f"column {name!r} was rebuilt by {step.relation.statement!r} in the data it was "
+                f"fitted on, and does not keep that in row {row} ({name!r} = "
+                f"{frame[name].iloc[row]!r}): correct that row, or fit anew"
+            )
         for column in self.columns:
             if not isinstance(column, NumericColumn) or not column.has_positions:
                 continue
@@ -238,7 +343,24 @@ class TableEncoder:
         for derived in self.derived:
             column = derived.column
             decoded[column.name] = column.decode(derived.codes[codes[:, derived.source]])
+        if self.held.steps:
+            self._keep_relations(decoded, codes)
         return pd.DataFrame({name: decoded[name] for name in self.names})
+
+    def _keep_relations(self, decoded: dict[Any, pd.Series], codes: np.ndarray) -> None:
+        marks = {
+            column.name: codes[:, index].astype(np.int64) - column.first_copy
+            for column, index, _ in self.indexed_columns
+            if isinstance(column, NumericColumn) and column.copies
+        }
+        self.held.keep(
+            decoded,
+            marks,
+            {column.name: column for column in self._all_columns()},
+            # The same rows are always mended in the same way.
+            np.random.default_rng(int(codes.sum(dtype=np.int64)) % 2**32),
+            [(self.columns[derived.source].name, derived) for derived in self.derived],
+        )
 
 
 def _is_discrete(series: pd.Series) -> bool:

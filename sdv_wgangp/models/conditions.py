@@ -1,4 +1,5 @@
-"""Rows under conditions: cells are given to the generator, and no row is rejected.
+"""Rows under conditions: cells are given to the generator, and no row is rejected, but for those
+that a relation between columns would take a given value away from.
 
 `encoding.conditions` says which codes a condition allows. Where it allows several of a column, one
 is drawn for each row; `calibration.conditional` chooses among the rows that are generated.
@@ -6,13 +7,16 @@ is drawn for each row; `calibration.conditional` chooses among the rows that are
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 
 from sdv_wgangp.calibration.conditional import ConditionalCalibration
-from sdv_wgangp.encoding.table import EncodedTable
+from sdv_wgangp.encoding.conditions import UNABLE, UnmetConditionError
+from sdv_wgangp.encoding.relations.holding import MENDED
+from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
 from sdv_wgangp.models.sampler import FREE, Sampler
 
 # Rows under conditions that are drawn together, about.
@@ -50,6 +54,64 @@ def draw_each(
     if waiting:
         parts += draw_together(sampler, waiting, calibration, random)
     return EncodedTable.concatenated(parts)
+
+
+def drawn_until_met(
+    encoder: TableEncoder,
+    wanted: Sequence[tuple[Allowed, int]],
+    draw: Callable[[Sequence[int]], pd.DataFrame],
+    most_draws: int = 50,
+) -> pd.DataFrame:
+    """Rows that meet their conditions after they were made to keep the table's relations.
+
+    Rows that break a relation in spite of that are drawn anew, too, and stay if that does not
+    help.
+
+    Args:
+        encoder: Of the table.
+        wanted: Conditions, and how many rows are to meet each, as of `draw_each`.
+        draw: Draws so many rows for each condition, decoded.
+        most_draws: How often rows are drawn anew.
+
+    Raises:
+        UnmetConditionError: Some rows never meet theirs; names the condition and the relation.
+    """
+    counts = [rows for _, rows in wanted]
+    frame = draw(counts)
+    held = encoder.held
+    if not held.steps and not held.watched:
+        return frame
+    mended = {step.target: step.relation for step in held.steps if step.how == MENDED}
+    conditions = [
+        {i: codes for i, codes in allowed.items() if str(encoder.columns[i].name) in mended}
+        for allowed, _ in wanted
+    ]
+    ends = np.cumsum(counts)
+    parts = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+    for _ in range(most_draws):
+        unmet = np.zeros(len(frame), dtype=bool)
+        for allowed, part in zip(conditions, parts, strict=True):
+            for index, codes in allowed.items():
+                column = encoder.columns[index]
+                unmet[part] |= ~np.isin(column.encode(frame[column.name].iloc[part])[0], codes)
+        again = unmet | held.bad(frame)
+        if not again.any():
+            return frame
+        fresh = draw([int(again[part].sum()) for part in parts])
+        take = np.arange(len(frame))
+        take[again] = len(frame) + np.arange(len(fresh))
+        frame = pd.concat([frame, fresh], ignore_index=True).take(take).reset_index(drop=True)
+    if not unmet.any():
+        return frame
+    number = int(np.searchsorted(ends, unmet.argmax(), side="right"))
+    index, codes = next(iter(conditions[number].items()))
+    column = encoder.columns[index]
+    value = column.decode(codes[:1]).tolist()[0]
+    raise UnmetConditionError(
+        f"{UNABLE}: column {column.name!r} is to be {value!r}, and with the other conditions the "
+        f"rows of the model then break {mended[str(column.name)].statement!r}, which holds in the "
+        "training table: change one of them"
+    )
 
 
 def draw_together(

@@ -1,14 +1,16 @@
-"""The further terms of a table's generator: meta-features and conditional scores."""
+"""The further terms of a table's generator: meta-features, conditional scores, marginals."""
 
 from __future__ import annotations
 
 import torch
 
 from sdv_wgangp.encoding.layout import Layout
+from sdv_wgangp.networks.generator import Generator
 from sdv_wgangp.networks.views import Views
 from sdv_wgangp.objectives.feature_table import FeatureTable, Target
 from sdv_wgangp.objectives.matching import MetaFeatureObjective, real_batches
 from sdv_wgangp.objectives.meta_features import META_FEATURES
+from sdv_wgangp.players.marginal_control import MarginalControl
 from sdv_wgangp.players.protocols import Term
 from sdv_wgangp.players.table_terms import ConditionalScores, MetaFeatures, as_features_read
 from sdv_wgangp.training.settings import TrainingSettings
@@ -17,6 +19,7 @@ from sdv_wgangp.training.table_source import TableSource
 
 
 def generator_terms(
+    generator: Generator,
     source: TableSource,
     layout: Layout,
     views: Views,
@@ -28,6 +31,7 @@ def generator_terms(
     """Terms of the generator's loss, by name; and whether a CUDA graph can hold them.
 
     Args:
+        generator: That is trained.
         source: Of the real batches.
         layout: Of the table.
         views: The critic's.
@@ -49,6 +53,13 @@ def generator_terms(
             conditional,
             settings.conditional_weight,
             settings.batch_size,
+        )
+    if settings.marginal_control:
+        terms["marginal control"] = MarginalControl(
+            generator,
+            layout.frequencies.to(random.device),
+            conditional,
+            gain=settings.marginal_control,
         )
     return terms, static
 

@@ -19,7 +19,7 @@ from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.encoding.conditions import allowed_codes, native_part
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.table import EncodedTable, TableEncoder
-from sdv_wgangp.models.conditions import draw_each
+from sdv_wgangp.models.conditions import draw_each, drawn_until_met
 from sdv_wgangp.models.sampler import Sampler
 from sdv_wgangp.models.warn import warn_of_distances
 from sdv_wgangp.networks.generator import Generator
@@ -118,6 +118,10 @@ class TableSampling:
         """
         if conditions:
             return self.sample_each([(conditions, rows)])
+        return drawn_until_met(self.encoder, [({}, rows)], lambda counts: self._draw(*counts))
+
+    def _draw(self, rows: int) -> pd.DataFrame:
+        """Rows without conditions."""
         generate = self._generate(self._random)
         if self.calibrated:
             table = self._calibration.draw(rows, generate, self._random)
@@ -153,7 +157,14 @@ class TableSampling:
                     self._calibration, self._generate(random), random
                 )
             chosen_by = self._conditional_calibration
-        return self.encoder.decode(draw_each(self._sampler(), allowed, chosen_by, self._random))
+
+        def draw(counts: Sequence[int]) -> pd.DataFrame:
+            asked = [(codes, rows) for (codes, _), rows in zip(allowed, counts, strict=True)]
+            asked = [each for each in asked if each[1]] or asked[:1]
+            table = draw_each(self._sampler(), asked, chosen_by, self._random)
+            return self.encoder.decode(table)
+
+        return drawn_until_met(self.encoder, allowed, draw)
 
     def _sampler(self, generator: Generator | None = None) -> Sampler:
         """Of a generator of this table, or of the one that was learned."""

@@ -138,6 +138,7 @@ class TableTraining:
             about=dict(about or {}),
         )
         self.run.terms, static = generator_terms(
+            generator,
             self.source,
             layout,
             views,

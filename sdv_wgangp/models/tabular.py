@@ -57,6 +57,7 @@ class TabularModel(TableSampling):
         target: Column that meta-features like "gravity" relate the others to.
         critic: Makes another critic: called with the width of a packed one-hot row, returns a
             module from rows ``[n, width]`` to scores ``[n]``.
+        relations: Exact relations between columns that rows keep (`TableEncoder`).
         encoding_options: Hyper-parameters of the encoding.
         calibration_options: Those of the calibration.
 
@@ -69,6 +70,7 @@ class TabularModel(TableSampling):
     encoding_options: EncodingOptions = ENCODING
     # The settings as they were given: what is "auto" in them each `fit` decides anew.
     _asked: TrainingSettings | None = None
+    relations: str | tuple[str, ...] = "off"
 
     def __init__(
         self,
@@ -85,6 +87,7 @@ class TabularModel(TableSampling):
         random_state: int | None = None,
         target: str | None = None,
         critic: Callable[[int], nn.Module] | None = None,
+        relations: str | Sequence[str] = "off",
         encoding_options: EncodingOptions = ENCODING,
         calibration_options: CalibrationOptions = CALIBRATION,
     ):
@@ -101,6 +104,7 @@ class TabularModel(TableSampling):
         self.pac = pac
         self.dropout = dropout
         self.rounded = rounded
+        self.relations = relations if isinstance(relations, str) else tuple(relations)
         self.encoding_options = encoding_options
         self.random_state = random_state
         self.target = target
@@ -180,7 +184,12 @@ class TabularModel(TableSampling):
         seeds = fitting.Seeds.of(seed)
         self._reference_seed = seeds.reference
         self.encoder = TableEncoder(
-            discrete_columns, ordinal_columns, self.rounded, self.encoding_options
+            discrete_columns,
+            ordinal_columns,
+            self.rounded,
+            self.encoding_options,
+            self.relations,
+            [] if self.target is None else [self.target],
         ).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(seeds.encoding))
         self.layout = Layout.of(self.encoder)
@@ -319,6 +328,7 @@ class TabularModel(TableSampling):
             **self._architecture.plain(),
             "encoding_options": self.encoding_options.changed(),
             "calibration_options": self.calibration_options.changed(),
+            "relations": self.relations,
             "target": self.target,
             "rows": len(frame),
             "columns": len(frame.columns),
@@ -362,6 +372,7 @@ class TabularModel(TableSampling):
             "settings": self.settings,
             **self._architecture.plain(),
             "rounded": self.rounded,
+            "relations": self.relations,
             "encoding_options": self.encoding_options.changed(),
             "target": self.target,
             "random_state": self.random_state,

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import nn
 
+from sdv_wgangp.encoding.copies import Resolved
 from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.ops import ViewTables, row_views, row_views_backward
 
@@ -68,6 +69,8 @@ class Views(nn.Module):
             ("whitening", torch.zeros(len(scored), len(scored))),
         ):
             self.register_buffer(name, tensor.contiguous(), persistent=False)
+        self.copies = layout.copies
+        self._last: tuple[torch.Tensor, torch.Tensor, Resolved] | None = None
         self.width = len(self.binned) + len(self.ordered) + len(scored)
 
     @property
@@ -112,21 +115,84 @@ class Views(nn.Module):
             levels: Level of every cell, shape ``[rows, columns]``, int64.
             positions: Shape ``[rows, positions]`` in [0, 1].
         """
+        resolved = self._resolved(levels, positions)
+        return self.of_resolved(levels, resolved.positions if resolved else positions)
+
+    def of_resolved(self, levels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """The same of rows whose copies have the rank of their value as a position: encoded ones.
+
+        Args:
+            levels, positions: As of `forward`.
+        """
         return row_views(levels, positions, self.known)
 
     def backward(
-        self, gradient: torch.Tensor, levels: torch.Tensor, positions: torch.Tensor
+        self,
+        gradient: torch.Tensor,
+        levels: torch.Tensor,
+        positions: torch.Tensor,
+        to_codes: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The gradient at the positions, and at the `lookups` of every cell.
 
         Args:
             gradient: At the dense channels, shape ``[rows, width]``.
             levels, positions: The rows.
+            to_codes: A gradient at the one-hot codes, ``[rows, levels]``, to which is added, in
+                place, what the rank of a copy differs from what its level looks up.
 
         Returns:
             ``[rows, positions]`` and ``[2, rows, columns]``.
         """
-        return row_views_backward(gradient, levels, positions, self.known)
+        resolved = self._resolved(levels, positions)
+        if resolved is None:
+            return row_views_backward(gradient, levels, positions, self.known)
+        to_positions, slopes = row_views_backward(gradient, levels, resolved.positions, self.known)
+        self._follow_copies(resolved, levels, to_positions, slopes, to_codes)
+        return to_positions, slopes
+
+    def _resolved(self, levels: torch.Tensor, positions: torch.Tensor) -> Resolved | None:
+        if self.copies is None:
+            return None
+        # The generator's rows are looked at forward, and again on the way back.
+        if self._last is None or self._last[0] is not levels or self._last[1] is not positions:
+            if self.copies.levels.device != self.tables.device:
+                self.copies = self.copies.to(self.tables.device)
+            self._last = levels, positions, self.copies.resolve(levels, positions, self.lookups)
+        return self._last[2]
+
+    def _follow_copies(
+        self,
+        resolved: Resolved,
+        levels: torch.Tensor,
+        to_positions: torch.Tensor,
+        slopes: torch.Tensor,
+        to_codes: torch.Tensor | None,
+    ) -> None:
+        """Bring the gradient at the rank of a copied cell to the cell that it is a copy of.
+
+        In place; the last of a chain of copies first.
+        """
+        copies = self.copies
+        assert copies is not None
+        span = self.lookups[1]
+        for index in reversed(range(len(copies.levels))):
+            level, column, place = copies.at(index)
+            if level < 0:
+                continue
+            at_rank, copied = slopes[0, :, column], resolved.copied[index]
+            if to_codes is not None:
+                away = resolved.ranks[index] - resolved.positions[:, place]
+                to_codes[:, level] += (at_rank * away).to(to_codes.dtype)
+            source, of_source = copies.source_at(index)
+            to_positions[:, place].masked_fill_(copied, 0)
+            if source < 0:
+                continue
+            pull = torch.where(copied, at_rank * resolved.slopes[index], 0)
+            slopes[0, :, source] += pull
+            if of_source >= 0:
+                slopes[1, :, source] += pull * resolved.positions[:, of_source]
+                to_positions[:, of_source] += pull * span[levels[:, source]]
 
     def ordering(self, dense: torch.Tensor) -> torch.Tensor:
         """The ordering channels among the dense ones, shape ``[rows, ordered columns]``."""

@@ -122,7 +122,10 @@ class AutogradColumnGenerator(TableRows):
     ) -> tuple[Tensor, Tensor]:
         """Gradients at logits and positions, from those at codes and dense channels."""
         offsets = self.layout.offsets.to(to_codes.device)
-        to_positions, slopes = self.views.backward(to_dense, generated.levels, generated.positions)
+        to_codes = to_codes.clone()
+        to_positions, slopes = self.views.backward(
+            to_dense, generated.levels, generated.positions, to_codes
+        )
         index = torch.repeat_interleave(
             torch.arange(self.columns, device=to_codes.device), offsets.diff()
         )

@@ -41,8 +41,13 @@ class TableRows:
         self.columns = layout.columns
 
     def show(self, levels: Tensor, positions: Tensor, conditions: Conditions | None) -> Rows:
-        """Rows as critics read them, who know what was given."""
+        """Generated rows as critics read them, who know what was given."""
         return self.with_channels(Rows(levels, self.views(levels, positions)), conditions)
+
+    def show_real(self, levels: Tensor, positions: Tensor, conditions: Conditions | None) -> Rows:
+        """The same of encoded rows."""
+        dense = self.views.of_resolved(levels, positions)
+        return self.with_channels(Rows(levels, dense), conditions)
 
     def with_channels(self, rows: Rows, conditions: Conditions | None) -> Rows:
         """Rows with a channel for every column that may be given.
@@ -143,10 +148,13 @@ class ColumnGenerator(TableRows):
     def backward(self, generated: Generated, pulls: Pulls) -> list[Tensor]:
         """See `players.protocols.GeneratorPlayer`."""
         to_dense = pulls.rows.dense[:, : self.views.width]
-        to_positions, slopes = self.views.backward(to_dense, generated.levels, generated.positions)
+        to_codes = pulls.rows.levels.to(self.passes.dtype)
+        to_positions, slopes = self.views.backward(
+            to_dense, generated.levels, generated.positions, to_codes
+        )
         self.passes.backward(
             generated,
-            pulls.rows.levels.to(self.passes.dtype),
+            to_codes,
             to_positions,
             slopes,
             self.views.lookups,

@@ -84,8 +84,8 @@ def verdicts(relations: Sequence[Relation]) -> tuple[Verdict, ...]:
             BAD if (worst[0].synthetic or 0.0) < 0.99 else FAIR,
             f"{len(worst)} of {total} {kept} in all real rows do not in all synthetic ones: "
             f"{few(named, NAMED)}.",
-            "Give SDV's constraints for these columns, or leave out what follows from others and "
-            "rebuild it after sampling.",
+            "Fit with relations='auto', which keeps them; or give SDV's constraints for these "
+            "columns.",
         ),
     )
 

@@ -315,6 +315,7 @@ class ConditionalSampling(Mixed):
             UnmetConditionError: A value is none of a column of numbers; names both.
         """
         encoder, given = self._model.encoder, self._described()
+        native = names_of_conditions(encoder)
         asked: dict[str, Any] = {}
         searched, never = [], []
         for name, value in conditions.items():
@@ -325,7 +326,7 @@ class ConditionalSampling(Mixed):
             if _is_missing(value):
                 if column.missing_code is None:
                     never.append(name)
-                elif column.has_positions or not self._model.generator.conditional:
+                elif name not in native or not self._model.generator.conditional:
                     searched.append(name)
                 else:
                     asked[name] = None

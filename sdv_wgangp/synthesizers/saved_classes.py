@@ -33,6 +33,8 @@ from sdv_wgangp.encoding.layout import Layout
 from sdv_wgangp.encoding.options import EncodingOptions
 from sdv_wgangp.encoding.paths import Channel, PathEncoder
 from sdv_wgangp.encoding.quantiles import QuantileMap
+from sdv_wgangp.encoding.relations import Relation
+from sdv_wgangp.encoding.relations.holding import Held, HeldRelations, ValuesOf
 from sdv_wgangp.encoding.sequences import SequenceAssembler
 from sdv_wgangp.encoding.table import TableEncoder
 from sdv_wgangp.models.heads import HeadModel
@@ -49,6 +51,7 @@ from sdv_wgangp.training.settings import TrainingSettings
 PLAIN = (
     *(RankAxis, CategoricalColumn, NumericColumn, DerivedColumn, QuantileMap, TableEncoder),
     *(Grid, DateGrid),
+    *(Relation, Held, HeldRelations, ValuesOf),
     *(Calibration, Cells, DensityRatio, RefinedRatio, Raking),
     *(ValueCalibration, BinMap, RareAtoms),
     *(TrainingSettings, EpochLog),
@@ -236,7 +239,9 @@ def _check_columns(encoder: TableEncoder) -> None:
         else:
             codes = len(column.levels)
         missing = column.missing_code is not None
-        fits = column.counts.shape == (codes + missing,)
+        copies = column.copies if isinstance(column, NumericColumn) else 0
+        fits = type(copies) is int and copies >= 0
+        fits = fits and column.counts.shape == (codes + missing + copies,)
         if missing:
             fits &= column.missing_code == codes
         if isinstance(column, NumericColumn):
@@ -248,9 +253,20 @@ def _check_columns(encoder: TableEncoder) -> None:
         fits = len(of_source) == modelled[derived.source].width
         if not fits or of_source.max() >= derived.column.width:
             raise ValueError(f"column {derived.column.name!r} derived from codes that are not")
+    held = encoder.held
+    rebuilt = [column.name for column in encoder.rebuilt]
     names = [c.name for c in modelled] + [derived.column.name for derived in encoder.derived]
-    if sorted(names, key=str) != sorted(encoder.names, key=str):
+    if sorted(rebuilt, key=str) != sorted(held.rebuilt, key=str):
+        raise ValueError("columns that nothing rebuilds")
+    if sorted([*names, *rebuilt], key=str) != sorted(encoder.names, key=str):
         raise ValueError("columns under other names than the table's")
+    for step in held.steps:
+        if not {step.target, *step.relation.columns} <= set(encoder.names):
+            raise ValueError(f"a relation of columns that there are not: {step.target!r}")
+    for column in modelled:
+        places = [step.copy for step in held.copies(column.name)]
+        if places != list(range(getattr(column, "copies", 0))):
+            raise ValueError(f"column {column.name!r} with copies of nothing")
 
 
 def _check_calibration(calibration: Calibration, encoder: TableEncoder) -> None:

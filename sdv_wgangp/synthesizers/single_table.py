@@ -165,6 +165,13 @@ class WGANGPMFSSynthesizer(
         sinkhorn_epsilon, sinkhorn_iterations: Of the distance "sinkhorn": its smoothing, in units
             of the mean cost between two clouds, and how often its potentials are updated.
         sliced_projections: Random directions of the distance "sliced", new in each step.
+        marginal_control: Gain of the controller that keeps rare values alive in training
+            (`sdv_wgangp.players.marginal_control`): levels that are drawn too seldom get a
+            larger bias. 0 switches it off.
+        relations: Exact relations between columns that every sampled row is to keep, such as
+            sums, orders, equalities and dependences: "auto" for those that are found in the
+            table (`sdv_wgangp.encoding.relations`), "off" for none, or a list of their
+            statements, like ``["total = net + tax"]``.
         encoding_options: Hyper-parameters of the encoding that are to differ from their defaults,
             a dictionary like ``{"bins": 50}`` (`sdv_wgangp.encoding.options.EncodingOptions`).
         calibration_options: The same for the calibration, like ``{"trees": 500, "depth": 4}``
@@ -236,6 +243,8 @@ class WGANGPMFSSynthesizer(
         sinkhorn_epsilon: float = 0.05,
         sinkhorn_iterations: int = 50,
         sliced_projections: int = 32,
+        marginal_control: float = 0.3,
+        relations: str | Sequence[str] = "auto",
         encoding_options: Mapping[str, float] | None = None,
         calibration_options: Mapping[str, float] | None = None,
     ):
@@ -362,6 +371,7 @@ class WGANGPMFSSynthesizer(
             enable_gpu=self.enable_gpu,
             random_state=self.random_state,
             target=self.target,
+            relations=self.relations,
             encoding_options=EncodingOptions.of(self.encoding_options, "encoding_options"),
             calibration_options=CalibrationOptions.of(
                 self.calibration_options, "calibration_options"

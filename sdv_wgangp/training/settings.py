@@ -62,6 +62,8 @@ class TrainingSettings:
         sinkhorn_epsilon, sinkhorn_iterations: Smoothing of "sinkhorn", in units of the mean cost,
             and iterations of its potentials (`objectives.transport.sinkhorn`).
         sliced_projections: Random directions of "sliced", new in each step.
+        marginal_control: Gain of the controller that moves the biases of the logits towards the
+            marginals of the table (`players.marginal_control`); 0 switches it off.
         conditional_share: Share of the rows of each batch for which some cells are given, in
             [0, 0.5]: the generator learns to make up the others (`players.given_cells`). 0 trains
             without conditions, and so do batches of one pack.
@@ -122,6 +124,7 @@ class TrainingSettings:
     sinkhorn_epsilon: float = 0.05
     sinkhorn_iterations: int = 50
     sliced_projections: int = 32
+    marginal_control: float = 0.3
     conditional_share: float = 0.1
     conditional_weight: float = 1.0
     log_frequency: bool = True

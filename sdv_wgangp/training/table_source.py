@@ -51,7 +51,7 @@ class TableSource(ShuffledRows):
 
     def rows(self, index: Tensor, conditions: Conditions | None = None) -> Rows:
         """Some rows of the table."""
-        return self._player.show(self.levels(index), self.table.positions[index], conditions)
+        return self._player.show_real(self.levels(index), self.table.positions[index], conditions)
 
     def levels(self, index: Tensor) -> Tensor:
         """Of every cell of some rows, ``[rows, columns]``, int64."""

@@ -111,8 +111,11 @@ class HeldOutScore:
         """Ranks of the ordered columns, then all codes; float32 ``[rows, ordered + columns]``."""
         layout = self._layout
         levels = layout.level_index(table)
+        positions = table.positions
+        if layout.copies is not None:
+            positions = layout.copies.resolve(levels, positions, layout.ranks.T).positions
         inside = torch.zeros(levels.shape)
-        inside[:, layout.positioned] = table.positions
+        inside[:, layout.positioned] = positions
         first, span = layout.ranks[levels].unbind(2)
         ranks = (first + span * inside)[:, layout.ordered]
         return torch.cat([ranks, table.codes.float()], 1).numpy()

@@ -88,12 +88,20 @@ def of_pairs(summary: Summary, limits: Limits) -> Iterator[Relation]:
     many = s.distinct >= np.where(s.kinds == CATEGORY, 3, FEW_LEVELS)
     part = comparable & (fraction >= limits.least_fraction) & ~s.always_equal
     part &= np.outer(use & many, use & many)
+    frequencies: dict[int, tuple[np.ndarray, np.ndarray]] = {
+        int(place): _frequencies(s.rows[place])
+        for place in np.flatnonzero(part.any(1) & (s.kinds == CATEGORY))
+    }
     for later, earlier in np.argwhere(np.tril(part, -1)):
         candidate = Relation(EQUAL_IN_PART, (names[later], names[earlier]))
         same = s.rows[later][s.rows[later] == s.rows[earlier]]
         if len(np.unique(same[same != 0][:HEAD])) < 3:
             continue  # a level that both have at once, such as a mark of missing values
-        if s.kinds[later] == CATEGORY or _stands_out(s, candidate, limits.lift):
+        if s.kinds[later] == CATEGORY:
+            by_chance = _equal_by_chance(frequencies, later, earlier)
+            if fraction[later, earlier] >= limits.lift * by_chance:
+                yield candidate
+        elif _stands_out(s, candidate, limits.lift):
             yield candidate
     ordered = comparable & (s.kinds != CATEGORY) & (s.equal + s.below == s.both)
     ordered &= ~s.always_equal & (s.high[:, None] > s.low) & np.outer(use, use)
@@ -110,6 +118,21 @@ def of_pairs(summary: Summary, limits: Limits) -> Iterator[Relation]:
         np.fill_diagonal(found, False)
         for source, target in np.argwhere(found):
             yield Relation(kind, (names[target], names[source]))
+
+
+def _frequencies(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Levels of a category, ascending, and their shares of the rows that have one."""
+    levels, counts = np.unique(codes[~np.isnan(codes)], return_counts=True)
+    return levels, counts / max(counts.sum(), 1)
+
+
+def _equal_by_chance(
+    frequencies: dict[int, tuple[np.ndarray, np.ndarray]], one: int, other: int
+) -> float:
+    """In what share of the rows two independent categories are equal."""
+    (levels, shares), (own, parts) = frequencies[int(one)], frequencies[int(other)]
+    _, first, second = np.intersect1d(levels, own, assume_unique=True, return_indices=True)
+    return float(shares[first] @ parts[second])
 
 
 def of_differences(summary: Summary, limits: Limits) -> Iterator[Relation]:

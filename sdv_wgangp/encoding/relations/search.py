@@ -53,6 +53,7 @@ def find_relations(
     least_rows: int = 10,
     most_differences: int = 8,
     dependences_of_two: bool = True,
+    triples: bool = True,
     most_rows: int = 50_000,
     seed: int = 0,
 ) -> Relations:
@@ -76,7 +77,9 @@ def find_relations(
         significance: Chance that anything is told that is no relation.
         least_rows: Of the table, in which a relation has to hold.
         most_differences: Values that two columns may differ by to differ by few.
-        dependences_of_two: Whether pairs of columns that determine a third are looked for.
+        dependences_of_two: Whether pairs of columns that determine a third are looked for; its
+            time grows with the cube of the columns.
+        triples: The same for sums, products and ratios of three columns of numbers.
         most_rows: Of either half, at most.
         seed: Of the halves.
 
@@ -112,7 +115,8 @@ def find_relations(
         summary = Summary(values, np.ascontiguousarray(trial.rows[0]))
         trial.add(of_pairs(summary, limits))
         trial.add(of_differences(summary, limits))
-        trial.add(of_triples(summary, limits))
+        if triples:
+            trial.add(of_triples(summary, limits))
         trial.add_dependences(summary, dependences_of_two)
         found, tested = trial.run(significance)
     whole = [_counted(relation, values, frame) for relation in found]

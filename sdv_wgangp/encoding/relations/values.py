@@ -93,6 +93,25 @@ class Values:
         )  # fmt: skip
 
 
+def numbers_of(series: pd.Series, unit: str, decimals: int | None = None) -> np.ndarray:
+    """A column of numbers, dates or lengths of time as float64 ``[n]``, NaN where missing.
+
+    Args:
+        series: The column.
+        unit: That times are measured in.
+        decimals: Of its numbers: floats of less than 64 bits are rounded to them.
+    """
+    if pd.api.types.is_datetime64_any_dtype(series):
+        stamps = _nanoseconds(series)
+        return np.where(stamps == pd.NaT.value, np.nan, stamps / UNITS[unit])
+    if pd.api.types.is_timedelta64_dtype(series):
+        return series.dt.total_seconds().to_numpy(np.float64) * 1e9 / UNITS[unit]
+    numbers = pd.to_numeric(series).to_numpy(np.float64, na_value=np.nan)
+    if decimals is None or getattr(series.dtype, "itemsize", 8) == 8:
+        return numbers
+    return np.round(numbers, decimals)
+
+
 def _kind(values: pd.Series, is_category: bool) -> int:
     if is_category:
         return CATEGORY
