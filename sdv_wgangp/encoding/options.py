@@ -40,6 +40,8 @@ class EncodingOptions(Options):
         triple_columns: And sums, products and ratios of three columns with at most so many
             columns of numbers: the time grows with their cube.
         dependence_columns: And columns that two others determine in tables of so many.
+        counted_levels: Categories of at most so many numbers are taken for counts by relations
+            such as orders; more stand for levels.
         min_rows_per_level: A level of a column has to be seen so often before "it always goes with
             the same value of another one" says anything.
 
@@ -70,6 +72,7 @@ class EncodingOptions(Options):
     relation_columns: int = option(300)
     triple_columns: int = option(200)
     dependence_columns: int = option(60)
+    counted_levels: int = option(12)
 
 
 DEFAULT = EncodingOptions()

@@ -20,6 +20,7 @@ from sdv_wgangp.encoding.options import DEFAULT, EncodingOptions
 from sdv_wgangp.encoding.relations import Relations, find_relations
 from sdv_wgangp.encoding.relations.holding import HeldRelations
 from sdv_wgangp.encoding.relations.plan import plan
+from sdv_wgangp.encoding.relations.values import with_dates
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class TableEncoder:
         relations: Exact relations between columns that decoded rows keep: "auto" for those that
             are found, "off", or statements of some of them (`encoding.relations`).
         fixed_columns: Columns that are modelled in any case, and whose values no relation changes.
+        date_columns: Columns of nanoseconds since 1970: relations take them for dates.
     """
 
     # Of encoders that were fitted before there were others.
@@ -86,6 +88,7 @@ class TableEncoder:
         options: EncodingOptions = DEFAULT,
         relations: str | Sequence[str] = "off",
         fixed_columns: Iterable[str] = (),
+        date_columns: Iterable[str] = (),
     ):
         self.discrete_columns = tuple(discrete_columns)
         self.ordinal_columns = tuple(ordinal_columns)
@@ -93,6 +96,7 @@ class TableEncoder:
         self.options = options
         self.relations = relations if isinstance(relations, str) else tuple(relations)
         self.fixed_columns = tuple(fixed_columns)
+        self.date_columns = tuple(date_columns)
 
     def fit(self, frame: pd.DataFrame) -> TableEncoder:
         """Learn levels, atoms, bins and quantiles, one column at a time.
@@ -132,7 +136,9 @@ class TableEncoder:
             frame,
             {column.name: column for column in self._all_columns()},
             derived=follows,
-            fixed={*self.ordinal_columns, *self.fixed_columns},
+            fixed=self.fixed_columns,
+            levels=self.ordinal_columns,
+            dates=self.date_columns,
         )
         rebuilt = set(self.held.rebuilt)
         self.rebuilt = [column for column in self.columns if column.name in rebuilt]
@@ -149,7 +155,7 @@ class TableEncoder:
         if self.relations == "off":
             return Relations((), len(frame), 0, 0.0)
         discrete: list[Any] = [
-            name for name in frame if isinstance(self.column(name), CategoricalColumn)
+            name for name in frame if not self._may_be_ordered(self.column(name))
         ]
         columns, options = len(frame.columns), self.options
         if columns > options.relation_columns:
@@ -159,7 +165,7 @@ class TableEncoder:
             )
             return Relations((), len(frame), 0, 0.0)
         found = find_relations(
-            frame,
+            with_dates(frame, self.date_columns),
             categories=discrete,
             triples=columns - len(discrete) <= options.triple_columns,
             dependences_of_two=columns <= options.dependence_columns,
@@ -175,6 +181,17 @@ class TableEncoder:
                     f"out, or choose from those that were found ({there})"
                 )
         return replace(found, relations=tuple(said[each] for each in self.relations))
+
+    def _may_be_ordered(self, column: CategoricalColumn | NumericColumn) -> bool:
+        """Whether relations take the values for numbers: as categories, few numbers often are
+        counts (SDV's detection declares up to ten distinct ones a category)."""
+        if isinstance(column, NumericColumn):
+            return True
+        return (
+            pd.api.types.is_numeric_dtype(column.dtype)
+            and not pd.api.types.is_bool_dtype(column.dtype)
+            and column.width <= self.options.counted_levels
+        )
 
     def _numeric(self, frame: pd.DataFrame, name: Any, continuous: bool = False) -> NumericColumn:
         """A column of numbers, fitted to what is no copy in it."""

@@ -122,6 +122,7 @@ class TabularModel(TableSampling):
         checkpoints: Checkpoints | None = None,
         resume: bool = False,
         started: float | None = None,
+        date_columns: Iterable[str] = (),
     ) -> TabularModel:
         """Learn from a frame.
 
@@ -146,6 +147,7 @@ class TabularModel(TableSampling):
                 stopped (but for a limit of time, with the same processor, threads and versions).
                 Where there is none the training begins anew, and a warning says so.
             started: When the work on this table began, by `time.perf_counter`; None for now.
+            date_columns: Columns of nanoseconds since 1970: relations take them for dates.
 
         Raises:
             ValueError: The frame or a setting does not fit (too few rows to hold out); names it,
@@ -190,6 +192,7 @@ class TabularModel(TableSampling):
             self.encoding_options,
             self.relations,
             [] if self.target is None else [self.target],
+            date_columns,
         ).fit(frame)
         table = self.encoder.encode(frame, np.random.default_rng(seeds.encoding))
         self.layout = Layout.of(self.encoder)

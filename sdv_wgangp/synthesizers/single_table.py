@@ -389,6 +389,14 @@ class WGANGPMFSSynthesizer(
                 checkpoints=self._make_checkpoints(),
                 resume=self._resuming,
                 started=self._began,
+                date_columns=[
+                    name
+                    for name, each in transformers.items()
+                    if isinstance(each, TimestampEncoder)
+                    and each.span is not None
+                    and name in processed_data
+                    and pd.api.types.is_numeric_dtype(processed_data[name])
+                ],
             )
 
     @contextmanager

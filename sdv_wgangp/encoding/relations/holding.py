@@ -34,7 +34,7 @@ from sdv_wgangp.encoding.relations.relation import (
     ZEROS_TOGETHER,
     Relation,
 )
-from sdv_wgangp.encoding.relations.values import UNITS, numbers_of
+from sdv_wgangp.encoding.relations.values import UNITS, numbers_of, with_dates
 
 REBUILT, COPIED, ALWAYS_COPIED, MENDED = "rebuilt", "copied", "always copied", "mended"
 FOLLOWS = (DEPENDENCE, ONE_TO_ONE)
@@ -51,6 +51,7 @@ class ValuesOf:
         low, high: Its smallest and largest value, in the unit of the relations.
         quantiles: Its values at even steps of rank, float64 ``[k]``, ascending.
         unit: Of dates.
+        nanoseconds: Whether its numbers are nanoseconds since 1970, which stand for dates.
     """
 
     name: str
@@ -60,9 +61,13 @@ class ValuesOf:
     high: float
     quantiles: np.ndarray = field(repr=False)
     unit: str
+    nanoseconds: bool = False
 
     def read(self, series: pd.Series) -> np.ndarray:
         """As float64, NaN where missing, ``[n]``."""
+        if self.nanoseconds:
+            name = str(series.name)
+            series = with_dates(series.to_frame(name), [name])[name]
         return numbers_of(series, self.unit, self.decimals)
 
     def write(self, numbers: np.ndarray) -> pd.Series:
@@ -70,13 +75,14 @@ class ValuesOf:
         missing = np.isnan(numbers)
         known = np.where(missing, 0.0, numbers)
         kind = getattr(self.dtype, "kind", "")
-        if isinstance(self.dtype, pd.DatetimeTZDtype) or kind in "mM":
+        is_date = isinstance(self.dtype, pd.DatetimeTZDtype) or (kind and kind in "mM")
+        if is_date or self.nanoseconds:
             whole = np.floor(known)
             size = UNITS[self.unit]
             values = whole.astype(np.int64) * size
             values += np.rint((known - whole) * size).astype(np.int64)
             return restore(values, missing, self.dtype, self.name)
-        if kind in "iu" and kind:
+        if kind and kind in "iu":
             known = np.rint(known).astype(np.int64)
         elif self.decimals is not None:
             known = np.round(known, self.decimals)

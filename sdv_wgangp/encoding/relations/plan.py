@@ -38,7 +38,7 @@ from sdv_wgangp.encoding.relations.relation import (
     Relation,
     Relations,
 )
-from sdv_wgangp.encoding.relations.values import NUMBER, Values
+from sdv_wgangp.encoding.relations.values import DATE, NUMBER, Values, with_dates
 
 MAKES = (EQUAL, LINEAR, SUM, PRODUCT, RATIO)
 TOGETHER = (ZEROS_TOGETHER, MISSING_TOGETHER)
@@ -55,6 +55,8 @@ def plan(
     *,
     derived: Mapping[Any, Any],
     fixed: Collection[str] = (),
+    levels: Collection[str] = (),
+    dates: Collection[str] = (),
     copies_of_a_column: int = 8,
     quantiles: int = 1024,
 ) -> HeldRelations:
@@ -70,10 +72,14 @@ def plan(
         columns: Its columns, fitted, by name.
         derived: Columns that follow from the codes of another one, and from which.
         fixed: Columns that nothing may change.
+        levels: Columns of numbers with a fixed set of values: these can be mended, not made.
+        dates: Columns of nanoseconds since 1970, which the relations take for dates.
         copies_of_a_column: Copies that a column has at most, the most frequent ones.
         quantiles: Steps of rank at which values of a column are known.
     """
-    return _Plan(relations, frame, columns, derived, fixed, copies_of_a_column, quantiles).result()
+    return _Plan(
+        relations, frame, columns, derived, fixed, levels, dates, copies_of_a_column, quantiles
+    ).result()
 
 
 class _Plan:
@@ -84,17 +90,21 @@ class _Plan:
         columns: Mapping[Any, Column],
         derived: Mapping[Any, Any],
         fixed: Collection[str],
+        levels: Collection[str],
+        dates: Collection[str],
         copies_of_a_column: int,
         quantiles: int,
     ):
         self.relations, self.frame, self.columns = relations, frame, columns
         self.fixed, self.derived = set(fixed) | set(derived), derived
+        self.levels, self.dates = set(levels), set(dates)
         self.most_copies, self.steps_of_rank = copies_of_a_column, quantiles
         self.parents: dict[str, set[str]] = {name: {source} for name, source in derived.items()}
         self.steps: list[Held] = []
         self.rebuilt: set[str] = set()
         named = {name: None for relation in relations for name in relation.columns}
-        self.read = Values.read(frame[list(named)], relations.categories, relations.unit)
+        read = with_dates(frame[list(named)], [name for name in named if name in self.dates])
+        self.read = Values.read(read, relations.categories, relations.unit)
         self.place = {name: index for index, name in enumerate(self.read.names)}
         self.values: dict[str, ValuesOf] = {}
 
@@ -137,14 +147,17 @@ class _Plan:
     def _has_values(self, name: str) -> bool:
         """Whether it is a column of numbers or dates whose values can be made."""
         column = self.columns[name]
-        kind = self.read.kinds[self.place[name]]
-        if not isinstance(column, NumericColumn) or kind > NUMBER + 1:
+        if self.read.kinds[self.place[name]] not in (NUMBER, DATE):
             return False
         if name not in self.values:
             self.values[name] = self._values_of(name, column)
         return True
 
-    def _values_of(self, name: str, column: NumericColumn) -> ValuesOf:
+    def _has_levels(self, name: str) -> bool:
+        """Whether a column has its own values alone."""
+        return name in self.levels or not isinstance(self.columns[name], NumericColumn)
+
+    def _values_of(self, name: str, column: Column) -> ValuesOf:
         place = self.place[name]
         known = self.read.numbers[place]
         known = known[~np.isnan(known)]
@@ -153,7 +166,7 @@ class _Plan:
         low, high = (quantiles[0], quantiles[-1]) if len(known) else (np.inf, -np.inf)
         return ValuesOf(
             name, column.dtype, self.read.decimals[place], float(low), float(high), quantiles,
-            self.relations.unit,
+            self.relations.unit, name in self.dates,
         )  # fmt: skip
 
     # --- the order
@@ -183,6 +196,8 @@ class _Plan:
             return
         own, *others = self._numbers(relation.columns)
         absent = np.isnan(others).any(0)
+        if self._has_levels(target):
+            return
         if np.array_equal(np.isnan(own), absent):
             self._add(Held(relation, REBUILT, target))
             self.rebuilt.add(target)
@@ -197,7 +212,7 @@ class _Plan:
         for target, *sources in turned:
             copies = [step for step in self.steps if step.target == target and step.copy >= 0]
             full = len(copies) >= self.most_copies
-            if full or not self.columns[target].has_positions:
+            if full or self._has_levels(target) or not self.columns[target].has_positions:
                 continue
             if any(step.how == ALWAYS_COPIED for step in copies):
                 continue
@@ -218,6 +233,8 @@ class _Plan:
         if relation.kind not in (ZERO, ZEROS_TOGETHER):
             turned.append((second, first))
         for target, source in turned:
+            if relation.kind == DIFFERENCES and self._has_levels(target):
+                continue
             if self._can_follow(target, [source]):
                 self._add(Held(relation, MENDED, target))
                 return

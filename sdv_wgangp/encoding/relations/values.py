@@ -93,6 +93,18 @@ class Values:
         )  # fmt: skip
 
 
+def with_dates(frame: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
+    """The frame with columns of nanoseconds since 1970 as the dates that they stand for."""
+    return frame.assign(**{name: _dates(frame[name]) for name in names})
+
+
+def _dates(series: pd.Series) -> pd.Series:
+    stamps = np.full(len(series), pd.NaT.value)
+    known = series.notna().to_numpy()
+    stamps[known] = series[known].to_numpy(np.int64)
+    return pd.Series(stamps.view("M8[ns]"), index=series.index, name=series.name)
+
+
 def numbers_of(series: pd.Series, unit: str, decimals: int | None = None) -> np.ndarray:
     """A column of numbers, dates or lengths of time as float64 ``[n]``, NaN where missing.
 
