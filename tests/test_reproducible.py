@@ -26,6 +26,7 @@ FAST = {
     "batch_size": 200,
     "generator_dim": (64, 64),
     "discriminator_dim": (64,),
+    "calibration_options": {"trees": 50, "max_pool_rows": 2**13},
 }
 
 

@@ -69,7 +69,7 @@ def test_calibrations_differ_by_their_random_numbers(fitted, capsys):
     [
         ("max_weights=3", "no option 'max_weights': did you mean 'max_weight'?"),
         ("max_weight", "'max_weight' is not like NAME=NUMBER"),
-        ("max_weight=0", "max_weight must be a number of at least 1, not 0.0"),
+        ("max_weight=0", "max_weight must be a finite number of at least 1, not 0.0"),
     ],
 )
 def test_a_way_that_is_none_is_named(way, message, capsys):

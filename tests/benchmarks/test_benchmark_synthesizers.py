@@ -10,8 +10,8 @@ def test_ranks_become_bins(tmp_path):
     from sdv.utils import load_synthesizer
 
     random = np.random.default_rng(0)
-    size = random.normal(size=3_000)
-    frame = pd.DataFrame({"size": size, "twin": size + 0.1 * random.normal(size=3_000)})
+    size = random.normal(size=1_500)
+    frame = pd.DataFrame({"size": size, "twin": size + 0.1 * random.normal(size=1_500)})
     frame.to_csv(tmp_path / "small.csv", index=False)
     dataset = datasets.load(str(tmp_path / "small.csv"), "twin")
     for name, bins in (("vanilla", 1), ("bins-20", 20), ("bins-50", 50)):

@@ -97,9 +97,8 @@ def test_samples_keep_to_the_grid_and_range_and_sdv_accepts_them(detected, tmp_p
     synthesizer.save_model(tmp_path / "model.safetensors")
     loaded = type(synthesizer).load_model(tmp_path / "model.safetensors")
     for each in (synthesizer, loaded):
-        sampled = each.sample(1000)
-        metadata.validate_data(sampled if isinstance(sampled, dict) else {"people": sampled})
-        drawn = rows_of(sampled)
+        drawn = rows_of(each.sample(1000))
+        metadata.validate_data({"people": drawn.head(150)})  # SDV parses every date by itself
         pd.testing.assert_series_equal(drawn.dtypes, frame.dtypes)
         for name, (real, holds) in COLUMNS.items():
             assert holds(real), name

@@ -3,14 +3,17 @@
     python resume_worker.py whole CASE FOLDER
     python resume_worker.py resume CASE FOLDER STEP...    from the checkpoint after each step
     python resume_worker.py fit CASE FOLDER               from the newest, or anew; may be killed
+    python resume_worker.py                               such arguments from standard input
 
-Each prints, as JSON, the SHA-256 of what each fit made.
+Each prints, as JSON, the SHA-256 of what each fit made. Lines of standard input are lists of
+arguments as JSON: each is run in a process forked from this one, which has imported everything.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import warnings
@@ -21,6 +24,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from sdv_wgangp.calibration.options import CalibrationOptions
 from sdv_wgangp.models.tabular import TabularModel
 from sdv_wgangp.training.callbacks.checkpoint import Checkpoints
 from sdv_wgangp.training.settings import TrainingSettings
@@ -65,23 +69,20 @@ def frame() -> pd.DataFrame:
     )
 
 
-class Uncalibrated(TabularModel):
-    """Leaves the calibration out, which takes longer than the fit, but not what it starts from."""
-
-    def _calibrate(self, table, random: torch.Generator) -> None:
-        self.random_after = random.get_state()
-        self.calibrated = False
+# A calibration goes on from the training's random numbers; this one takes no longer than the fit.
+LITTLE = CalibrationOptions(trees=0, max_pool_rows=2**12, kept_times=1)
 
 
 def fitted(case: str, folder: Path | None, resume: bool, keep: int = 3) -> str:
-    """The SHA-256 of the fitted model: weights, logs, random numbers, and rows that it samples."""
+    """The SHA-256 of the fitted model: weights, logs, and rows that it samples."""
     settings, arguments = CASES[case]
-    model = Uncalibrated(
+    model = TabularModel(
         TrainingSettings(epochs=4, min_steps_per_epoch=15, batch_size=20, **settings),
         embedding_dim=8,
         generator_dim=(16,),
         discriminator_dim=(16, 16),
         random_state=0,
+        calibration_options=LITTLE,
         **arguments,
     )
     checkpoints = None
@@ -91,7 +92,6 @@ def fitted(case: str, folder: Path | None, resume: bool, keep: int = 3) -> str:
     digest = hashlib.sha256()
     for tensor in model.generator.state_dict().values():
         digest.update(tensor.contiguous().numpy().tobytes())
-    digest.update(model.random_after.numpy().tobytes())
     for log in model.logs:
         told = (log.epoch, log.step, log.validation_score, sorted(log.losses.items()))
         digest.update(repr(told).encode())
@@ -127,5 +127,20 @@ def step_of(path: Path) -> int:
     return int("".join(character for character in path.stem if character.isdigit()) or -1)
 
 
+def serve() -> None:
+    """See the module; a run that fails is answered with null."""
+    for line in sys.stdin:
+        process = os.fork()
+        if process == 0:
+            what, case, folder, *steps = json.loads(line)
+            main(what, case, Path(folder), *steps)
+            return
+        if os.waitpid(process, 0)[1]:
+            print("null", flush=True)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *sys.argv[4:])
+    if sys.argv[1:]:
+        main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *sys.argv[4:])
+    else:
+        serve()

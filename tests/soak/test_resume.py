@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,14 +27,38 @@ EVERY = 1 if SOAK else 10
 KILLS = 30 if SOAK else 3
 
 
-def work(*arguments: object) -> dict[str, str]:
-    """What the worker prints."""
-    command = [sys.executable, WORKER, *arguments]
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, env=environment()
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+class Server:
+    """Runs the worker's fits, each in a process of its own."""
+
+    def __init__(self, hashes: int):
+        """``hashes`` seeds those of text, and with them the order of sets."""
+        self.process = subprocess.Popen(
+            [sys.executable, WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment() | {"PYTHONHASHSEED": str(hashes)},
+        )
+
+    def work(self, *arguments: object) -> dict[str, str]:
+        """What the worker prints."""
+        self.process.stdin.write(json.dumps(list(map(str, arguments))) + "\n")
+        self.process.stdin.flush()
+        told = json.loads(self.process.stdout.readline())
+        assert told is not None, f"{arguments} failed: see standard error"
+        return told
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[Server]]:
+    servers = [Server(hashes) for hashes in (1, 2)]
+    yield servers
+    for server in servers:
+        server.close()
 
 
 def environment() -> dict[str, str]:
@@ -41,22 +66,24 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", worker.CASES)
-def test_resumed_after_any_step(case, tmp_path):
+def test_resumed_after_any_step(case, servers, tmp_path):
+    first, second = servers
     folder = tmp_path / "checkpoints"
-    told = work("whole", case, folder)
+    told = first.work("whole", case, folder)
     assert told["whole"] == told["apart"], "checkpoints change the training"
     order = random.Random(case).sample(range(1, worker.STEPS + 1), worker.STEPS)
     steps = sorted(order[: worker.STEPS // EVERY])
-    resumed = work("resume", case, folder, *steps)
+    resumed = second.work("resume", case, folder, *steps)
     assert len(resumed) == len(steps)
     different = [step for step, digest in resumed.items() if digest != told["whole"]]
     assert not different
 
 
-def test_killed_at_any_time(tmp_path):
+def test_killed_at_any_time(servers, tmp_path):
     """Also within a write: with a checkpoint after every step most of the time is spent there."""
     case, chance = "meta-features", random.Random(0)
-    (expected,) = {work("whole", case, tmp_path / "whole")["apart"]}
+    first, second = servers
+    expected = first.work("whole", case, tmp_path / "whole")["apart"]
     killed = 0
     for kill in range(KILLS):
         folder = tmp_path / f"killed-{kill}"
@@ -71,7 +98,7 @@ def test_killed_at_any_time(tmp_path):
         time.sleep(chance.random() * 0.02)
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
-        assert work("fit", case, folder) == {"fit": expected}, f"killed after step {started}"
+        assert second.work("fit", case, folder) == {"fit": expected}, f"killed after {started}"
         assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     assert killed > KILLS / 2  # and not over before
 
