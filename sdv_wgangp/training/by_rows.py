@@ -18,7 +18,7 @@ def steps_for(rows: int, per_row: float = 0.5, least: int = 1_500, most: int = 7
 
     Example:
         >>> steps_for(500), steps_for(10_000), steps_for(1_000_000)
-        (1200, 6000, 24000)
+        (1500, 5000, 7000)
     """
     return int(min(max(per_row * rows, least), most))
 
@@ -35,8 +35,8 @@ def batch_size_for(
         least, most: Of the batch.
 
     Example:
-        >>> batch_size_for(400), batch_size_for(8_000), batch_size_for(10**6, pac=3)
-        (250, 400, 498)
+        >>> batch_size_for(400), batch_size_for(12_000), batch_size_for(10**6, pac=3)
+        (250, 360, 498)
     """
     wanted = min(max(round(part * rows), least), most)
     return max(wanted // pac, 2) * pac
