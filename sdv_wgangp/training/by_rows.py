@@ -8,19 +8,20 @@ no clock and no held-out row decides, so a fit is as repeatable as with numbers 
 from __future__ import annotations
 
 
-def steps_for(rows: int, per_row: float = 0.5, least: int = 1_500, most: int = 7_000) -> int:
+def steps_for(rows: int, first: int = 1_200, per_row: float = 0.5, most: int = 6_000) -> int:
     """Generator steps of a training.
 
     Args:
         rows: Of the table.
-        per_row: Steps for each of them.
-        least, most: Of the steps.
+        first: Steps that the smallest table takes.
+        per_row: More steps for each row.
+        most: Of the steps.
 
     Example:
-        >>> steps_for(500), steps_for(10_000), steps_for(1_000_000)
-        (1500, 5000, 7000)
+        >>> steps_for(600), steps_for(8_000), steps_for(1_000_000)
+        (1500, 5200, 6000)
     """
-    return int(min(max(per_row * rows, least), most))
+    return int(min(first + per_row * rows, most))
 
 
 def batch_size_for(

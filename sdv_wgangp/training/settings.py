@@ -181,7 +181,7 @@ class TrainingSettings:
         Example:
             >>> found = TrainingSettings().for_rows(1_000)
             >>> found.epochs * found.steps_per_epoch(1_000), found.batch_size
-            (1560, 250)
+            (1800, 250)
             >>> TrainingSettings(epochs=7, batch_size=100, ema_decay=0.9).for_rows(1_000).epochs
             7
         """

@@ -59,7 +59,7 @@ def test_what_is_auto_follows_the_rows_of_the_table():
     settings = TrainingSettings()
     found = {rows: settings.for_rows(rows) for rows in (60, 1_000, 10_000, 1_000_000)}
     steps = {rows: each.epochs * each.steps_per_epoch(rows) for rows, each in found.items()}
-    assert steps == {60: 1_560, 1_000: 1_560, 10_000: 5_040, 1_000_000: 8_000}
+    assert steps == {60: 1_320, 1_000: 1_800, 10_000: 6_000, 1_000_000: 6_000}
     assert [each.batch_size for each in found.values()] == [250, 250, 300, 500]
     reach = [24 / (1 - each.ema_decay) for each in found.values()]
     assert reach == pytest.approx([*steps.values()])
