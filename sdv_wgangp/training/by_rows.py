@@ -2,7 +2,7 @@
 
 Small tables are learned in few steps, and learned by heart in many. The rules are of rows alone:
 no clock and no held-out row decides, so a fit is as repeatable as with numbers that were given.
-`docs/results.md` has the measurements behind them.
+`docs/results.md` has what was measured, and how little that is.
 """
 
 from __future__ import annotations
