@@ -49,10 +49,12 @@ DETECTION_ROWS = 1000
 JUDGES = ("pair_trees", "extra_trees", "network")
 # Rows of each kind that they see at most.
 JUDGED_ROWS = 10_000
+# And subsamples of a small table.
+JUDGED_TIMES = 4
 # Probability of so few rows of a mode, below which it was lost beyond chance.
 CHANCE = 0.001
 # Fewer held-out rows are no reference for an attack.
-LEAST_ATTACKED = 20
+LEAST_ATTACKED = 100
 MEBIBYTE = 2**20
 
 
@@ -305,18 +307,19 @@ def mean_detection(
     synthetic: pd.DataFrame,
     columns: dict[str, str],
     classifier: str = "hist_gradient_boosting",
+    most: int = DETECTION_ROWS,
 ) -> tuple[float, int]:
     """The detection score, over several subsamples and folds of small tables, and their rows.
 
     A hundred rows of each kind can be told apart or not by chance: one subsample of them scores
-    .1 more or less than the next.
+    .1 more or less than the next. There are no more than ``most``.
     """
     from sdv_wgangp.reporting import scores
 
     rows = min(len(real), len(synthetic))
     found = [
         scores.detection(real, synthetic, columns, classifier=classifier, seed=seed).score
-        for seed in range(-(-DETECTION_ROWS // max(rows, 1)))
+        for seed in range(min(-(-DETECTION_ROWS // max(rows, 1)), most))
     ]
     return float(np.mean(found)), rows
 
@@ -337,7 +340,7 @@ def other_judges(
     some = sample.sample(rows, random_state=0)
     result = {
         f"detection_{judge}": timed(
-            f"detection_{judge}", mean_detection, train, some, columns, judge
+            f"detection_{judge}", mean_detection, train, some, columns, judge, JUDGED_TIMES
         )[0]
         for judge in JUDGES
     }

@@ -349,6 +349,7 @@ class Auto(Kind):
     """ "auto", for what follows from the table, or a value of another kind."""
 
     given: Kind
+    metavar: ClassVar[str] = "auto|X"
 
     def _fault(self, value: Any) -> str | None:
         if isinstance(value, str) and value == AUTO:

@@ -431,7 +431,7 @@ def test_help_has_every_parameter_under_its_heading(capsys):
         # Lines end at hyphens, too.
         assert "".join(parameter.help.split()) in letters, parameter.name
         assert f"\n{parameter.group}:\n" in text or parameter.name == "verbose"
-    assert "rows in a step; a multiple of --pac (default: 500)" in words
+    assert "auto for fewer in a small table (default: auto)" in words
     assert "--generator-dim N,N,..." in words
     assert words.startswith("usage: sdv-wgangp fit DATA --model M [OPTION ...] ")
     assert "hinge,relativistic(default:wgan-gp)" in letters

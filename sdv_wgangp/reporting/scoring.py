@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from sdv_wgangp.reporting import scores
-from sdv_wgangp.reporting.data import SMALLEST
 from sdv_wgangp.reporting.preparation import Tables
 
 MODEL_ROWS = 50_000  # the trees of detection and utility see at most so many rows of a table
 JUDGED_ROWS = 10_000  # what other families see
+LEAST_ATTACKED = 100  # held-out rows, that there is an attack
 ATTACKED_ROWS = 500  # members that the attack is to rank, so that it is no accident
 # Of detection, beside the boosted trees whose kind selects the rows of a calibrated sample.
 FAMILIES = ("pair_trees", "extra_trees", "network")
@@ -114,7 +114,7 @@ def score(
             coverage=scores.coverage(real, few_equal(holdout), columns, seed=seed),
         )
         detection_unseen = scores.detection(some_holdout, some_synthetic, columns, seed=seed)
-        if len(holdout) >= 2 * SMALLEST:
+        if len(holdout) >= LEAST_ATTACKED:
             membership = scores.membership(
                 real, synthetic, holdout, columns, least_rows=ATTACKED_ROWS, seed=seed
             )

@@ -87,9 +87,9 @@ class WGANGPMFSSynthesizer(
             conditions are trained on as they are, so samples are not biased, as CTGAN's are.
         verbose: Show a progress bar with losses and rows per second.
         epochs: An epoch has ``rows // batch_size`` generator steps, at least 120, and
-            ``discriminator_steps`` times as many critic steps. "auto" makes half as many
-            generator steps as there are rows, at least 1,500 and at most 7,000, but at least one
-            epoch (`sdv_wgangp.training.by_rows`): small tables are learned by heart in more.
+            ``discriminator_steps`` times as many critic steps. "auto" makes 1,200 generator
+            steps and one more for every second row, at most 6,000, but at least one epoch
+            (`sdv_wgangp.training.by_rows`): small tables are learned by heart in more.
         pac: Rows that the critic judges together (Lin et al. 2018). With a gradient penalty 1
             is best.
         enable_gpu: Train and sample on CUDA where there is a device.

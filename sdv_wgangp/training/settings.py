@@ -140,8 +140,7 @@ class TrainingSettings:
         self.make_objective()
         if names := check_meta_features(self.meta_features):
             check_weights(names, self.meta_feature_weight)
-            if self.batch_size != AUTO:
-                self.check_sample_size()
+            self.check_sample_size()
 
     def make_objective(self) -> Adversarial:
         """What critic and generator are trained for.
@@ -171,7 +170,9 @@ class TrainingSettings:
         Raises:
             ValueError: These are too few.
         """
-        plain = self.batch_size - self.conditional_rows(pac)
+        # One that follows the rows is no smaller than that of the smallest table.
+        batch = batch_size_for(0, pac) if self.batch_size == AUTO else self.batch_size
+        plain = batch - conditional_rows(batch, self.conditional_share, pac)
         sample_size(self.meta_feature_distance, self.meta_feature_fraction, plain)
 
     def for_rows(self, rows: int, pac: int = 1) -> TrainingSettings:
@@ -183,22 +184,22 @@ class TrainingSettings:
 
         Example:
             >>> found = TrainingSettings().for_rows(1_000)
-            >>> found.epochs * found.steps_per_epoch(1_000), found.batch_size, found.ema_decay
-            (1200, 250, 0.98)
+            >>> found.epochs * found.steps_per_epoch(1_000), found.batch_size
+            (1800, 250)
             >>> TrainingSettings(epochs=7, batch_size=100, ema_decay=0.9).for_rows(1_000).epochs
             7
         """
         batch_size = self.batch_size
         if batch_size == AUTO:
             batch_size = batch_size_for(rows, pac)
-        found = replace(self, batch_size=batch_size)
+        per_epoch = max(rows // batch_size, self.min_steps_per_epoch)
         epochs = self.epochs
         if epochs == AUTO:
-            epochs = -(-steps_for(rows) // found.steps_per_epoch(rows))
+            epochs = -(-steps_for(rows) // per_epoch)
         ema_decay = self.ema_decay
         if ema_decay == AUTO:
-            ema_decay = ema_decay_for(epochs * found.steps_per_epoch(rows))
-        return replace(found, epochs=epochs, ema_decay=ema_decay)
+            ema_decay = ema_decay_for(epochs * per_epoch)
+        return replace(self, batch_size=batch_size, epochs=epochs, ema_decay=ema_decay)
 
     def steps_per_epoch(self, rows: int) -> int:
         """Generator steps of an epoch of so many training rows."""

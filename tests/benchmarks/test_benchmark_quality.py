@@ -5,6 +5,7 @@ import os
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import datasets
 import job
@@ -465,7 +466,10 @@ def test_other_judges_stand_beside_real_rows_of_equal_size(dataset):
     assert own["lost_modes"] >= 1
     assert real["lost_modes"] == 0
     assert real["attack_auc"] is None
-    # Its training rows are most of the sample.
+    # Thirty test rows are no reference.
+    assert own["attack_auc"] is None
+    more = replace(dataset, train=dataset.train[:100], test=dataset.train[100:])
+    own = job.score_sample(more, more.train, real=False, xgboost=False)["scores"]
     assert own["attack_auc"] > own["attack_control"]
 
 

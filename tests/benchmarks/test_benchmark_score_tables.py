@@ -85,6 +85,8 @@ def test_the_program_prints_every_score(tmp_path, capsys):
     for rows in SUMMARY.values():
         for row in rows.values():
             every = ("trend_error", "detection_train_xgboost", "nearest_record_share")
+            every += ("detection_pair_trees", "detection_extra_trees", "detection_network")
+            every += ("lost_modes", "attack_auc", "attack_control")
             row |= scores(**dict.fromkeys((*every, "exact_copies", "fit_cpu_seconds"), 0.5))
     path.write_text(json.dumps({"summary": SUMMARY}))
     score_tables.main([str(path)])

@@ -321,7 +321,7 @@ def test_what_ends_a_fit_leaves_the_best_generator(frame, scores):
     assert all(torch.equal(generators[0], other) for other in generators[1:])
 
 
-def test_held_out_rows_are_not_trained_on(frame, monkeypatch):
+def test_held_out_rows_are_neither_trained_on_nor_calibrated_to(frame, monkeypatch):
     seen = {}
 
     class Look:
@@ -336,12 +336,20 @@ def test_held_out_rows_are_not_trained_on(frame, monkeypatch):
         original(self, held_out, layout, seed)
 
     monkeypatch.setattr(HeldOutScore, "__init__", keep)
+    calibrate = TabularModel._calibrate
+
+    def look(self, table, random):
+        seen["calibrated to"] = table
+        calibrate(self, table, random)
+
+    monkeypatch.setattr(TabularModel, "_calibrate", look)
     model = small(replace(FAST, early_stopping=True, validation_fraction=0.3), random_state=0)
     model.fit(frame, callbacks=[Look()])
     assert not model.logs
     rows = [list(map(tuple, seen[part].positions.tolist())) for part in ("trained", "held out")]
     assert [len(part) for part in rows] == [700, 300]
     assert not set(rows[0]) & set(rows[1])
+    assert seen["calibrated to"].positions.tolist() == seen["trained"].positions.tolist()
     assert model.layout.frequencies[:3].mul(len(frame)).sum() == pytest.approx(len(frame))
 
 

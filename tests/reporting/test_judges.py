@@ -97,8 +97,8 @@ def test_small_tables_are_halved_again_and_few_rows_refused():
     table = sums(400, 0)
     found = scores.membership(table[:50], table[50:100], table[100:200], SUMS, least_rows=300)
     assert (found.members, found.repetitions) == (50, 6)
-    with pytest.raises(ValueError, match=r"at least 20 rows.*there are 19: hold more rows out"):
-        scores.membership(table, table, table[:19], SUMS)
+    with pytest.raises(ValueError, match=r"at least 100 rows.*there are 99: hold more rows out"):
+        scores.membership(table, table, table[:99], SUMS)
 
 
 # --------------------------------------------------------------------------- coverage

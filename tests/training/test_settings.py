@@ -59,9 +59,10 @@ def test_what_is_auto_follows_the_rows_of_the_table():
     settings = TrainingSettings()
     found = {rows: settings.for_rows(rows) for rows in (60, 1_000, 10_000, 1_000_000)}
     steps = {rows: each.epochs * each.steps_per_epoch(rows) for rows, each in found.items()}
-    assert steps == {60: 1_200, 1_000: 1_200, 10_000: 6_000, 1_000_000: 24_000}
-    assert [each.batch_size for each in found.values()] == [250, 250, 500, 500]
-    assert [round(each.ema_decay, 4) for each in found.values()] == [0.98, 0.98, 0.996, 0.999]
+    assert steps == {60: 1_320, 1_000: 1_800, 10_000: 6_000, 1_000_000: 6_000}
+    assert [each.batch_size for each in found.values()] == [250, 250, 300, 500]
+    reach = [24 / (1 - each.ema_decay) for each in found.values()]
+    assert reach == pytest.approx([*steps.values()])
     assert found[1_000].for_rows(10_000) == found[1_000]
     # A batch is a whole number of packs, and has two of them.
     assert settings.for_rows(1_000, pac=4).batch_size == 248
@@ -76,3 +77,10 @@ def test_numbers_that_are_given_are_taken():
     assert TrainingSettings(meta_features="auto").for_rows(400).batch_size == 250
     with pytest.raises(ValueError, match="epochs must be 'auto' or a whole number"):
         TrainingSettings(epochs="all")
+
+
+def test_samples_of_statistics_are_checked_before_there_are_rows():
+    fraction = {"meta_features": ("mean",), "meta_feature_distance": "transport"}
+    with pytest.raises(ValueError, match="two are needed: raise batch_size"):
+        TrainingSettings(**fraction, meta_feature_fraction=0.001)
+    assert TrainingSettings(**fraction, meta_feature_fraction=0.1).batch_size == "auto"

@@ -37,6 +37,7 @@ def membership(
     classifier: str = "hist_gradient_boosting",
     least_rows: int = 1_000,
     most_rows: int = 10_000,
+    least_unseen: int = 100,
     seed: int = 0,
 ) -> Membership:
     """A no-box attack with reference rows, by the density ratio that a classifier learns.
@@ -50,12 +51,13 @@ def membership(
     Args:
         train: Rows that the synthesizer was fitted to.
         synthetic: Its rows.
-        unseen: Rows that it never saw, at least 20; the attack is strongest with twice as many as
-            there are training rows.
+        unseen: Rows that it never saw; the attack is strongest with twice as many as there are
+            training rows.
         columns: ``name -> sdtype``.
         classifier: See `detection`.
         least_rows: Members that all repetitions are to rank together.
         most_rows: Of each kind in one repetition.
+        least_unseen: Of fewer unseen rows trees learn nothing.
         seed: Of halves, subsamples and trees.
 
     Raises:
@@ -69,10 +71,10 @@ def membership(
         (True, True)
     """
     columns = used(columns, train, synthetic, unseen)
-    if len(unseen) < 20:
+    if len(unseen) < least_unseen:
         raise ValueError(
-            f"membership inference needs at least 20 rows that the synthesizer never saw, and "
-            f"there are {len(unseen)}: hold more rows out"
+            f"membership inference needs at least {least_unseen} rows that the synthesizer never "
+            f"saw, and there are {len(unseen)}: hold more rows out"
         )
     (members, made, others), _ = tree_tables(columns, [train, synthetic, unseen])
     rng = np.random.default_rng(seed)
