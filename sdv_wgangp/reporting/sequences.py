@@ -67,6 +67,9 @@ _LINES = (
      "categories; 0 is ideal"),
     ("marginals.distance", "numbers, W1", "number",
      "mean over columns of the 1-Wasserstein distance, in real standard deviations"),
+    ("marginals.per_sequence", "categories of one, KS", "score",
+     "mean over columns of the largest gap of the cumulative curves of how many different ones a "
+     "sequence has"),
     ("transitions.next_row", "next row, TV", "score",
      "mean over columns of the total variation of (value, next value) in ten bins each, one pair "
      "of rows of each sequence; chance alone gives what held-out sequences have"),
@@ -233,7 +236,7 @@ def _is_asked(key: str, found: SequenceScores, keys: Keys) -> bool:
         return any(key in each.values for each in found.subjects.values())
     if key.startswith("utility.") or key in _FIXED:
         return "holdout" in found.subjects
-    if key == "autocorrelation.categories":
+    if key in ("autocorrelation.categories", "marginals.per_sequence"):
         return bool(found.curves["categories"])
     if key.startswith(("autocorrelation.", "cross_correlation.", "msas.", "marginals.distance")):
         return bool(found.curves["levels"])
