@@ -127,7 +127,7 @@ def fit_tabularargn(dataset: SequenceDataset, seed: int, settings: Settings) -> 
     folder = tempfile.TemporaryDirectory()
     place = Path(folder.name)
     dataset.train.to_parquet(place / "train.parquet")
-    command = [str(settings.mostlyai_python), str(HERE / "tabularargn.py"), str(place)]
+    command = [str(settings.mostlyai_python), str(HERE / "rivals" / "tabularargn.py"), str(place)]
     command += ["--key", dataset.key, "--minutes", str(settings.minutes), "--seed", str(seed)]
     command += ["--context", ",".join(dataset.context)]
     subprocess.run([*command, "fit"], check=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from sdv_wgangp.plots.style import shortened
-from sdv_wgangp.reporting import figures, modes, relations, sequences
+from sdv_wgangp.reporting import figures, modes, relations, sequence_views
 from sdv_wgangp.reporting.data import (
     QUANTILES,
     Bars,
@@ -62,7 +62,7 @@ def render(
         ("modes", "Lost modes", modes.page(content.modes)),
         ("validity", "Validity", _validity(content)),
         ("relations", "Relations", relations.page(content.relations, "holdout" in content.rows)),
-        ("sequences", "Sequences", sequences.page(content.sequences)),
+        ("sequences", "Sequences", sequence_views.page(content.sequences)),
         ("training", "Training", _training(content)),
         ("shown", "What is not shown", f"<p>{escape(content.protection)}</p>{_left_out(content)}"),
         ("provenance", "Provenance", _provenance(content)),

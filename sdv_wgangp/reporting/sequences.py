@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sdv_wgangp.plots.style import shortened
-from sdv_wgangp.reporting import figures
 from sdv_wgangp.reporting.columns import histogram
 from sdv_wgangp.reporting.data import (
     BAD,
@@ -28,14 +25,15 @@ from sdv_wgangp.reporting.data import (
     Sequences,
     Verdict,
 )
-from sdv_wgangp.reporting.formats import few, measured, percent
+from sdv_wgangp.reporting.formats import few, percent
 from sdv_wgangp.reporting.protection import significant
-from sdv_wgangp.reporting.scores.sequences import SequenceScores, Subject, score_sequences
+from sdv_wgangp.reporting.scores.sequences import (
+    BASELINES,
+    SequenceScores,
+    Subject,
+    score_sequences,
+)
 
-IN_TEXT = 8  # broken rules in the terminal
-# Beside the baselines in the terminal.
-_IN_TEXT = ("lengths.w1", "marginals.shape", "transitions", "detection.", "order.back")
-DRAWN = 8  # columns with curves on the page, those that are farthest off
 NAMES = {
     "synthetic": "synthetic",
     "holdout": "held-out",
@@ -43,6 +41,12 @@ NAMES = {
     "copula_over_time": "copula over time",
 }
 GRADES = (GOOD, FAIR, BAD)
+LIKE_REAL = 0.5  # held-out sequences that score less are no reference
+_TOLD_APART = {
+    GOOD: "Boosted trees can hardly tell the sequences from real ones",
+    FAIR: "Boosted trees tell some of the sequences from real ones",
+    BAD: "Boosted trees tell the sequences from real ones easily",
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,9 @@ _LINES = (
      "categories; 0 is ideal"),
     ("marginals.distance", "numbers, W1", "number",
      "mean over columns of the 1-Wasserstein distance, in real standard deviations"),
+    ("marginals.per_sequence", "categories of one, KS", "score",
+     "mean over columns of the largest gap of the cumulative curves of how many different ones a "
+     "sequence has"),
     ("transitions.next_row", "next row, TV", "score",
      "mean over columns of the total variation of (value, next value) in ten bins each, one pair "
      "of rows of each sequence; chance alone gives what held-out sequences have"),
@@ -229,7 +236,7 @@ def _is_asked(key: str, found: SequenceScores, keys: Keys) -> bool:
         return any(key in each.values for each in found.subjects.values())
     if key.startswith("utility.") or key in _FIXED:
         return "holdout" in found.subjects
-    if key == "autocorrelation.categories":
+    if key in ("autocorrelation.categories", "marginals.per_sequence"):
         return bool(found.curves["categories"])
     if key.startswith(("autocorrelation.", "cross_correlation.", "msas.", "marginals.distance")):
         return bool(found.curves["levels"])
@@ -295,188 +302,96 @@ def _value(found: Sequences, key: str, subject: str = "synthetic") -> float | No
 def verdicts(found: Sequences | None, alarmed: bool) -> tuple[Verdict, ...]:
     """A verdict on sequences, where there are any.
 
-    Graded by trees on pairs of rows and on whole sequences, beside held-out sequences where they
-    are known (else by fixed bounds), by the order in time, and by rules that all real rows keep.
+    The worst of: trees on pairs of rows and on whole sequences, beside held-out sequences where
+    these can hardly be told from the real ones (else by fixed bounds); rules that all real steps
+    keep; nearness to training sequences.
     """
     if found is None:
         return ()
     if alarmed:
         sentence = "The scores of sequences mean nothing here: these are the real ones."
         return (Verdict("sequences", UNKNOWN, sentence, "Judge a sample that is not copied."),)
-    told = {
-        label: (_value(found, f"detection.{kind}"), _value(found, f"detection.{kind}", "holdout"))
-        for kind, label in (("pairs", "pairs of rows"), ("sequences", "whole sequences"))
-    }
-    known = {label: pair for label, pair in told.items() if pair[0] is not None}
-    if not known:
+    judged = [each for each in (_by_trees(found), _by_rules(found), _by_nearness(found)) if each]
+    if not any(each.key == "detection" for each in judged):
         sentence = "Not judged: there are too few sequences for trees to learn from."
         return (Verdict("sequences", UNKNOWN, sentence, "Give more of them."),)
-    grades, said = [], []
-    for label, (own, reference) in known.items():
-        assert own is not None
-        if reference is None:
+    grade = max((each.grade for each in judged), key=GRADES.index)
+    sentence = " ".join(each.sentence for each in judged)
+    remedy = " ".join(each.remedy for each in judged if each.remedy)
+    return (Verdict("sequences", grade, sentence, remedy),)
+
+
+def _by_trees(found: Sequences) -> Verdict | None:
+    """How far trees tell the sequences from real ones, and what they are no better than."""
+    grades, said, drifts = [], [], False
+    for kind, label in (("pairs", "pairs of rows"), ("sequences", "whole sequences")):
+        own = _value(found, f"detection.{kind}")
+        if own is None:
+            continue
+        reference = _value(found, f"detection.{kind}", "holdout")
+        text = f"{label} {own:.3f}"
+        if reference is None or reference < LIKE_REAL:
+            drifts |= reference is not None
             grades.append(GOOD if own >= 0.8 else FAIR if own >= 0.4 else BAD)
-            said.append(f"{label} {own:.3f}")
         else:
             good = own >= reference - 0.15
             grades.append(GOOD if good else FAIR if own >= reference / 2 else BAD)
-            said.append(f"{label} {own:.3f} (held-out {reference:.3f})")
-    start = {
-        GOOD: "Boosted trees can hardly tell the sequences from real ones",
-        FAIR: "Boosted trees tell some of the sequences from real ones",
-        BAD: "Boosted trees tell the sequences from real ones easily",
-    }
-    sentence = f"{start[max(grades, key=GRADES.index)]}: {', '.join(said)}, of 1 each."
-    remedy = []
+        said.append(text if reference is None else f"{text} (held-out {reference:.3f})")
+    if not grades:
+        return None
+    grade = max(grades, key=GRADES.index)
+    sentence = f"{_TOLD_APART[grade]}: {', '.join(said)}, of 1 each."
+    if drifts:
+        sentence += " Held-out sequences are told from the real ones, too: they differ by time."
+    remedy = ""
+    if grade != GOOD:
+        below = [NAMES[name] for name in BASELINES if _no_better(found, name)]
+        sentence += f" No better than the baseline {few(below)}." if below else ""
+        columns = found.columns.get("transitions.next_row", {})
+        if columns:
+            worst = sorted(columns, key=lambda name: -columns[name])[:3]
+            remedy = f"The next row is worst in {few(worst)}: train longer."
+    return Verdict("detection", grade, sentence, remedy)
+
+
+def _no_better(found: Sequences, name: str) -> bool:
+    """Whether trees tell the sequences at least as easily as those of a baseline."""
+    keys = ("detection.pairs", "detection.sequences")
+    return all((_value(found, k) or 0.0) <= (_value(found, k, name) or 0.0) for k in keys)
+
+
+def _by_rules(found: Sequences) -> Verdict | None:
+    """What all real steps keep and some synthetic ones do not."""
     broken = [
         rule
         for rule in found.rules
         if rule.synthetic is not None and rule.synthetic < (rule.holdout or 1.0)
     ]
-    if broken:
-        worst = sorted(broken, key=lambda rule: rule.synthetic or 0.0)
-        grades.append(BAD if (worst[0].synthetic or 0.0) < 0.99 else FAIR)
-        named = [f"{rule.statement} (at {percent(rule.synthetic)} of the steps)" for rule in worst]
-        sentence += f" In real sequences, not in all synthetic ones: {few(named, 3)}."
-        if found.index is not None and any(r.statement.startswith(found.index) for r in broken):
-            remedy.append(f"Sort each sequence by {found.index!r}.")
-    grade = max(grades, key=GRADES.index)
-    if grade != GOOD:
-        below = [
-            NAMES[name] for name in ("independent_rows", "copula_over_time")
-            if all(
-                (_value(found, f"detection.{kind}") or 0.0)
-                <= (_value(found, f"detection.{kind}", name) or 0.0)
-                for kind in ("pairs", "sequences")
-            )
-        ]  # fmt: skip
-        if below:
-            sentence += f" No better than the baseline {few(below)}."
-        columns = found.columns.get("transitions.next_row", {})
-        worst_columns = sorted(columns, key=lambda name: -columns[name])[:3]
-        if worst_columns:
-            remedy.append(f"The next row is worst in {few(worst_columns)}: train longer.")
-    return (Verdict("sequences", grade, sentence, " ".join(remedy)),)
-
-
-def text(found: Sequences | None) -> list[str]:
-    """Lines for the terminal, at most 80 characters wide: the baselines, and broken rules."""
-    if found is None:
-        return []
-    names = [name for name in NAMES if name in found.lines[0].values]
-    lines = []
-    if len(names) > 2 or "holdout" not in names:
-        heads = {"independent_rows": "indep.", "copula_over_time": "copula"}
-        cells = [heads.get(name, NAMES[name]) for name in names]
-        width = 80 - 11 * len(cells)
-        lines += ["", f"{'Sequences beside baselines':<{width}}"
-                  + "".join(f"{cell:>11}" for cell in cells)]  # fmt: skip
-        shown = [line for line in found.lines if line.key.startswith(_IN_TEXT)]
-        for line in shown:
-            values = "".join(f"{measured(line.values[name], line.kind):>11}" for name in names)
-            lines.append(f"  {shortened(line.label, width - 4):<{width - 2}}{values}")
-    broken = [rule for rule in found.rules if rule.synthetic is not None and rule.synthetic < 1]
-    if broken:
-        lines += ["", f"{'Rules of all real sequences that are broken':<58}{'kept':>11}"
-                  f"{'held-out':>11}"]  # fmt: skip
-        for rule in sorted(broken, key=lambda each: each.synthetic or 0.0)[:IN_TEXT]:
-            kept, held = (measured(value, "share") for value in (rule.synthetic, rule.holdout))
-            lines.append(f"  {shortened(rule.statement, 54):<56}{kept:>11}{held:>11}")
-    return lines
-
-
-def page(found: Sequences | None) -> str:
-    """The section of the page; empty for a plain table."""
-    if found is None:
-        return ""
-    names = [name for name in NAMES if name in found.lines[0].values]
-    rows = [
-        [escape(line.label), *(measured(line.values[name], line.kind) for name in names)]
-        for line in found.lines
-    ]
-    rows.insert(0, ["sequences", *(f"{found.counts[name]:,}" for name in names)])
-    rows.insert(1, ["rows of one", *(f"{found.mean_lengths[name]:g}" for name in names)])
-    about = (
-        f"Rows with the same {escape(found.key)} are a sequence: {found.counts['real']:,} real "
-        f"ones of {found.mean_lengths['real']:g} rows on average"
-        + (f", in the order of {escape(found.index)}" if found.index else "")
-        + ". Independent rows are real rows in random order; the copula over time has the real "
-        "columns and all correlations over time, and no network. A synthesizer of sequences has "
-        f"to beat both. Windows are of {found.window} rows. What each line means stands in the "
-        "table of scores."
+    if not broken:
+        return None
+    worst = sorted(broken, key=lambda rule: rule.synthetic or 0.0)
+    named = [f"{rule.statement} (at {percent(rule.synthetic)} of the steps)" for rule in worst]
+    back = any(rule.statement.startswith(f"{found.index} ") for rule in broken)
+    return Verdict(
+        "rules",
+        BAD if (worst[0].synthetic or 0.0) < 0.99 else FAIR,
+        f"In real sequences, not in all synthetic ones: {few(named, 3)}.",
+        f"Sort each sequence by {found.index!r}, or spread what repeats." if back else "",
     )
-    drawn = figures.table(
-        ["Score", *(NAMES[name] for name in names)], rows, "Sequences beside baselines"
+
+
+def _by_nearness(found: Sequences) -> Verdict | None:
+    """Whether training sequences shine through; None where they do not."""
+    share = _value(found, "privacy.nearest_share")
+    if share is None:
+        return None
+    # Two standard errors of a share that as few held-out sequences decide.
+    noise = 1 / math.sqrt(max(1, min(found.counts["holdout"], found.counts["synthetic"])))
+    if share <= 0.5 + max(0.04, noise):
+        return None
+    return Verdict(
+        "nearness",
+        FAIR if share <= 0.5 + max(0.1, 2 * noise) else BAD,
+        f"{percent(share)} lie nearer to training than to held-out sequences (50 % is ideal).",
+        "Fit fewer epochs, or to more sequences.",
     )
-    parts = [f"<p class='soft'>{about}</p>{drawn}"]
-    cards = ""
-    if found.lengths is not None:
-        cards += (
-            '<article class="card"><div class="head"><h3>Lengths</h3></div>'
-            f'<div class="soft small">rows of a sequence</div>'
-            f"{figures.histogram(found.lengths, 'lengths')}</article>"
-        )
-    shown = [curve for curve in found.curves if _points(curve.real)][:DRAWN]
-    for curve in shown:
-        what = "persistence" if curve.kind == "categories" else f"autocorrelation of {curve.kind}"
-        cards += (
-            f'<article class="card"><div class="head"><h3>{escape(curve.column)}</h3></div>'
-            f'<div class="soft small">{what}</div>{figures.lag_curves(curve)}</article>'
-        )
-    if cards:
-        more = ""
-        if len(shown) < len(found.curves):
-            more = f" Shown are the {len(shown)} that are farthest off; the JSON has all."
-        parts.append(
-            '<h3 style="margin:22px 0 8px">Lengths, and memory by lag</h3>'
-            "<p class='soft'>Autocorrelation: how a value goes together with that of so many rows "
-            "before, mean over sequences. Persistence: how often a category is the one of so many "
-            f"rows before.{more}</p>"
-            f'<div class="grid">{cards}</div>'
-        )
-    errors = _column_rows(found)
-    if errors:
-        parts.append(
-            '<h3 style="margin:22px 0 8px">By column</h3>'
-            + figures.table(["Column", *_BY_COLUMN.values()], errors, "Errors by column")
-        )
-    if found.rules:
-        held = "holdout" in names
-        rules = [
-            [escape(rule.statement), percent(rule.synthetic), *([percent(rule.holdout)] if held
-                                                                else [])]
-            for rule in sorted(found.rules, key=lambda rule: rule.synthetic or 0.0)
-        ]  # fmt: skip
-        heads = ["Rule", "Synthetic", *(["Held-out"] if held else [])]
-        captions = "What all real sequences keep", "Further rules"
-        parts.append(
-            '<h3 style="margin:22px 0 8px">What all real sequences keep</h3>'
-            + figures.long_table(heads, rules, captions, "rules", 12)
-        )
-    return "".join(parts)
-
-
-_BY_COLUMN = {
-    "marginals.shape": "KS or TV",
-    "transitions.next_row": "Next row, TV",
-    "autocorrelation.levels": "Autocorrelation, levels",
-    "autocorrelation.changes": "Changes",
-    "autocorrelation.categories": "Persistence",
-    "msas.inter_row": "InterRowMSAS",
-    "msas.statistic_std": "StatisticMSAS, std",
-}
-
-
-def _column_rows(found: Sequences) -> list[list[str]]:
-    names = found.columns.get("marginals.shape", {})
-    return [
-        [
-            escape(name),
-            *(measured(found.columns.get(key, {}).get(name), "score") for key in _BY_COLUMN),
-        ]
-        for name in names
-    ]
-
-
-def _points(values: Sequence[float | None]) -> int:
-    return sum(value is not None for value in values)

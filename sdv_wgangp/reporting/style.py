@@ -70,6 +70,7 @@ thead th, caption { color:var(--soft); font-size:.84rem; } caption { text-align:
   vertical-align:middle; }
 .bars tbody th { font-weight:400; min-width:0; overflow-wrap:anywhere; font-size:.84rem;
   line-height:1.25; }
+.bars thead th { overflow-wrap:anywhere; }
 .bars td { font-size:.82rem; white-space:nowrap; } .bars thead :nth-child(1) { width:31%; }
 .bars thead :nth-child(2) { width:31%; }
 .bars td.box svg { margin:0; } .pair i { display:block; height:7px; margin:1px 0; min-width:1px; }

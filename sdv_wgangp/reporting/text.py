@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sdv_wgangp.plots.style import shortened
-from sdv_wgangp.reporting import relations, sequences
+from sdv_wgangp.reporting import relations, sequence_views
 from sdv_wgangp.reporting.data import Content
 from sdv_wgangp.reporting.formats import measured, value_of
 
@@ -45,7 +45,7 @@ def render(content: Content) -> str:
                 measured(violation.real, "share"),
             )
             lines.append(f"  {what:<56}{fraction:>11}{real:>11}")
-    lines += sequences.text(content.sequences)
+    lines += sequence_views.text(content.sequences)
     lines += relations.text(content.relations, "holdout" in content.rows)
     return "\n".join(lines)
 

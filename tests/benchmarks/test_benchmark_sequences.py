@@ -84,7 +84,7 @@ def test_fits_are_scored_stored_and_taken_again(folder, tmp_path, capsys, monkey
     assert copula["scores"]["order.back"] == 0
     assert copula["scores"]["lengths.w1"] == 0
     assert copula["price_gap"][0] == pytest.approx(0.1 / 80, rel=0.5)
-    assert copula["lag_1_real_and_own"]["Close"] == pytest.approx([0.5, 0.5], abs=0.3)
+    assert copula["lag_1_real_and_own"]["Close"] == pytest.approx([0.5, 0.5], abs=0.2)
     assert "| copula_over_time |" in printed
 
     def refused(*_):

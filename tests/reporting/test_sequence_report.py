@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -125,6 +126,53 @@ def test_good_sequences_are_good_and_copies_not_judged(built):
     assert (verdict.grade, verdict.remedy) == ("good", "")
     (verdict,) = sequences.verdicts(built.content.sequences, alarmed=True)
     assert verdict.grade == "unknown"
+
+
+def with_values(found, **values):
+    """Records with other values of lines: ``key__subject`` (points are underscores, too)."""
+    lines = []
+    for line in found.lines:
+        own = {
+            subject: values.get(f"{line.key.replace('.', '_')}__{subject}", value)
+            for subject, value in line.values.items()
+        }
+        lines.append(dataclasses.replace(line, values=own))
+    return dataclasses.replace(found, lines=tuple(lines), rules=())
+
+
+TREES = {
+    "detection_pairs__synthetic": 0.9, "detection_sequences__synthetic": 0.85,
+    "detection_pairs__holdout": 0.99, "detection_sequences__holdout": 0.98,
+    "privacy_nearest_share__synthetic": 0.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "grade", "said"),
+    [
+        ({}, "good", "pairs of rows 0.900 (held-out 0.990)"),
+        ({"detection_sequences__synthetic": 0.7}, "fair", "tell some of the sequences"),
+        ({"detection_sequences__synthetic": 0.3}, "bad", "easily"),
+        # Where the ceiling is low because the data drift, it does not make all good.
+        ({"detection_pairs__holdout": 0.0, "detection_pairs__synthetic": 0.3}, "bad", "too: they"),
+        ({"privacy_nearest_share__synthetic": 0.64}, "fair", "64.0 % lie nearer to training"),
+        ({"privacy_nearest_share__synthetic": 0.8}, "bad", "80.0 % lie nearer to training"),
+        (
+            {"detection_pairs__synthetic": 0.2, "detection_pairs__copula_over_time": 0.3,
+             "detection_sequences__copula_over_time": 0.9},
+            "bad", "No better than the baseline copula over time.",
+        ),
+        (
+            {"detection_pairs__synthetic": None, "detection_sequences__synthetic": None},
+            "unknown", "too few sequences",
+        ),
+    ],
+)  # fmt: skip
+def test_what_decides_a_verdict(built, change, grade, said):
+    found = with_values(built.content.sequences, **(TREES | change))
+    (verdict,) = sequences.verdicts(found, alarmed=False)
+    assert verdict.grade == grade
+    assert said in verdict.sentence
 
 
 def test_keys_are_those_of_the_metadata_and_a_plain_table_has_none():

@@ -454,3 +454,42 @@ def test_judges_tell_noise_from_waves_and_not_halves():
     assert recurrent_judge(found["a"], found["b"], **options) < 0.15
     near, far = (context_fid(found["a"], found[name], steps=100) for name in "bc")
     assert near < far / 5
+
+
+def awkward(seed: int) -> pd.DataFrame:
+    """Sequences of one row, equal times, constants, nulls, and columns of every type."""
+    rng = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(40), rng.integers(1, 5, 40))
+    rows = len(owner)
+    dates = pd.to_datetime(rng.choice(["2020-01-01", "2021-05-05"], rows))
+    return pd.DataFrame(
+        {
+            "who": owner,
+            "day": np.sort(rng.integers(0, 3, rows)),
+            "null": np.nan,
+            "none": pd.Series([None] * rows, dtype=object),
+            "constant": 1.0,
+            "flag": rng.random(rows) < 0.5,
+            "nullable": pd.array(np.where(rng.random(rows) < 0.3, None, 7), dtype="Int64"),
+            "many": rng.integers(0, 1_000, rows).astype(str),
+            "category": pd.Categorical(rng.choice(["a", "b"], rows)),
+            "when": pd.Series(dates).where(rng.random(rows) < 0.7),
+            "zone": dates.tz_localize("UTC"),
+            "gaps": np.where(rng.random(rows) < 0.4, np.nan, rng.normal(size=rows)),
+        }
+    )
+
+
+@pytest.mark.filterwarnings("error")
+def test_columns_of_every_type_are_scored():
+    found = score_sequences(
+        awkward(0), awkward(1), sequence_key="who", sequence_index="day", holdout=awkward(2),
+        detections=["pairs", "windows"],
+    )  # fmt: skip
+    columns = found.subjects["synthetic"].columns["marginals.shape"]
+    assert columns.keys() == set(awkward(0)) - {"who"}
+    assert [columns[name] for name in ("null", "none", "constant")] == [0, 0, 0]
+    assert found["order.repeats"] > 0.8
+    copula = found.subjects["copula_over_time"]
+    assert copula.columns["marginals.shape"]["constant"] == 0
+    assert copula.values["order.back"] == 0

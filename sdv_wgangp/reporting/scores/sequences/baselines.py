@@ -14,7 +14,6 @@ from scipy.stats import norm
 
 from sdv_wgangp.reporting.scores.sequences.panel import Panel
 
-SHRINKAGE = 0.05  # of a covariance of too few sequences towards none
 MOST_DIMENSIONS = 1_000
 MOST_STEPS = 64
 
@@ -171,9 +170,6 @@ def _normal(scores: np.ndarray, count: int, rng: np.random.Generator) -> np.ndar
     filled = np.where(there > 0, scores, 0.0)
     together = there.T @ there
     covariance = filled.T @ filled / np.maximum(together, 1)
-    if len(scores) < 5 * len(covariance) or (there == 0).any():
-        diagonal = np.diag(np.diag(covariance))
-        covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * diagonal
     variances, vectors = np.linalg.eigh(covariance)
     factor = vectors * np.sqrt(np.maximum(variances, 0))
     drawn = rng.normal(size=(count, len(covariance))) @ factor.T

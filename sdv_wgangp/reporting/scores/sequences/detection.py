@@ -10,7 +10,7 @@ import numpy as np
 
 from sdv_wgangp.reporting.scores.classifiers import histogram_boosting
 from sdv_wgangp.reporting.scores.sequences.dependence import changes
-from sdv_wgangp.reporting.scores.sequences.marginals import moments
+from sdv_wgangp.reporting.scores.sequences.marginals import distinct_levels, moments
 from sdv_wgangp.reporting.scores.sequences.panel import Panel
 from sdv_wgangp.reporting.scores.tables import MAX_LEVELS
 from sdv_wgangp.statistics.two_sample import cross_fitted
@@ -142,7 +142,7 @@ def sequence_features(panel: Panel, with_attributes: bool = True) -> Features:
         for name, codes in panel.codes.items():
             stays = np.bincount(of, codes[rows] == codes[rows + 1], len(panel)) / steps
             found.number(f"share of {name} that stays", stays)
-            different, most = _distinct(panel, codes)
+            different, most = distinct_levels(panel, codes)
             found.number(f"different {name}", different)
             found.code(f"most frequent {name}", most)
             found.code(f"first {name}", codes[first])
@@ -150,19 +150,6 @@ def sequence_features(panel: Panel, with_attributes: bool = True) -> Features:
     if with_attributes:
         found.attributes(panel, everyone)
     return found.done(everyone)
-
-
-def _distinct(panel: Panel, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many levels each sequence has, missing as one, and the most frequent of them."""
-    levels = int(codes.max(initial=0)) + 2
-    cells, counts = np.unique(panel.owner * levels + codes + 1, return_counts=True)
-    owner = cells // levels
-    order = np.lexsort((counts, owner))
-    ends = np.searchsorted(owner[order], np.arange(len(panel)), side="right") - 1
-    return (
-        np.bincount(owner, minlength=len(panel)).astype(float),
-        (cells[order] % levels)[ends] - 1,
-    )
 
 
 def window_length(real: Panel, most: int) -> int:

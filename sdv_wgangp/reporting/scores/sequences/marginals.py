@@ -144,3 +144,34 @@ def moments(panel: Panel, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         centred = np.where(there, values - mean[panel.owner], 0.0)
         square = np.bincount(panel.owner, centred**2, minlength=len(panel)) / count
     return mean, np.sqrt(square)
+
+
+def categories_per_sequence(real: Panel, other: Panel) -> dict[str, float]:
+    """By column of categories, `ks` of how many different ones a sequence has."""
+    return {
+        name: ks(*(distinct_levels(panel, panel.codes[name])[0] for panel in (real, other)))
+        for name in real.codes
+    }
+
+
+def distinct_levels(panel: Panel, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many levels each sequence has, missing as one, and the most frequent of them.
+
+    Example:
+        >>> import pandas as pd
+        >>> from sdv_wgangp.reporting.scores.sequences.panel import read_panels
+        >>> rows = pd.DataFrame({"who": [1, 1, 1, 2], "kind": ["a", "b", "b", "a"]})
+        >>> panel = read_panels({"real": rows}, "who")["real"]
+        >>> counts, most = distinct_levels(panel, panel.codes["kind"])
+        >>> counts.tolist(), panel.codes["kind"].tolist(), most.tolist()
+        ([2.0, 1.0], [0, 1, 1, 0], [1, 0])
+    """
+    levels = int(codes.max(initial=0)) + 2
+    cells, counts = np.unique(panel.owner * levels + codes + 1, return_counts=True)
+    owner = cells // levels
+    order = np.lexsort((counts, owner))
+    ends = np.searchsorted(owner[order], np.arange(len(panel)), side="right") - 1
+    return (
+        np.bincount(owner, minlength=len(panel)).astype(float),
+        (cells[order] % levels)[ends] - 1,
+    )

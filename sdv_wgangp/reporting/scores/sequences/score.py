@@ -247,6 +247,7 @@ def _measure(
     found = _Found()
     found.mean("marginals.shape", marginals.shapes(real, other))
     found.mean("marginals.distance", marginals.distances(real, other))
+    found.mean("marginals.per_sequence", marginals.categories_per_sequence(real, other))
     found.curves = dependence.curves(other, lags)
     errors = dependence.curve_errors(reference.curves, found.curves)
     for kind, columns in errors.items():

@@ -3,6 +3,8 @@
 A folder holds ``train.parquet``; ``fit`` leaves workspaces in it, ``sample`` writes
 ``synthetic.parquet``. Context columns are a table of subjects that is learned first, by a flat
 model, and the sequences with it as context; without context columns the context is the key alone.
+
+In a folder of its own, because one of the package's dependencies is called ``datasets``, too.
 """
 
 from __future__ import annotations
