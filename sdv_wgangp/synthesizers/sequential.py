@@ -430,8 +430,8 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
         known = {*(self._sequence_key or []), *self.context_columns}
         if unknown := [name for name in given if name not in known]:
             raise SamplingError(
-                f"'{unknown[0]}' is no context column, or a constraint has made another of it: give "
-                f"some of {', '.join(sorted(known))}."
+                f"'{unknown[0]}' is no context column, or a constraint has made another of it: "
+                f"give some of {', '.join(sorted(known))}."
             )
         return self._given_back(len(given), sequence_length, given, model)
 
