@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from sdv_wgangp.encoding.grid import decimals_of
+from sdv_wgangp.encoding.grid import Grid, decimals_of
 from sdv_wgangp.encoding.quantiles import QuantileMap
 
 # A column is a walk where its steps have less than this share of its variance within sequences, or
@@ -35,6 +35,9 @@ class Channel:
         name: Of the column.
         log: Whether of its logarithm.
         beside: The column it is relative to; None for none.
+        above, below: Columns that it is never less, or never greater than: it is told by how far
+            it is from the greatest, or the least, of them.
+        grid: Steps that its values keep to, integers alone; None for none.
         walk: Whether by its steps.
         low, high: Range of the column.
         decimals: Of its values; None for any.
@@ -50,6 +53,9 @@ class Channel:
     high: float
     decimals: int | None
     dtype: np.dtype
+    above: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
+    grid: Grid | None = None
     scores: QuantileMap | None = None
 
 
@@ -100,7 +106,9 @@ class PathEncoder:
             if low != high and (values[low] <= values[high]).all()
         ]
         self.channels: list[Channel] = []
-        for name in told:
+        # Those that bound many others come last: they are told relative to these.
+        bounds = {name: sum(name in pair for pair in self.orders) for name in told}
+        for name in sorted(told, key=lambda each: bounds[each]):
             self.channels.append(self._channel(steps[name], values, lengths))
         for place, raw in enumerate(self._raw(values, lengths)):
             normal, _, _ = _normalised(raw, lengths, self.channels[place].walk)
@@ -118,7 +126,8 @@ class PathEncoder:
         told = np.log(own) if log else own
         within = _variance_within(told, lengths)
         beside = None
-        for other in self.channels:
+        above, below = self._bounds(name, log)
+        for other in [] if above or below else self.channels:
             if other.beside is None and other.log == log and other.walk:
                 reference = values[other.name]
                 rest = told - (np.log(reference) if log else reference)
@@ -126,14 +135,36 @@ class PathEncoder:
                     beside, told = other.name, rest
                     within = _variance_within(told, lengths)
                     break
+        if above or below:
+            told = self._distance(told, values, above, below, log)
         inner = _inner(lengths)
         changes = np.diff(told, prepend=told[0])[inner]
         share = max(WALK, WALKS * 6 / float(np.median(lengths)))
         walk = bool(np.mean(changes**2) < share * within) if len(changes) else False
-        decimals = decimals_of(np.unique(own), np.dtype(np.float64))
+        dtype, distinct = column.to_numpy().dtype, np.unique(column.to_numpy())
+        grid = Grid.of(distinct.astype(np.int64)) if dtype.kind in "iu" else None
+        decimals = decimals_of(distinct.astype(np.float64), np.dtype(np.float64))
         return Channel(
-            name, log, beside, walk, own.min(), own.max(), decimals, column.to_numpy().dtype
-        )
+            name, log, beside, walk and not (above or below), own.min(), own.max(), decimals,
+            dtype, above, below, grid,
+        )  # fmt: skip
+
+    def _bounds(self, name: str, log: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Columns told before that are never greater, or else those that are never less."""
+        known = [channel.name for channel in self.channels if channel.log == log]
+        above = tuple(each for each in known if (each, name) in self.orders)
+        below = tuple(each for each in known if (name, each) in self.orders)
+        return ((), ()) if above and below else (above, below)
+
+    @staticmethod
+    def _distance(
+        told: np.ndarray, values: dict[str, np.ndarray], above: tuple[str, ...],
+        below: tuple[str, ...], log: bool,
+    ) -> np.ndarray:  # fmt: skip
+        """How far a column is from its bound; both on the scale they are told on."""
+        bounds = np.stack([values[each] for each in (above or below)])
+        bounds = np.log(np.maximum(bounds, 1e-300)) if log else bounds
+        return told - bounds.max(0) if above else bounds.min(0) - told
 
     def _raw(self, values: dict[str, np.ndarray], lengths: np.ndarray) -> list[np.ndarray]:
         """The column of each channel on the scale it is told on, before any normalisation."""
@@ -141,7 +172,9 @@ class PathEncoder:
         for channel in self.channels:
             told = values[channel.name]
             told = np.log(np.maximum(told, channel.low)) if channel.log else told
-            if channel.beside is not None:
+            if channel.above or channel.below:
+                told = self._distance(told, values, channel.above, channel.below, channel.log)
+            elif channel.beside is not None:
                 other = values[channel.beside]
                 least = next(c.low for c in self.channels if c.name == channel.beside)
                 told = told - (np.log(np.maximum(other, least)) if channel.log else other)
@@ -210,7 +243,11 @@ class PathEncoder:
                 sums = raw.cumsum()
                 starts = summaries[f"{channel.name}.start"].to_numpy()
                 raw = sums - np.repeat(sums[begins], lengths) + starts[owners]
-            if channel.beside is not None:
+            if channel.above:
+                raw = np.maximum.reduce([raws[each] for each in channel.above]) + raw.clip(0)
+            elif channel.below:
+                raw = np.minimum.reduce([raws[each] for each in channel.below]) - raw.clip(0)
+            elif channel.beside is not None:
                 raw = raw + raws[channel.beside]
             raws[channel.name] = raw
             value = np.exp(raw.clip(-700, 700)) if channel.log else raw
@@ -223,7 +260,9 @@ class PathEncoder:
             value = built[channel.name]
             if channel.decimals is not None:
                 value = value.round(channel.decimals)
-            if channel.dtype.kind in "iu":
+            if channel.grid is not None:
+                value = channel.grid.snap(value.astype(np.int64))
+            elif channel.dtype.kind in "iu":
                 value = np.rint(value)
             frame[name] = value.astype(channel.dtype)
         return pd.DataFrame(frame)

@@ -34,7 +34,8 @@ class SequenceSettings:
     """Hyper-parameters of the three models of sequences.
 
     Attributes:
-        head: Training of the heads' table.
+        head: Training of the heads' table; an epoch has four times ``min_steps_per_epoch`` steps
+            from 200 sequences on, twelve times from 1,000 on.
         steps: Of the network that draws rows one after the other.
         paths: Of the process and network that draw paths.
         least_path: Numeric columns are paths where half of the sequences have so many steps.
@@ -42,7 +43,7 @@ class SequenceSettings:
     """
 
     head: TrainingSettings = field(
-        default_factory=lambda: TrainingSettings(epochs=60, min_steps_per_epoch=40)
+        default_factory=lambda: TrainingSettings(epochs=60, min_steps_per_epoch=10)
     )
     steps: StepSettings = field(default_factory=StepSettings)
     paths: PathSettings = field(default_factory=PathSettings)
@@ -62,7 +63,7 @@ class SequenceSettings:
             30
         """
         return cls(
-            TrainingSettings(**{"epochs": max(3 * epochs, 1), "min_steps_per_epoch": 40, **head}),
+            TrainingSettings(**{"epochs": max(3 * epochs, 1), "min_steps_per_epoch": 10, **head}),
             StepSettings(epochs=epochs),
             PathSettings(epochs=epochs),
         )
@@ -241,8 +242,9 @@ class SequenceModel:
             max_pool_rows=pool, first_rows=min(pool, 2**16), max_kept_rows=min(pool, 2**18)
         )
         head = self.settings.head
-        if sequences >= 1000:  # enough to learn more from
-            head = replace(head, min_steps_per_epoch=3 * head.min_steps_per_epoch)
+        # The more there are, the more there is to learn from them.
+        more = 1 if sequences < 200 else 4 if sequences < 1000 else 12
+        head = replace(head, min_steps_per_epoch=more * head.min_steps_per_epoch)
         return TabularModel(
             head,
             calibration_options=options,

@@ -427,10 +427,11 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
                 "'sample_sequences()' to sample new sequences."
             )
         given = sdv_versions.as_frame(context_columns).reset_index(drop=True)
-        known = {*(self._sequence_key or []), *self._original_context()}
+        known = {*(self._sequence_key or []), *self.context_columns}
         if unknown := [name for name in given if name not in known]:
             raise SamplingError(
-                f"'{unknown[0]}' is no context column: give some of {', '.join(sorted(known))}."
+                f"'{unknown[0]}' is no context column, or a constraint has made another of it: "
+                f"give some of {', '.join(sorted(known))}."
             )
         return self._given_back(len(given), sequence_length, given, model)
 
@@ -467,13 +468,6 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
             known = processed[[*key, *made_up]].drop_duplicates(key)
             drawn = drawn.merge(known, on=key, how="left")
         return self._decoded(drawn)
-
-    def _original_context(self) -> list[str]:
-        """Context columns as the user knows them, before constraints."""
-        described = self._described()
-        return [name for name in described if name in self._context_before] if (
-            hasattr(self, "_context_before")
-        ) else list(self.context_columns)  # fmt: skip
 
     def _given_back(
         self,
