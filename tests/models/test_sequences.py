@@ -95,8 +95,8 @@ def test_likelihoods_of_the_network_are_those_it_draws_by(model):
             if not place:
                 before = before + steps.network.moments(batch.moments[:, 0])
     assert torch.allclose(total, expected, atol=1e-4)
-    # Gaps and levels are nearly certain given the past, but for which of the two gaps it is.
-    assert expected[batch.values[:, 6] > 0].median() > -1.5
+    # Levels of other sequences are far from chance (over twenty of them, and two gaps: -3.7).
+    assert expected[batch.values[:, 6] > 0].mean() > -2.8
 
 
 def test_the_process_has_the_autocovariances_of_its_scores():
