@@ -471,7 +471,7 @@ def test_parameters_that_do_not_go_together(fitted, capsys, tmp_path):
         data, model = fitted / "people.csv", tmp_path / "m.pkl"
         return fails(capsys, "fit", data, "--model", model, "--quiet", *options)
 
-    assert "500 is none of 3" in fit("--pac", 3)
+    assert "500 is none of 3" in fit("--pac", 3, "--batch-size", 500)
     assert "column of the metadata, not 'salary'" in fit("--target", "salary")
     assert "unknown meta-feature 'meen'" in fit("--meta-features", "meen")
     error = fit("--meta-features", "mean,cor", "--meta-feature-weight", "mean=1")
@@ -533,7 +533,7 @@ def test_ctrl_c_during_training_keeps_the_model(fitted, tmp_path):
 
 
 def test_ctrl_c_elsewhere_ends_with_130_and_leaves_no_file(fitted, tmp_path, monkeypatch, capsys):
-    def interrupted(synthesizer, rows):
+    def interrupted(synthesizer, rows, length=None):
         yield make_people(10)
         raise KeyboardInterrupt
 
@@ -568,7 +568,7 @@ def test_rows_are_utf_8_on_any_standard_output(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGTERM")
 def test_a_request_to_terminate_leaves_no_file(fitted, tmp_path, monkeypatch):
-    def terminated(synthesizer, rows):
+    def terminated(synthesizer, rows, length=None):
         yield make_people(10)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(10)

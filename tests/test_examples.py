@@ -59,6 +59,7 @@ CHECKS = {
     "ring.py": check_ring,
     "own_modules.py": check_own_modules,
     "table.py": check_table,
+    "sequences.py": check_sequences,
     "stop_and_resume.py": check_stop_and_resume,
     "watched_fit.py": check_tensorboard,
 }

@@ -36,14 +36,14 @@ class EncodingOptions(Options):
         min_plateau_frequency: A value is drawn as itself, not interpolated, from this fraction of
             the rows on.
         min_plateau_rows: And from so many rows on.
+        min_rows_per_level: A level of a column has to be seen so often before "it always goes with
+            the same value of another one" says anything.
         relation_columns: Relations are looked for in tables of at most so many columns.
         triple_columns: And sums, products and ratios of three columns with at most so many
             columns of numbers: the time grows with their cube.
         dependence_columns: And columns that two others determine in tables of so many.
         counted_levels: Categories of at most so many numbers are taken for counts by relations
             such as orders; more stand for levels.
-        min_rows_per_level: A level of a column has to be seen so often before "it always goes with
-            the same value of another one" says anything.
 
     Example:
         >>> EncodingOptions(bins=50).changed()

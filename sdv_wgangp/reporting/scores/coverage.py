@@ -203,5 +203,5 @@ def _description(
             continue
         levels = real.loc[inside, name].value_counts(dropna=False, normalize=True)
         common = levels.index[0] if levels.iloc[0] > 0.5 else ""
-        values.append(None if common != "" and pd.isna(common) else common)
+        values.append(None if pd.isna(common) else common)
     return tuple(names), tuple(values)
