@@ -105,7 +105,7 @@ def test_sampling_is_streamed_and_the_same_in_every_format_and_process(
     sizes = []
     original = models.sample_chunks
 
-    def small_chunks(synthesizer, rows):
+    def small_chunks(synthesizer, rows, length=None):
         for frame in original(synthesizer, rows, chunk=64):
             sizes.append(len(frame))
             yield frame

@@ -149,7 +149,11 @@ class TableEncoder:
             for derived, source in zip(self.derived, sources, strict=True)
         ]
         for name in self.held.copied_columns():
-            self.columns[place[name]] = self._numeric(frame, name)
+            column = self._numeric(frame, name)
+            if column.has_positions:
+                self.columns[place[name]] = column
+            else:  # what is no copy has few values: copies have no rank among them
+                self.held = self.held.without_copies(name)
 
     def _wanted_relations(self, frame: pd.DataFrame) -> Relations:
         if self.relations == "off":
@@ -256,9 +260,9 @@ class TableEncoder:
                 many = column.width > options.max_atoms_unranked and column.name not in fixed
                 becomes_rank = many and association >= options.association_atoms_to_rank
             if becomes_rank:
-                self.columns[place[column.name]] = self._numeric(
-                    frame, column.name, continuous=True
-                )
+                ranked = self._numeric(frame, column.name, continuous=True)
+                if ranked.has_positions or not ranked.copies:
+                    self.columns[place[column.name]] = ranked
 
     def column(self, name) -> CategoricalColumn | NumericColumn:
         """The column of that name: modelled, derived, or rebuilt from others.

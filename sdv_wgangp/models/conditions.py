@@ -7,6 +7,7 @@ is drawn for each row; `calibration.conditional` chooses among the rows that are
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -81,13 +82,14 @@ def drawn_until_met(
     held = encoder.held
     if not held.steps and not held.watched:
         return frame
-    mended = {step.target: step.relation for step in held.steps if step.how == MENDED}
+    mended = {str(step.target): step.relation for step in held.steps if step.how == MENDED}
     conditions = [
         {i: codes for i, codes in allowed.items() if str(encoder.columns[i].name) in mended}
         for allowed, _ in wanted
     ]
     ends = np.cumsum(counts)
     parts = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+    broken, in_vain = len(frame), 0
     for _ in range(most_draws):
         unmet = np.zeros(len(frame), dtype=bool)
         for allowed, part in zip(conditions, parts, strict=True):
@@ -95,13 +97,25 @@ def drawn_until_met(
                 column = encoder.columns[index]
                 unmet[part] |= ~np.isin(column.encode(frame[column.name].iloc[part])[0], codes)
         again = unmet | held.bad(frame)
-        if not again.any():
+        before, broken = broken, int(again.sum())
+        if not broken:
             return frame
+        in_vain = in_vain + 1 if broken > 0.9 * before else 0
+        if in_vain == 5 and not unmet.any():
+            break
         fresh = draw([int(again[part].sum()) for part in parts])
         take = np.arange(len(frame))
         take[again] = len(frame) + np.arange(len(fresh))
         frame = pd.concat([frame, fresh], ignore_index=True).take(take).reset_index(drop=True)
     if not unmet.any():
+        statements = held.broken_by(frame)
+        if statements:
+            warnings.warn(
+                f"{broken:,} of {len(frame):,} rows do not keep {', '.join(statements[:3])}, as "
+                "the training table does: the generator hardly makes rows that do. Train it "
+                "longer, or leave them out of relations",
+                stacklevel=4,
+            )
         return frame
     number = int(np.searchsorted(ends, unmet.argmax(), side="right"))
     index, codes = next(iter(conditions[number].items()))

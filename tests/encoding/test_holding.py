@@ -256,3 +256,68 @@ def test_circles_are_left_open():
     for one, other in (("a", "b"), ("b", "c"), ("a", "c")):
         equal = (frame[one] == frame[other]).mean()
         assert (back[one] == back[other]).mean() == pytest.approx(equal, abs=0.02)
+
+
+def random_rows(encoder, rows=2_000):
+    rng = np.random.default_rng(1)
+    codes = np.stack([rng.integers(0, width, rows) for width in encoder.widths], 1)
+    positions = torch.rand(rows, sum(column.has_positions for column in encoder.columns))
+    return encoder.decode(EncodedTable(torch.from_numpy(codes), positions))
+
+
+def test_a_copy_that_is_missing_by_itself_is_made_where_it_is_there():
+    """Every value that is there is a copy: nothing would be left to model without them."""
+    rng = np.random.default_rng(0)
+    a = rng.lognormal(4, 1, 1_000).round(2)
+    frame = pd.DataFrame({"a": a, "c": np.where(rng.random(1_000) < 0.1, np.nan, a)})
+    encoder = TableEncoder(relations="auto").fit(frame)
+    made = random_rows(encoder)
+    there = made["c"].notna()
+    assert 0 < there.mean() < 1
+    assert (made["c"] == made["a"])[there].all()
+
+
+def test_a_column_is_made_in_one_way():
+    """Of a ratio with division by zero and a product, which both give the first column."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 50, 600), rng.integers(0, 9_000, 600).astype(float)
+    frame = pd.DataFrame(
+        {
+            "y": y,
+            "x": x,
+            "q": y / np.where(x == 0, np.nan, x),
+            "w": x + 1,
+            "q2": (y / (x + 1)).round(2),
+        }
+    )
+    encoder = TableEncoder(relations="auto").fit(frame)
+    targets = [step.target for step in encoder.held.steps if step.how != "mended"]
+    assert len(targets) == len(set(targets)) >= 2
+    assert encoder.decode(encoder.encode(frame)).dtypes.equals(frame.dtypes)
+
+
+@pytest.mark.parametrize("names", [(0, 1, 3, "other"), ("index", 4, 5, "a b")])
+def test_names_of_columns_need_not_be_text(names):
+    rng = np.random.default_rng(0)
+    i, j = rng.integers(1, 1_000, (2, 1_000))
+    frame = pd.DataFrame(dict(zip(names, (i, j, i + j, i), strict=True)))
+    encoder = TableEncoder(relations="auto").fit(frame)
+    assert len([step.relation.statement for step in encoder.held.steps]) >= 2
+    made = random_rows(encoder)
+    kept = ~encoder.held.bad(made)
+    assert (made[names[2]] == made[names[0]] + made[names[1]])[kept].all()
+
+
+def test_numbers_of_single_precision_keep_their_sums():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {name: rng.lognormal(3, 1, 1_000).round(2).astype(np.float32) for name in "ab"}
+    )
+    frame["c"] = (frame["a"] + frame["b"]).round(2)
+    encoder = TableEncoder(relations="auto").fit(frame)
+    made = random_rows(encoder)
+    assert made.dtypes.equals(frame.dtypes)
+    found = find_relations(frame)
+    assert [r.statement for r in found.of_kind("sum")] == ["c = a + b"]
+    kept = made[~encoder.held.bad(made)]
+    assert found.rates(kept)[0] == 1.0

@@ -203,8 +203,22 @@ class HeldRelations:
 
     def copies(self, name: Any) -> tuple[Held, ...]:
         """The copies of a column, in the order of their codes."""
-        own = [s for s in self.steps if s.target == name and s.how in (COPIED, ALWAYS_COPIED)]
+        own = [step for step in self.steps if step.target == name and step.copy >= 0]
         return tuple(sorted(own, key=lambda step: step.copy))
+
+    def without_copies(self, name: Any) -> HeldRelations:
+        """The same, but for the copies of a column."""
+        steps = [step for step in self.steps if step.target != name or step.copy < 0]
+        return replace(self, steps=tuple(steps))
+
+    def broken_by(self, frame: pd.DataFrame) -> list[str]:
+        """The relations of numbers that some rows break, by their statements."""
+        found = []
+        for relation in self.watched:
+            said, held = relation.check([self.values[n].read(frame[n]) for n in relation.columns])
+            if (said & ~held).any():
+                found.append(relation.statement)
+        return found
 
     def copied_columns(self) -> tuple[str, ...]:
         """Columns that have copies."""
@@ -299,7 +313,8 @@ class _Rows:
         return self._numbers[name]
 
     def set_numbers(self, name: str, numbers: np.ndarray) -> None:
-        self._numbers[name] = numbers
+        # What follows is made of the numbers that the column holds then, rounded to its dtype.
+        self._numbers.pop(name, None)
         self.columns[name] = self.held.values[name].write(numbers)
 
     def set_missing(self, name: str, rows: np.ndarray) -> None:

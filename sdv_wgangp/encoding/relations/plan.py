@@ -101,7 +101,8 @@ class _Plan:
         self.most_copies, self.steps_of_rank = copies_of_a_column, quantiles
         self.parents: dict[str, set[str]] = {name: {source} for name, source in derived.items()}
         self.steps: list[Held] = []
-        self.rebuilt: set[str] = set()
+        self.made: set[str] = set()
+        self.kept: list[Relation] = []
         named = {name: None for relation in relations for name in relation.columns}
         read = with_dates(frame[list(named)], [name for name in named if name in self.dates])
         self.read = Values.read(read, relations.categories, relations.unit)
@@ -109,9 +110,10 @@ class _Plan:
         self.values: dict[str, ValuesOf] = {}
 
     def result(self) -> HeldRelations:
-        for relation in self.relations.of_kind(*MAKES):
-            if relation.in_all:
-                self._make(relation)
+        exact = [relation for relation in self.relations.of_kind(*MAKES) if relation.in_all]
+        for how in (REBUILT, ALWAYS_COPIED):
+            for relation in exact:
+                self._make(relation, how)
         for relation in sorted(
             self.relations.of_kind(EQUAL_IN_PART, SUM, PRODUCT, RATIO),
             key=lambda each: -each.fraction,
@@ -129,7 +131,7 @@ class _Plan:
         watched = tuple(
             one
             for relation in self.relations.of_kind(*WATCHED)
-            if relation.in_all
+            if relation.in_all and (relation in self.kept or relation.kind not in MAKES)
             for one in _in_pairs(relation)
             if all(map(self._has_values, one.columns))
         )
@@ -178,7 +180,7 @@ class _Plan:
         return 1 + max((self._depth(each) for each in self.parents.get(name, ())), default=-1)
 
     def _can_follow(self, target: str, sources: Sequence[str]) -> bool:
-        if target in self.fixed or target in self.rebuilt:
+        if target in self.fixed or target in self.made:
             return False
         return not any(self._depends(source, target) for source in sources)
 
@@ -188,21 +190,19 @@ class _Plan:
 
     # --- the kinds
 
-    def _make(self, relation: Relation) -> None:
+    def _make(self, relation: Relation, how: str) -> None:
+        """Rebuild a column, or, where it is missing by itself, model it and make what is there."""
         target, *sources = relation.columns
-        if not all(map(self._has_values, relation.columns)):
+        if relation in self.kept or not all(map(self._has_values, relation.columns)):
             return
-        if not self._can_follow(target, sources):
+        if self._has_levels(target) or not self._can_follow(target, sources):
             return
         own, *others = self._numbers(relation.columns)
         absent = np.isnan(others).any(0)
-        if self._has_levels(target):
-            return
-        if np.array_equal(np.isnan(own), absent):
-            self._add(Held(relation, REBUILT, target))
-            self.rebuilt.add(target)
-        elif self.columns[target].has_positions:
-            self._add(Held(relation, ALWAYS_COPIED, target, copy=0))
+        if (how == REBUILT) == np.array_equal(np.isnan(own), absent):
+            self._add(Held(relation, how, target))
+            self.made.add(target)
+            self.kept.append(relation)
 
     def _copy(self, relation: Relation) -> None:
         if not all(map(self._has_values, relation.columns)):
@@ -213,8 +213,6 @@ class _Plan:
             copies = [step for step in self.steps if step.target == target and step.copy >= 0]
             full = len(copies) >= self.most_copies
             if full or self._has_levels(target) or not self.columns[target].has_positions:
-                continue
-            if any(step.how == ALWAYS_COPIED for step in copies):
                 continue
             if self._can_follow(target, sources):
                 own = Relation(**{**vars(relation), "columns": (target, *sources)})

@@ -84,7 +84,7 @@ def _of_one(relation: Relation) -> bool:
 
 def _independent(relations: Sequence[Relation]) -> list[Relation]:
     """Equalities, lines and sums that do not follow from those before, by elimination."""
-    names = sorted({name for r in relations for name in r.columns})
+    names = list(dict.fromkeys(name for r in relations for name in r.columns))
     place = {name: index for index, name in enumerate(names)}
     basis: list[np.ndarray] = []
     kept = []

@@ -91,10 +91,10 @@ class Relation:
         sign = {EQUAL: "", SUM: " + ", PRODUCT: " * ", RATIO: " / ", AT_MOST: "", BELOW: ""}
         compared = {AT_MOST: "<=", BELOW: "<"}.get(self.kind, "=")
         unit = f" in {self.unit}" if self.unit and self.kind == SUM else ""
-        return f"{first} {compared} {sign[self.kind].join(others)}{unit}"
+        return f"{first} {compared} {sign[self.kind].join(map(str, others))}{unit}"
 
     def _line(self, other: str) -> str:
-        text = other if self.factor == 1 else f"{self.factor:.12g} * {other}"
+        text = str(other) if self.factor == 1 else f"{self.factor:.12g} * {other}"
         if self.constant:
             text += f" {'-' if self.constant < 0 else '+'} {abs(self.constant):.12g}"
         return text + (f" {self.unit}" if self.unit else "")
