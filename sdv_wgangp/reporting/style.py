@@ -31,6 +31,7 @@ nav { margin:22px 0 0; } nav ul { display:flex; flex-wrap:wrap; gap:4px 18px; li
 .grid { display:grid; gap:16px; align-items:start;
   grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr)); }
 .wide { grid-template-columns:repeat(auto-fill,minmax(min(100%,420px),1fr)); }
+.verdicts dd { overflow-wrap:anywhere; }
 .verdicts { align-items:stretch;
   grid-template-columns:repeat(auto-fit,minmax(min(100%,215px),1fr)); margin-top:22px; }
 .card { background:var(--paper); border:1px solid var(--line); border-radius:10px;
