@@ -125,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
         "sequence_index": options.sequence_index,
         "context_columns": options.context_columns,
     }
-    _check_sequences(options, real)
+    _check_sequences(options, real, metadata)
     result: Any
     with calm():
         if several:
@@ -153,12 +153,19 @@ def names_of_columns(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _check_sequences(options: argparse.Namespace, real: Any) -> None:
+def _check_sequences(options: argparse.Namespace, real: Any, metadata: Any) -> None:
     """Refuse columns of sequences that are not there, before anything is scored.
+
+    Args:
+        options: Those of the command line.
+        real: The real table.
+        metadata: What is known of it, where the key may be named, too.
 
     Raises:
         UserError: One is missing, or an index or context is given without a key.
     """
+    from sdv_wgangp.reporting.scores.tables import single_table
+
     named = {
         "--sequence-key": [options.sequence_key],
         "--sequence-index": [options.sequence_index],
@@ -169,6 +176,13 @@ def _check_sequences(options: argparse.Namespace, real: Any) -> None:
             if name is not None and name not in real:
                 known = ", ".join(map(str, real))
                 raise UserError(f"{option}: {options.real} has no column {name!r}, only {known}")
+    if options.sequence_key is None and single_table(metadata).get("sequence_key") is None:
+        for option in ("--sequence-index", "--context-columns"):
+            if any(named[option]):
+                raise UserError(
+                    f"{option}: an index or context columns need a sequence key: give "
+                    "--sequence-key COLUMN"
+                )
 
 
 def _names(options: argparse.Namespace) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ DAY = 24 * 3600 * SECOND
 RESOLUTIONS = (1, 10**3, 10**6, SECOND)
 UNITS = (SECOND, 60 * SECOND, 3600 * SECOND, DAY)
 DAYS_OF_MONTH = 28
+LEAST_INT64 = -(2**63)
 # The months whose beginning and end nanoseconds reach.
 MONTHS = (np.datetime64("1678-01", "ns"), np.datetime64("2262-01", "ns"))
 
@@ -211,16 +212,22 @@ class DateGrid:
     def _length(self) -> int:
         return self.steps.step * (1 if self.shift is None else DAYS_OF_MONTH * DAY)
 
+    def _back_to(self, least: int) -> Grid:
+        """The same steps of time from a date on that lies before ``least``, if int64 has it."""
+        first, step = self.steps.first, self.steps.step
+        first -= -(-(first - least) // step) * step
+        return replace(self.steps, first=first if first >= LEAST_INT64 else first + step)
+
     def snap(self, values: np.ndarray) -> np.ndarray:
         """The date of the grid next to each, nanoseconds in UTC, shape ``[n]``.
 
         Args:
-            values: Nanoseconds in UTC within the range of the dates that were learned, int64.
+            values: Nanoseconds in UTC, int64; also beyond the dates that were learned.
         """
         clock = values if self.zone is None else _on_clock(values, self.zone)
         if self.shift is None:
-            # A clock set back makes times that lie before the first one.
-            clock = self.steps.snap(np.maximum(clock, self.steps.first))
+            steps = self._back_to(int(clock.min(initial=self.steps.first)))
+            clock = steps.snap(np.maximum(clock, steps.first))
         else:
             moved = clock - self.shift
             months = moved.view("M8[ns]").astype("M8[M]").astype(np.int64)

@@ -208,7 +208,11 @@ class SequenceAssembler:
         return pd.DataFrame({name: built[name] for name in self.names if name in built})
 
     def _times(self, starts: pd.Series, gaps: pd.Series, lengths: np.ndarray) -> pd.Series:
-        """The index from where it starts and its gaps: sums within each sequence."""
+        """The index from where it starts and its gaps: sums within each sequence.
+
+        Raises:
+            ValueError: The integers of the index end before the sequence does; names it.
+        """
         begins = np.cumsum(lengths) - lengths
         if self._kind in "mM":
             values = gaps.astype("timedelta64[ns]").to_numpy().astype(np.int64)
@@ -223,11 +227,29 @@ class SequenceAssembler:
         if self._kind == "M":
             return (starts + pd.to_timedelta(sums, unit="ns")).astype(self._dtype)
         if self._kind in "iu":
+            self._check_reach(starts, sums, lengths)
             return (starts.astype("int64") + sums).astype(self._dtype)
         total = starts.astype(np.float64) + sums
         if self._decimals is not None:
             total = total.round(self._decimals)
         return total.astype(self._dtype)
+
+    def _check_reach(self, starts: pd.Series, sums: np.ndarray, lengths: np.ndarray) -> None:
+        """Refuse sums that the dtype of the index does not hold: a cast would go back in time."""
+        dtype = np.dtype(getattr(self._dtype, "numpy_dtype", self._dtype))
+        reach = np.iinfo(dtype)
+        # Floats, since sums of 64 bits may not fit themselves.
+        ends = starts.to_numpy(dtype=np.float64) + sums
+        beyond = (ends > float(reach.max)) | (ends < float(reach.min))
+        if beyond.any():
+            length = int(np.repeat(lengths, lengths)[beyond.argmax()])
+            remedy = (
+                "use a wider dtype or fewer steps" if dtype.itemsize < 8 else "use fewer steps"
+            )
+            raise ValueError(
+                f"a sequence_length of {length} takes index {self.index!r} beyond {dtype.name}: "
+                f"{remedy}"
+            )
 
     def _learn_index(self, index: pd.Series) -> None:
         dtype = index.dtype

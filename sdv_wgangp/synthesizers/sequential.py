@@ -416,8 +416,8 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
 
         Raises:
             NotFittedError: Before `fit`.
-            SamplingError: There are no context columns, or a value was not in the training data;
-                names both.
+            SamplingError: There are no context columns or no rows, a key is missing or there
+                twice, or a value was not in the training data; names column and value.
         """
         model = self.model
         _check_counts(sequence_length=sequence_length)
@@ -427,13 +427,55 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
                 "'sample_sequences()' to sample new sequences."
             )
         given = sdv_versions.as_frame(context_columns).reset_index(drop=True)
-        known = {*(self._sequence_key or []), *self.context_columns}
-        if unknown := [name for name in given if name not in known]:
-            raise SamplingError(
-                f"'{unknown[0]}' is no context column, or a constraint has made another of it: "
-                f"give some of {', '.join(sorted(known))}."
-            )
+        self._check_given(given)
         return self._given_back(len(given), sequence_length, given, model)
+
+    def _check_given(self, given: pd.DataFrame) -> None:
+        """Refuse contexts that no sequence can have, by the names that the user knows."""
+        key = self._sequence_key or []
+        known = {*key, *self.context_columns}
+        if unknown := [name for name in given if name not in known]:
+            name, described = unknown[0], self._described()
+            options = ", ".join(sorted(each for each in known if each in described))
+            # A constraint makes other columns of its own, under names that are no user's.
+            if name in described and name not in self._get_table_metadata().columns:
+                raise SamplingError(
+                    f"'{name}' is under a constraint: sequences cannot be drawn for values of it; "
+                    f"leave it out, and give some of {options}."
+                )
+            raise SamplingError(f"'{name}' is no context column: give some of {options}.")
+        if not len(given):
+            raise SamplingError("The context frame has no rows: give one for each sequence.")
+        for name in key:
+            if name in given and given[name].isna().any():
+                rows = int(given[name].isna().sum())
+                raise SamplingError(
+                    f"Sequence key '{name}' is missing in {rows} rows of the context frame: fill "
+                    "it, or leave the column out."
+                )
+        # Of several columns each is kept or made up alone; all of them have to be told apart.
+        if key and all(name in given for name in key) and given.duplicated(key).any():
+            first = given.loc[given.duplicated(key), key].iloc[0]
+            value = ", ".join(f"'{name}' = {first[name]!r}" for name in key)
+            raise SamplingError(
+                f"Sequence key {value} is in several rows of the context frame: give each "
+                "sequence a key of its own."
+            )
+        self._check_numbers(given)
+
+    def _check_numbers(self, frame: pd.DataFrame) -> None:
+        """Refuse text in columns of numbers by the column's name."""
+        sdtypes = self._data_processor.get_sdtypes()
+        for name in frame:
+            if sdtypes.get(name) != "numerical" or pd.api.types.is_numeric_dtype(frame[name]):
+                continue
+            present = frame[name].dropna()
+            lost = pd.to_numeric(present.astype(object), errors="coerce").isna()
+            if lost.any():
+                raise SamplingError(
+                    f"Column '{name}' holds {present[lost].iloc[0]!r}, which is no number: give "
+                    "numbers."
+                )
 
     def sample_continuation(self, prefix, steps: int):
         """Draw how given sequences go on.
@@ -444,6 +486,8 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
 
         Returns:
             The rows that follow, with keys and contexts of the given ones, as `sample_sequences`.
+            They never lie before the last row of their prefix, wherever that is; an index of
+            dates goes on in the steps of the training dates, counted from there.
 
         Raises:
             NotFittedError: Before `fit`.
@@ -453,21 +497,63 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
         model = self.model
         _check_counts(steps=steps)
         frame = self._readable(sdv_versions.as_frame(prefix).copy())
+        kept = [*(self._sequence_key or []), *self._id_context_columns()]
+        described = self._described()
+        for name in described:
+            learned = described[name].get("sdtype") in (*MODELABLE_SDTYPES, "ordinal")
+            if (learned or name in kept) and name not in frame:
+                raise SamplingError(f"column '{name}' is not in the prefix: add it.")
+        self._check_numbers(frame)
         transformed = self._validate_transform_constraints(frame)
         transformed = in_stable_dtypes(transformed, self._data_processor.get_sdtypes())
         processed = self._data_processor.transform(transformed, is_condition=True)
-        kept = [*(self._sequence_key or []), *self._id_context_columns()]
         for name in kept:
             processed[name] = transformed[name].to_numpy()
+        processed = processed.reset_index(drop=True)
+        index = model.assembler.index
+        encoder = self._dates_of(index)
+        if encoder is not None and index in transformed and transformed[index].notna().all():
+            processed[index] = encoder.moments(transformed[index])  # floats skip some of them
         try:
-            drawn = model.continued(processed.reset_index(drop=True), steps)
+            drawn = model.continued(processed, steps)
         except ValueError as error:
             raise SamplingError(f"{error}.") from error
         if made_up := self._id_context_columns():
             key = self._sequence_key or []
             known = processed[[*key, *made_up]].drop_duplicates(key)
             drawn = drawn.merge(known, on=key, how="left")
-        return self._decoded(drawn)
+        if index is None:
+            return self._decoded(drawn)
+        owners = [processed[name] for name in self._sequence_key or []]
+        lasts = processed.groupby(owners, sort=False, observed=True)[index].max() if owners else (
+            pd.Series([processed[index].max()])
+        )  # fmt: skip
+        return self._decoded(drawn, lasts.repeat(steps))
+
+    def _dates_of(self, name: str | None) -> TimestampEncoder | None:
+        """What reads and writes the dates of a column; None where it holds no dates."""
+        found = self._data_processor._hyper_transformer.field_transformers.get(name)
+        return found if isinstance(found, TimestampEncoder) and found.span is not None else None
+
+    def _gone_on(self, drawn: pd.Series, restored: pd.Series, lasts: pd.Series) -> pd.Series:
+        """The index of continued sequences, not before the last row of each prefix.
+
+        A prefix may lie between the steps of the training dates: they are counted from it.
+
+        Args:
+            drawn: As the model has it.
+            restored: As the user has it, rounded and, dates, put on the training steps.
+            lasts: Of each row's prefix, as the model has it.
+        """
+        ends, encoder = lasts.to_numpy(), self._dates_of(str(drawn.name))
+        if encoder is None:
+            return restored.where(restored.to_numpy() >= ends, ends)
+        shifts = ends - encoder.stepped(ends)
+        moments = encoder.stepped(drawn.to_numpy() - shifts) + shifts
+        # A clock that is set back shows some steps twice.
+        moments = np.maximum(moments, ends)
+        written = encoder.written(pd.DatetimeIndex(moments.view("M8[ns]")))
+        return written.set_axis(restored.index)
 
     def _given_back(
         self,
@@ -529,8 +615,13 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
                 made[name] = np.arange(count)
         return made.reset_index(drop=True)
 
-    def _decoded(self, drawn: pd.DataFrame):
+    def _decoded(self, drawn: pd.DataFrame, lasts: pd.Series | None = None):
+        """Rows as the user knows them, behind those that ``lasts`` has the index of."""
         restored = self._data_processor.reverse_transform(drawn)
+        if lasts is not None:
+            name = self.model.assembler.index
+            own = restored[name]
+            restored[name] = self._gone_on(drawn[name], own, lasts).astype(own.dtype)
         for name in [*(self._sequence_key or []), *self._id_context_columns()]:
             if name in drawn and name not in restored:
                 restored[name] = drawn[name].to_numpy()

@@ -14,7 +14,7 @@ from sdv.data_processing.data_processor import DataProcessor
 from sdv.data_processing.numerical_formatter import NumericalFormatter
 
 from sdv_wgangp.encoding.columns import precision_of
-from sdv_wgangp.encoding.grid import DateGrid, decimals_of
+from sdv_wgangp.encoding.grid import DateGrid, decimals_of, nanoseconds
 
 # Pandas takes it, and its types do not.
 NONE: Any = None
@@ -109,7 +109,19 @@ class TimestampEncoder(UnixTimestampEncoder):
         if self._span is None:
             return super()._reverse_transform(data)
         values = np.asarray(self._reverse_transform_helper(data))
-        dates = pd.Series(self._dates(values, self._span))
+        return self.written(self._dates(values, self._span))
+
+    def moments(self, data: pd.Series) -> np.ndarray:
+        """Dates of which none is missing as int64 nanoseconds in UTC, exactly."""
+        return nanoseconds(pd.DatetimeIndex(self._convert_to_datetime(data)))
+
+    def stepped(self, moments: np.ndarray) -> np.ndarray:
+        """The next date of the column's steps to each, int64 nanoseconds; also out of range."""
+        return moments if self._grid is None else self._grid.snap(moments)
+
+    def written(self, moments: pd.DatetimeIndex) -> pd.Series:
+        """Dates in UTC as the training column has them, wherever they lie."""
+        dates = pd.Series(moments)
         zone = None if self._zone is None else self._zone.tz
         if zone is not None:
             dates = dates.dt.tz_localize("UTC").dt.tz_convert(zone)

@@ -59,3 +59,10 @@ def test_sequences_are_fitted_and_sampled(visits):
 def test_options_that_do_not_fit_are_named(visits, options, message, capsys):
     assert fit(visits, *options) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--sequence-index", "day"], ["--context-columns", "arm"]])
+def test_a_report_needs_the_key_of_an_index_or_context(visits, option, capsys):
+    assert cli.main(["report", str(visits), str(visits), *option]) == 2
+    said = capsys.readouterr().err
+    assert f"{option[0]}: an index or context columns need a sequence key" in said

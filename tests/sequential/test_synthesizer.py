@@ -187,6 +187,88 @@ def test_sequences_go_on_where_a_prefix_ends(synthesizer):
         assert more.groupby("who")[name].first().equals(prefix.groupby("who")[name].first())
 
 
+@pytest.fixture(scope="module")
+def untrained() -> DoppelGANgerSynthesizer:
+    """Of visits, and quick: what is asked of it needs no training."""
+    return fitted(visits(), epochs=0)
+
+
+def continued(synthesizer, metadata, prefix, steps: int = 4) -> pd.DataFrame:
+    given = sdv_versions.as_fit_input(metadata, prefix)
+    return rows(synthesizer.sample_continuation(given, steps))
+
+
+@pytest.mark.parametrize(
+    "moved", [pd.Timedelta(days=-3650), pd.Timedelta(hours=5), pd.Timedelta(hours=-4000)]
+)
+def test_sequences_go_on_from_prefixes_off_the_range_and_steps_of_the_training(untrained, moved):
+    prefix = visits(3, seed=5)
+    prefix["day"] += moved
+    more = continued(untrained, VISITS, prefix)
+    last, first = prefix.groupby("who").day.last(), more.groupby("who").day.first()
+    assert (first > last).all()
+    assert (first < last + pd.Timedelta(days=60)).all()
+    gaps = more.groupby("who").day.diff().dropna()
+    assert (gaps > pd.Timedelta(0)).all()
+    assert (gaps % pd.Timedelta(days=1) == pd.Timedelta(0)).all()
+
+
+@pytest.mark.parametrize("moved", [pd.DateOffset(years=-3), pd.DateOffset(days=2, hours=5)])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_months_go_on_as_months(moved, zone):
+    frame = steps_table(
+        t=[*pd.date_range("2020-01-01", periods=24, freq="MS", tz=zone)] * 2, x=[1, 2, 3] * 16
+    )
+    metadata = described({"who": "id", "t": "datetime", "x": "numerical"}, index="t")
+    prefix = frame.assign(t=frame.t + moved)
+    more = continued(fitted(frame, metadata, (), epochs=0), metadata, prefix)
+    wanted = [prefix.t.iloc[23] + pd.DateOffset(months=number) for number in range(1, 5)]
+    assert [*more.t.astype(frame.t.dtype)] == wanted * 2
+
+
+def test_numbers_never_go_back_behind_a_prefix_with_more_decimals():
+    frame = steps_table(t=[0.5, 0.5, 1.5] * 2, x=[1, 2, 3] * 2)
+    metadata = described({"who": "id", "t": "numerical", "x": "numerical"}, index="t")
+    prefix = frame.assign(t=frame.t + 0.14)
+    more = continued(fitted(frame, metadata, (), epochs=0), metadata, prefix)
+    assert (more.t >= 1.64).all()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "UInt8"])
+def test_an_index_of_few_bits_does_not_wrap_round(dtype):
+    frame = steps_table(t=pd.array([100, 101, 103] * 2, dtype=dtype), x=[1, 2, 3] * 2)
+    metadata = described({"who": "id", "t": "numerical", "x": "numerical"}, index="t")
+    synthesizer = fitted(frame, metadata, (), epochs=0)
+    message = f"sequence_length of .* takes index 't' beyond {dtype.lower()}: use a wider dtype"
+    with pytest.raises(SamplingError, match=message):
+        synthesizer.sample(2, sequence_length=300)
+    with pytest.raises(SamplingError, match=message):
+        continued(synthesizer, metadata, frame, 300)
+    assert continued(synthesizer, metadata, frame, 3).t.between(103, 115).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"who": ["X", "Y", "X"], "sex": ["f", "m", "m"]}, "key 'who' = 'X' is in several rows"),
+        ({"who": ["X", None], "sex": ["f", "m"]}, "key 'who' is missing in 1 rows"),
+        ({"sex": []}, "The context frame has no rows: give one for each sequence"),
+        ({"size": ["big"]}, "Column 'size' holds 'big', which is no number"),
+    ],
+)
+def test_context_frames_that_cannot_be_are_refused(untrained, given, message):
+    with pytest.raises(SamplingError, match=message):
+        untrained.sample_sequential_columns(pd.DataFrame(given), 2)
+
+
+@pytest.mark.parametrize("name", ["who", "sex", "day", "pulse"])
+def test_columns_that_a_prefix_lacks_are_named(untrained, name):
+    with pytest.raises(SamplingError, match=f"column '{name}' is not in the prefix: add it"):
+        untrained.sample_continuation(visits(2).drop(columns=name), 2)
+    with pytest.raises(SamplingError, match="Column 'size' holds 'big', which is no number"):
+        untrained.sample_continuation(visits(2).assign(size="big"), 2)
+
+
 # --------------------------------------------------------------------------- data of any kind
 
 
@@ -328,6 +410,10 @@ def test_constraints_within_the_context_and_off_it():
     assert (sampled.country == sampled.sex.map({"f": "A", "m": "B"})).all()
     assert (sampled.rest <= sampled.pulse).all()
     assert (sampled.groupby("who").sex.nunique() == 1).all()
+    with pytest.raises(SamplingError, match=r"'sex' is under a constraint: .* of who"):
+        synthesizer.sample_sequential_columns(pd.DataFrame({"sex": ["f"]}))
+    with pytest.raises(SamplingError, match="column 'sex' is not in the prefix"):
+        synthesizer.sample_continuation(frame.drop(columns="sex"), 1)
 
 
 def test_constraints_that_mix_context_and_steps_are_refused():
