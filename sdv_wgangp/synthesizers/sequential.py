@@ -547,7 +547,7 @@ class DoppelGANgerSynthesizer(Watched, Saved, PARSynthesizer):
         """
         ends, encoder = lasts.to_numpy(), self._dates_of(str(drawn.name))
         if encoder is None:
-            return restored.where(restored.to_numpy() >= ends, ends)
+            return restored.where(restored.to_numpy() >= ends, pd.Series(ends, restored.index))
         shifts = ends - encoder.stepped(ends)
         moments = encoder.stepped(drawn.to_numpy() - shifts) + shifts
         # A clock that is set back shows some steps twice.

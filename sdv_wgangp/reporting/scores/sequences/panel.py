@@ -116,7 +116,7 @@ def read_panels(
     context_columns: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> dict[str, Panel]:
-    """Tables as `Panel`s whose columns, codes and order agree.
+    """Tables as `Panel` objects whose columns, codes and order agree.
 
     Rows of a sequence stay in the order of the table: what goes back in time is seen to. Where
     rows of the first table do so themselves, their order means nothing, and the rows of all
