@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from sdv_wgangp.encoding.layout import Layout
@@ -27,6 +29,7 @@ def generator_terms(
     random: torch.Generator,
     conditional: int,
     target: Target | None,
+    optimizer: Any = None,
 ) -> tuple[dict[str, Term], bool]:
     """Terms of the generator's loss, by name; and whether a CUDA graph can hold them.
 
@@ -39,6 +42,7 @@ def generator_terms(
         random: Source of the batches that real meta-features are taken of.
         conditional: Rows of a batch, the first ones, that have conditions.
         target: The column that meta-features relate others to, if any.
+        optimizer: The generator's.
     """
     terms: dict[str, Term] = {}
     static = True
@@ -60,6 +64,7 @@ def generator_terms(
             layout.frequencies.to(random.device),
             conditional,
             gain=settings.marginal_control,
+            optimizer=optimizer,
         )
     return terms, static
 

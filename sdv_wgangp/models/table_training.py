@@ -146,6 +146,7 @@ class TableTraining:
             random,
             conditional=0 if sampler is None else sampler.rows,
             target=target,
+            optimizer=self.run.optimizers["generator"],
         )
         # What another critic does, or a statistic, may be no work for a graph.
         closed = isinstance(opponent.player, CompiledCritic) and all(

@@ -38,6 +38,8 @@ class MarginalControl(Term[GeneratorPlayer]):
         memory: Part of the counts that is kept from one move to the next, in [0, 1).
         floor: Added to both frequencies.
         largest_move: Bound of a move.
+        optimizer: The generator's. While its ``base_rate`` is 0 the generator rests, and so do its
+            biases; None: they never do.
 
     Example:
         >>> from sdv_wgangp.encoding.layout import Layout
@@ -68,11 +70,13 @@ class MarginalControl(Term[GeneratorPlayer]):
         memory: float = 0.5,
         floor: float = 1e-4,
         largest_move: float = 0.5,
+        optimizer: Any = None,
     ):
         self._bias = generator.logits.bias
         self._wanted, self._first = frequencies, first
         self.gain, self.interval, self.memory = gain, interval, memory
         self.floor, self.largest_move = floor, largest_move
+        self._optimizer = optimizer
         self._columns = float(frequencies.sum())
         # On the device, in always the same memory: a graph of the step counts there, too.
         self._drawn = torch.zeros_like(frequencies)
@@ -85,6 +89,8 @@ class MarginalControl(Term[GeneratorPlayer]):
         if self._steps <= self.interval:
             return
         self._steps = 1
+        if self._optimizer is not None and not self._optimizer.base_rate:
+            return
         gain = self.gain * min(1.0, 2 * (1 - phase))
         drawn = self._drawn / self._rows.clamp_min(1)
         moves = ((self._wanted + self.floor) / (drawn + self.floor)).log() * gain
