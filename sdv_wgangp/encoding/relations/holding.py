@@ -22,14 +22,9 @@ from sdv_wgangp.encoding.relations.relation import (
     BELOW,
     DEPENDENCE,
     DIFFERENCES,
-    EQUAL,
-    EQUAL_IN_PART,
-    LINEAR,
     MISSING,
     MISSING_TOGETHER,
     ONE_TO_ONE,
-    PRODUCT,
-    SUM,
     ZERO,
     ZEROS_TOGETHER,
     Relation,
@@ -135,19 +130,9 @@ def made(relation: Relation, sources: list[np.ndarray], decimals: int | None) ->
         sources: Its other columns, ``[n]`` each.
         decimals: Of the first column.
     """
-    kind, one = relation.kind, sources[0]
     with np.errstate(all="ignore"):
-        if kind in (EQUAL, EQUAL_IN_PART):
-            result = one.copy()
-        elif kind == LINEAR:
-            result = relation.factor * one + relation.constant
-        elif kind == SUM:
-            result = one + sources[1]
-        elif kind == PRODUCT:
-            result = one * sources[1]
-        else:
-            result = one / sources[1]
-    result[~np.isfinite(result)] = np.nan
+        result = relation.result(sources)
+    result = np.where(np.isfinite(result), result, np.nan)
     digits = decimals if relation.decimals is None else relation.decimals
     return result if digits is None else np.round(result, digits)
 
@@ -213,12 +198,12 @@ class HeldRelations:
 
     def broken_by(self, frame: pd.DataFrame) -> list[str]:
         """The relations of numbers that some rows break, by their statements."""
-        found = []
-        for relation in self.watched:
-            said, held = relation.check([self.values[n].read(frame[n]) for n in relation.columns])
-            if (said & ~held).any():
-                found.append(relation.statement)
-        return found
+        numbers = self._read(frame)
+        return [r.statement for r in self.watched if _broken(r, numbers).any()]
+
+    def _read(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        """The numbers of a frame's columns that relations compare."""
+        return {name: own.read(frame[name]) for name, own in self.values.items()}
 
     def copied_columns(self) -> tuple[str, ...]:
         """Columns that have copies."""
@@ -240,30 +225,23 @@ class HeldRelations:
 
     def bad(self, frame: pd.DataFrame) -> np.ndarray:
         """Rows that break a relation all the same, or a rebuilt value's range; bool ``[n]``."""
-        numbers: dict[str, np.ndarray] = {}
-
-        def of(name: str) -> np.ndarray:
-            if name not in numbers:
-                numbers[name] = self.values[name].read(frame[name])
-            return numbers[name]
-
+        numbers = self._read(frame)
         bad = np.zeros(len(frame), dtype=bool)
         for name in self.rebuilt:
-            bad |= ~np.isnan(of(name)) & ~self.values[name].inside(of(name))
+            bad |= ~np.isnan(numbers[name]) & ~self.values[name].inside(numbers[name])
         for relation in self.watched:
-            said, held = relation.check([of(name) for name in relation.columns])
-            bad |= said & ~held
+            bad |= _broken(relation, numbers)
         return bad
 
     def broken(self, frame: pd.DataFrame) -> tuple[Held, int] | None:
         """A rebuilt column that does not follow as it did, and a row where; None if all do."""
+        numbers = self._read(frame)
         for step in self.steps:
             if step.how != REBUILT:
                 continue
-            numbers = [self.values[each].read(frame[each]) for each in step.relation.columns]
-            said, held = step.relation.check(numbers)
-            absent = np.isnan(numbers[0]) != np.isnan(numbers[1:]).any(0)
-            if (wrong := (said & ~held) | absent).any():
+            own, *others = (numbers[name] for name in step.relation.columns)
+            absent = np.isnan(own) != np.isnan(others).any(0)
+            if (wrong := _broken(step.relation, numbers) | absent).any():
                 return step, int(wrong.argmax())
         return None
 
@@ -430,6 +408,12 @@ class _Rows:
         self.columns[step.target] = column.decode(codes)
         self._numbers.pop(step.target, None)
         return True
+
+
+def _broken(relation: Relation, numbers: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Rows that break a relation of numbers, bool ``[n]``."""
+    said, held = relation.check([numbers[name] for name in relation.columns])
+    return said & ~held
 
 
 def _with(numbers: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:

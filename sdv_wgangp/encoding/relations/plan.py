@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -96,13 +97,12 @@ class _Plan:
         quantiles: int,
     ):
         self.relations, self.frame, self.columns = relations, frame, columns
-        self.fixed, self.derived = set(fixed) | set(derived), derived
+        self.fixed = set(fixed) | set(derived)
         self.levels, self.dates = set(levels), set(dates)
         self.most_copies, self.steps_of_rank = copies_of_a_column, quantiles
         self.parents: dict[str, set[str]] = {name: {source} for name, source in derived.items()}
         self.steps: list[Held] = []
-        self.made: set[str] = set()
-        self.kept: list[Relation] = []
+        self.made: dict[str, Relation] = {}  # columns that a relation makes whole
         named = {name: None for relation in relations for name in relation.columns}
         read = with_dates(frame[list(named)], [name for name in named if name in self.dates])
         self.read = Values.read(read, relations.categories, relations.unit)
@@ -131,7 +131,7 @@ class _Plan:
         watched = tuple(
             one
             for relation in self.relations.of_kind(*WATCHED)
-            if relation.in_all and (relation in self.kept or relation.kind not in MAKES)
+            if relation.in_all and (relation in self.made.values() or relation.kind not in MAKES)
             for one in _in_pairs(relation)
             if all(map(self._has_values, one.columns))
         )
@@ -193,7 +193,7 @@ class _Plan:
     def _make(self, relation: Relation, how: str) -> None:
         """Rebuild a column, or, where it is missing by itself, model it and make what is there."""
         target, *sources = relation.columns
-        if relation in self.kept or not all(map(self._has_values, relation.columns)):
+        if not all(map(self._has_values, relation.columns)):
             return
         if self._has_levels(target) or not self._can_follow(target, sources):
             return
@@ -201,8 +201,7 @@ class _Plan:
         absent = np.isnan(others).any(0)
         if (how == REBUILT) == np.array_equal(np.isnan(own), absent):
             self._add(Held(relation, how, target))
-            self.made.add(target)
-            self.kept.append(relation)
+            self.made[target] = relation
 
     def _copy(self, relation: Relation) -> None:
         if not all(map(self._has_values, relation.columns)):
@@ -215,7 +214,7 @@ class _Plan:
             if full or self._has_levels(target) or not self.columns[target].has_positions:
                 continue
             if self._can_follow(target, sources):
-                own = Relation(**{**vars(relation), "columns": (target, *sources)})
+                own = replace(relation, columns=(target, *sources))
                 self._add(Held(own, COPIED, target, copy=len(copies)))
                 return
 
@@ -265,4 +264,4 @@ def _in_pairs(relation: Relation) -> list[Relation]:
     if relation.kind not in TOGETHER:
         return [relation]
     first, *others = relation.columns
-    return [Relation(**{**vars(relation), "columns": (each, first)}) for each in others]
+    return [replace(relation, columns=(each, first)) for each in others]

@@ -148,6 +148,20 @@ class Relation:
             held = self.residual(numbers) <= 1
         return there, held
 
+    def result(self, sources: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """What the other columns ``[rows]`` make of the first one, before it is rounded.
+
+        Of an equality, a line, a sum, product or ratio.
+        """
+        one = sources[0]
+        if self.kind == LINEAR:
+            return self.factor * one + self.constant
+        if self.kind == SUM:
+            return one + sources[1]
+        if self.kind == PRODUCT:
+            return one * sources[1]
+        return one / sources[1] if self.kind == RATIO else one
+
     def residual(self, numbers: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """How far the first column is from what it should be, per what roundings allow."""
         a, b = numbers[0], numbers[1]
@@ -157,13 +171,12 @@ class Relation:
             if self.kind == DIFFERENCES:
                 apart = np.min([np.abs(a - b - each) for each in self.differences], axis=0)
                 return apart / (reach * (np.abs(a) + np.abs(b)) + np.finfo(float).tiny)
+            result = self.result(numbers[1:])
             if self.kind == SUM:
-                result, size, half = b + numbers[2], np.abs(b) + np.abs(numbers[2]), 0.0
+                size, half = np.abs(b) + np.abs(numbers[2]), 0.0
             elif self.kind == LINEAR:
-                result = self.factor * b + self.constant
                 size = np.abs(self.factor * b) + abs(self.constant)
             else:
-                result = b * numbers[2] if self.kind == PRODUCT else b / numbers[2]
                 size = np.abs(result)
             most = half + reach * (np.abs(a) + size)
             apart = np.abs(a - result)
